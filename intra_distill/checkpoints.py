@@ -1,0 +1,52 @@
+"""What fairseq puts into its checkpoints beside tensors, declared safe to load.
+
+torch ≥ 2.6 loads with ``weights_only``: a checkpoint is read as data and may build objects of
+known types alone, so that a file from a stranger runs no code. fairseq's checkpoints need the
+types below, none of which does anything but hold values.
+"""
+
+import argparse
+import collections
+import typing
+
+import numpy as np
+import omegaconf
+import torch
+from fairseq.distributed.utils import _TensorPlaceholder
+
+SAFE_TYPES = [
+    argparse.Namespace,  # the configuration of models without a dataclass
+    # --eval-bleu keeps n-gram counts as numpy arrays among the metrics
+    np.ndarray,
+    np.dtype,
+    type(np.dtype(np.int64)),
+    type(np.dtype(np.float64)),
+    np._core.multiarray._reconstruct,
+    np._core.multiarray.scalar,
+    # on resuming with several ranks the configuration is broadcast as omegaconf holds it,
+    # with placeholders for the tensors
+    _TensorPlaceholder,
+    omegaconf.DictConfig,
+    omegaconf.ListConfig,
+    omegaconf.base.ContainerMetadata,
+    omegaconf.base.Metadata,
+    omegaconf.nodes.AnyNode,
+    omegaconf.nodes.StringNode,
+    omegaconf.nodes.IntegerNode,
+    omegaconf.nodes.FloatNode,
+    omegaconf.nodes.BooleanNode,
+    collections.defaultdict,
+    typing.Any,
+    dict,
+    list,
+    int,
+    float,
+    str,
+    bool,
+]
+
+
+def allow_fairseq_checkpoints() -> None:
+    """Let ``torch.load`` build :data:`SAFE_TYPES`; older torch has no such list."""
+    if hasattr(torch.serialization, "add_safe_globals"):
+        torch.serialization.add_safe_globals(SAFE_TYPES)

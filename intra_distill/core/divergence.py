@@ -1,0 +1,51 @@
+"""How far the outputs of K passes are from each other: equations (8) and (9) of the paper.
+
+Every function takes the K outputs stacked on the first dimension.
+"""
+
+import math
+from typing import Callable
+
+from torch import Tensor
+
+Divergence = Callable[[Tensor], Tensor]
+
+
+def x_divergence(lprobs: Tensor) -> Tensor:
+    """X-divergence, equation (8): the mean over i of KL(p_i‖p̄) + KL(p̄‖p_i).
+
+    The log p̄ terms of the two directions cancel, as Σ_i (p_i − p̄) = 0. What is left,
+    (1/K) Σ_i Σ_v p_i (a_i − ā) with a = log p, needs no logarithm of a probability.
+
+    Args:
+        lprobs: log-probabilities a_i, (K, ..., V)
+    Returns:
+        divergence in nats, (...)
+    """
+    return (lprobs.exp() * (lprobs - lprobs.mean(dim=0))).sum(dim=-1).mean(dim=0)
+
+
+def js_divergence(lprobs: Tensor) -> Tensor:
+    """Jensen–Shannon divergence: the mean over i of KL(p_i‖p̄).
+
+    Args:
+        lprobs: log-probabilities a_i, (K, ..., V)
+    Returns:
+        divergence in nats, (...)
+    """
+    log_mean = lprobs.logsumexp(dim=0) - math.log(lprobs.size(0))  # log p̄, (..., V)
+    return (lprobs.exp() * (lprobs - log_mean)).sum(dim=-1).mean(dim=0)
+
+
+def mse_divergence(outputs: Tensor) -> Tensor:
+    """Mean squared distance from the mean output, equation (9), for regression.
+
+    Args:
+        outputs: real-valued outputs, (K, ...)
+    Returns:
+        divergence in the squared unit of the output, (...)
+    """
+    return (outputs - outputs.mean(dim=0)).square().mean(dim=0)
+
+
+DIVERGENCES: dict[str, Divergence] = {"x": x_divergence, "js": js_divergence}

@@ -1,0 +1,78 @@
+"""The adaptive weight α′ of the divergence, equations (11) and (12), and the N that it needs."""
+
+import math
+from dataclasses import dataclass
+from typing import Sequence
+
+
+@dataclass(frozen=True)
+class AlphaSchedule:
+    """α′ as a function of the update x: α′(0) = 0, α′(N/q) = 1, α′(x ≥ N/p) = α.
+
+    Attributes:
+        alpha: weight α at the end of the growth; α ≤ 1 is never adapted (section 3.3)
+        p: α′ reaches α at update N/p
+        q: α′ reaches 1 at update N/q
+        constant: use α from the first update on
+    Raises:
+        ValueError: unless α is finite and ≥ 0, and 0 < p < q
+    """
+
+    alpha: float = 5.0
+    p: float = 5.0
+    q: float = 10.0
+    constant: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha < math.inf:
+            raise ValueError(f"alpha must be a number of at least 0, not {self.alpha}")
+        if not 0 < self.p < self.q < math.inf:
+            raise ValueError(f"0 < p < q must hold, but p is {self.p} and q is {self.q}")
+
+    @property
+    def adaptive(self) -> bool:
+        return self.alpha > 1 and not self.constant
+
+    @property
+    def gamma(self) -> float:
+        """The power γ of the growth, equation (12)."""
+        return math.log(1 / self.alpha) / math.log(self.p / self.q)
+
+    def __call__(self, update: int, total_updates: int | None) -> float:
+        """α′ at an update.
+
+        Args:
+            update: number x of updates done so far
+            total_updates: N, the updates of the whole run; read only where α′ is adaptive
+        """
+        if not self.adaptive:
+            return self.alpha
+        progress = self.p * update / total_updates  # reaches 1 at update N/p
+        return self.alpha * progress**self.gamma if progress < 1 else self.alpha
+
+
+def total_updates(
+    max_update: int,
+    max_epoch: int,
+    batches_per_epoch: int,
+    update_freq: Sequence[int],
+    skip_remainder_batch: bool = False,
+) -> int | None:
+    """N: the number of updates that a run will make.
+
+    Args:
+        max_update: bound in updates, 0 for none
+        max_epoch: bound in epochs, 0 for none
+        batches_per_epoch: batches that one rank sees in an epoch
+        update_freq: batches per update in epoch 1, 2, …; the last one holds from there on
+        skip_remainder_batch: an epoch's last, incomplete group of batches makes no update
+    Returns:
+        the smaller bound in updates, None where there is none
+    """
+    bounds = [max_update] if max_update > 0 else []
+    if max_epoch > 0:
+        frequencies = list(update_freq[:max_epoch])
+        frequencies += [update_freq[-1]] * (max_epoch - len(frequencies))
+        whole = math.floor if skip_remainder_batch else math.ceil
+        bounds.append(sum(whole(batches_per_epoch / each) for each in frequencies))
+    return min(bounds, default=None)

@@ -1,0 +1,156 @@
+"""Label-smoothed cross-entropy of K passes and the divergence between them, for translation."""
+
+import logging
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any
+
+from fairseq.criterions import register_criterion
+from fairseq.criterions.label_smoothed_cross_entropy import (
+    LabelSmoothedCrossEntropyCriterion,
+    LabelSmoothedCrossEntropyCriterionConfig,
+)
+from fairseq.models.transformer import TransformerDecoderBase
+from torch import Tensor, nn
+
+from ..core.fused_loss import fused_intra_distillation_loss
+from ..core.loss import LossParts, intra_distillation_loss
+from ..core.replicate import split_passes
+from ..refusal import refuse
+from .objective import Objective, ObjectiveConfig
+
+logger = logging.getLogger(__name__)
+
+LOSSES = ("auto", "fused", "plain")
+
+
+@dataclass
+class IntraDistillationCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig, ObjectiveConfig):
+    loss_implementation: str = field(
+        default="auto",
+        metadata={
+            "help": "fused: the loss and the output projection in one, without the logits of all "
+            "K passes in memory; plain: as the equations read; auto: fused where the decoder "
+            "ends in a linear projection"
+        },
+    )
+
+
+@register_criterion("intra_distillation", dataclass=IntraDistillationCriterionConfig)
+class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
+    """(1/K) Σ_i CE_i + α′ · divergence, equation (10), summed over the target tokens.
+
+    A batch that the task replicated (``num_passes`` in the sample) is trained on; any other is
+    scored by fairseq's label-smoothed cross-entropy alone, so validation curves compare.
+    """
+
+    def __init__(self, task: Any, cfg: IntraDistillationCriterionConfig) -> None:
+        super().__init__(
+            task,
+            cfg.sentence_avg,
+            cfg.label_smoothing,
+            cfg.ignore_prefix_size,
+            cfg.report_accuracy,
+        )
+        self.objective = Objective(cfg, task)
+        if cfg.loss_implementation not in LOSSES:
+            refuse(
+                f"--loss-implementation must be one of {', '.join(LOSSES)}, "
+                f"not {cfg.loss_implementation!r}"
+            )
+        self.loss_implementation = cfg.loss_implementation
+        self._fused: bool | None = None  # decided at the first batch
+
+    def forward(
+        self, model: nn.Module, sample: dict[str, Any], reduce: bool = True
+    ) -> tuple[Tensor, int, dict[str, Any]]:
+        """The loss of a batch, its sample size and its logging output, as fairseq has them."""
+        K = self.objective.num_passes(sample)
+        if K == 1:
+            return super().forward(model, sample, reduce)
+        target = split_passes(sample["target"], K)[0]  # (B, T), the same in every pass
+        if self._use_fused(model):
+            parts = self._fused_loss(model, sample, target, K)
+            accuracy = {}
+        else:
+            parts, accuracy = self._plain_loss(model, sample, target, K)
+
+        sample_size = target.size(0) if self.sentence_avg else sample["ntokens"]
+        logging_output = {
+            "loss": parts.loss.data,
+            "nll_loss": parts.nll,
+            "ntokens": sample["ntokens"],
+            "nsentences": target.size(0),
+            "sample_size": sample_size,
+            **self.objective.logging_output(sample, parts.divergence, sample_size),
+            **accuracy,
+        }
+        return parts.loss, sample_size, logging_output
+
+    def _scored(self, target: Tensor) -> Tensor:
+        """Which target positions count: no padding, nothing of the ignored prefix; (B, T)."""
+        scored = target.ne(self.padding_idx)
+        scored[:, : self.ignore_prefix_size] = False
+        return scored
+
+    def _plain_loss(
+        self, model: nn.Module, sample: dict[str, Any], target: Tensor, K: int
+    ) -> tuple[LossParts, dict[str, Any]]:
+        net_output = model(**sample["net_input"])
+        lprobs = split_passes(model.get_normalized_probs(net_output, log_probs=True), K)
+        scored = self._scored(target)
+        lprobs, target = lprobs[:, scored], target[scored]  # (K, N, V), (N,)
+        parts = intra_distillation_loss(
+            lprobs, target, self.objective.alpha(sample), self.objective.divergence, self.eps
+        )
+        if not self.report_accuracy:
+            return parts, {}
+        correct = lprobs.argmax(dim=-1).eq(target).sum().item() / K
+        return parts, {"n_correct": correct, "total": target.numel()}
+
+    def _fused_loss(
+        self, model: nn.Module, sample: dict[str, Any], target: Tensor, K: int
+    ) -> LossParts:
+        features, _ = model(**sample["net_input"], features_only=True)  # (K·B, T, d)
+        scored = self._scored(target)
+        projection = model.decoder.output_projection
+        return fused_intra_distillation_loss(
+            split_passes(features, K)[:, scored],  # (K, N, d)
+            projection.weight,
+            projection.bias,
+            target[scored],
+            self.objective.alpha(sample),
+            self.objective.divergence_name,
+            self.eps,
+        )
+
+    def _use_fused(self, model: nn.Module) -> bool:
+        """Decide once, at the first batch, and say so where the slower path is taken."""
+        if self._fused is None:
+            obstacle = self._fused_obstacle(model)
+            if obstacle and self.loss_implementation == "fused":
+                refuse(f"--loss-implementation fused cannot be: {obstacle}")
+            if obstacle and self.loss_implementation == "auto":
+                logger.info(f"taking the plain loss, slower than the fused one: {obstacle}")
+            self._fused = not obstacle and self.loss_implementation != "plain"
+        return self._fused
+
+    def _fused_obstacle(self, model: nn.Module) -> str | None:
+        """Why features times a matrix would not be the logits of this model, if so."""
+        while hasattr(model, "module"):  # fairseq's wrapper for several ranks, and torch's
+            model = model.module
+        decoder = model.decoder
+        if self.report_accuracy:
+            return "--report-accuracy needs the logits"
+        if "features_only" not in signature(model.forward).parameters:
+            return f"{type(model).__name__} has no features_only"
+        if getattr(type(decoder), "output_layer", None) is not TransformerDecoderBase.output_layer:
+            return f"{type(decoder).__name__} has an output layer of its own"
+        if type(decoder.output_projection) is not nn.Linear:
+            return f"the output projection is a {type(decoder.output_projection).__name__}"
+        return None
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
+        super().reduce_metrics(logging_outputs)
+        Objective.reduce_metrics(logging_outputs)

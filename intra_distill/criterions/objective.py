@@ -1,0 +1,126 @@
+"""Equation (10) for any loss: what every intra-distilled criterion shares.
+
+A criterion of another task becomes intra-distilled by holding one of these::
+
+    class MyCriterion(FairseqCriterion):
+        def __init__(self, task, cfg):  # cfg extends ObjectiveConfig
+            super().__init__(task)
+            self.objective = Objective(cfg, task)
+
+        def forward(self, model, sample, reduce=True):
+            logits = model(**sample["net_input"])
+            K = self.objective.num_passes(sample)  # 1 in validation
+            losses = F.cross_entropy(logits, sample["target"], reduction="none")
+            loss = losses.sum() / K
+            if K > 1:
+                outputs = split_passes(logits.log_softmax(-1), K)
+                distance = self.objective.divergence(outputs).sum()
+                loss = loss + self.objective.alpha(sample) * distance
+            ...
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from fairseq.dataclass import FairseqDataclass
+from fairseq.logging import metrics
+
+from ..core.divergence import DIVERGENCES
+from ..core.schedule import AlphaSchedule
+from ..refusal import refuse
+
+
+@dataclass
+class ObjectiveConfig(FairseqDataclass):
+    alpha: float = field(
+        default=5.0,
+        metadata={"help": "weight α of the divergence between the K outputs; 0 for none"},
+    )
+    divergence: str = field(
+        default="x",
+        metadata={"help": "divergence between the K outputs: x (X-divergence) or js"},
+    )
+    alpha_p: float = field(
+        default=5.0,
+        metadata={"help": "p of the adaptive α′: it reaches α at update N/p of N"},
+    )
+    alpha_q: float = field(
+        default=10.0,
+        metadata={"help": "q of the adaptive α′: it reaches 1 at update N/q of N"},
+    )
+    constant_alpha: bool = field(
+        default=False,
+        metadata={"help": "use α from the first update on (always so for α ≤ 1)"},
+    )
+
+
+class Objective:
+    """The divergence of K passes, its weight α′, and what is logged of them.
+
+    Args:
+        cfg: an :class:`ObjectiveConfig`
+        task: the fairseq task that will call the criterion
+    Raises:
+        SystemExit: with one line, for options that contradict each other or the task
+    """
+
+    def __init__(self, cfg: ObjectiveConfig, task: Any) -> None:
+        if cfg.divergence not in DIVERGENCES:
+            refuse(f"--divergence must be {' or '.join(DIVERGENCES)}, not {cfg.divergence!r}")
+        try:
+            self.schedule = AlphaSchedule(cfg.alpha, cfg.alpha_p, cfg.alpha_q, cfg.constant_alpha)
+        except ValueError as error:
+            refuse(f"--alpha, --alpha-p, --alpha-q: {error}")
+        self.divergence_name = cfg.divergence
+        self.divergence = DIVERGENCES[cfg.divergence]
+        self.task = task
+        if cfg.alpha > 0:
+            self._check_task(task)
+
+    def _check_task(self, task: Any) -> None:
+        if not hasattr(task, "num_passes"):
+            refuse(
+                f"--alpha {self.schedule.alpha} needs a task that makes K passes, such as "
+                f"--task translation_intra_distillation; {type(task).__name__} makes one"
+            )
+        if task.num_passes == 1:
+            refuse(
+                f"--num-passes 1 leaves --alpha {self.schedule.alpha} nothing to compare: "
+                "make 2 or more passes, or set --alpha 0"
+            )
+        if self.schedule.adaptive and not task.bounded:
+            refuse(
+                "the adaptive α′ needs the length of the run: set --max-update or --max-epoch, "
+                "or use --constant-alpha"
+            )
+
+    def num_passes(self, sample: dict[str, Any]) -> int:
+        """K of this batch: 1 wherever the task did not replicate it, as in validation."""
+        return sample.get("num_passes", 1)
+
+    def alpha(self, sample: dict[str, Any]) -> float:
+        """α′ at the update that this batch belongs to."""
+        return self.schedule(sample["update_num"], self.task.total_updates)
+
+    def logging_output(self, sample: dict[str, Any], divergence: Any, sample_size: int) -> dict:
+        """Entries of a criterion's logging output; fairseq sums them over batches and ranks.
+
+        Args:
+            sample: the replicated batch
+            divergence: summed over the target tokens, in nats
+            sample_size: of this batch, the weight of its α′ in the mean
+        """
+        return {"divergence": divergence, "alpha": self.alpha(sample) * sample_size}
+
+    @staticmethod
+    def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
+        """Log the divergence in bits per token and α′, where training made them."""
+        outputs = [log for log in logging_outputs if "divergence" in log]
+        ntokens = sum(log["ntokens"] for log in outputs)
+        sample_size = sum(log["sample_size"] for log in outputs)
+        if sample_size > 0:
+            divergence = sum(log["divergence"] for log in outputs) / ntokens / math.log(2)
+            metrics.log_scalar("divergence", divergence, ntokens, round=4)
+            alpha = sum(log["alpha"] for log in outputs) / sample_size
+            metrics.log_scalar("alpha", alpha, sample_size, round=4)

@@ -1,0 +1,154 @@
+"""K passes for any fairseq task.
+
+The behaviour is a mixin, put before the task that it changes::
+
+    @dataclass
+    class MyConfig(IntraDistillationConfig, SentencePredictionConfig):
+        pass
+
+    @register_task("my_intra_distilled_task", dataclass=MyConfig)
+    class MyTask(IntraDistillationTask, SentencePredictionTask):
+        pass
+
+and trained with a criterion that holds an :class:`~intra_distill.criterions.objective.Objective`.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, List, Optional
+
+from fairseq.dataclass import FairseqDataclass
+from fairseq.logging import metrics
+from omegaconf import II
+from torch import nn
+
+from ..core.dropout import dropout_sites
+from ..core.replicate import replicate
+from ..core.schedule import total_updates
+from ..criterions.objective import Objective
+from ..refusal import refuse
+
+logger = logging.getLogger(__name__)
+
+TOTAL_UPDATES = "_total_updates"  # a metric that is saved with the run; _ keeps it off the logs
+
+
+@dataclass
+class IntraDistillationConfig(FairseqDataclass):
+    num_passes: int = field(
+        default=3,
+        metadata={
+            "help": "K: how often each batch goes through the model, with different dropout. "
+            "--max-tokens counts a batch before it is replicated: K times as many pass at once"
+        },
+    )
+    # the bounds of the run, as given elsewhere: they make N
+    max_update: int = II("optimization.max_update")
+    max_epoch: int = II("optimization.max_epoch")
+    update_freq: List[int] = II("optimization.update_freq")
+    skip_remainder_batch: bool = II("optimization.skip_remainder_batch")
+    ddp_backend: Any = II("distributed_training.ddp_backend")
+
+
+class IntraDistillationTask:
+    """Mixin for a fairseq task: trains on K copies of each batch, [x; x; …], in one pass.
+
+    The copy carries ``num_passes`` (K) and ``update_num`` to the criterion. Validation and
+    inference see the batch as it is. K = 1 leaves the task as it was, for any criterion.
+
+    Raises:
+        SystemExit: with one line, for K < 1 and what K passes cannot work with
+    """
+
+    total_updates: Optional[int] = None  # N, known from the first epoch on
+
+    def __init__(self, cfg: IntraDistillationConfig, *args: Any, **kwargs: Any) -> None:
+        if cfg.num_passes < 1:
+            refuse(f"--num-passes must be at least 1, not {cfg.num_passes}")
+        if cfg.num_passes > 1 and str(cfg.ddp_backend) == "fully_sharded":
+            refuse(
+                "--ddp-backend fully_sharded is fairscale's and not supported: "
+                "use legacy_ddp or pytorch_ddp"
+            )
+        super().__init__(cfg, *args, **kwargs)
+
+    @property
+    def num_passes(self) -> int:
+        """K"""
+        return self.cfg.num_passes
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the run has an end that N can be counted from."""
+        return self.cfg.max_update > 0 or self.cfg.max_epoch > 0
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
+        model = super().build_model(cfg, from_checkpoint)
+        if not from_checkpoint and self.num_passes > 1:
+            self.check_model(model)
+        return model
+
+    def check_model(self, model: nn.Module) -> None:
+        """Refuse to train a model that K passes cannot work with."""
+        if not any(dropout_sites(model)):
+            refuse(
+                "the model has no dropout, so its passes would all be the same: set --dropout, "
+                "--attention-dropout or --activation-dropout above 0, or --num-passes 1"
+            )
+
+    def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
+        criterion = super().build_criterion(cfg, from_checkpoint)
+        if self.num_passes > 1 and not hasattr(criterion, "objective"):
+            refuse(
+                f"--criterion {cfg._name} knows nothing of {self.num_passes} passes: "
+                "use --criterion intra_distillation, or --num-passes 1"
+            )
+        return criterion
+
+    def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        iterator = super().get_batch_iterator(dataset, *args, **kwargs)
+        if dataset is self.datasets.get(self.cfg.train_subset):
+            self._batches_per_epoch = len(iterator)
+        return iterator
+
+    def begin_epoch(self, epoch: int, model: nn.Module) -> None:
+        super().begin_epoch(epoch, model)
+        if self.total_updates is None:
+            self._settle_total_updates()
+
+    def _settle_total_updates(self) -> None:
+        """Count N before the first update, and compare it with what the checkpoint remembers."""
+        self.total_updates = total_updates(
+            self.cfg.max_update,
+            self.cfg.max_epoch,
+            self._batches_per_epoch,
+            self.cfg.update_freq,
+            self.cfg.skip_remainder_batch,
+        )
+        if self.total_updates is None:
+            return
+        remembered = metrics.get_meter("default", TOTAL_UPDATES)
+        if remembered is not None and remembered.val != self.total_updates:
+            logger.warning(
+                f"this run will make N = {self.total_updates} updates, but the checkpoint was "
+                f"trained towards {remembered.val:.0f}: the adaptive α′ follows the new N "
+                "from here on"
+            )
+        metrics.log_scalar(TOTAL_UPDATES, self.total_updates, weight=0)
+
+    def train_step(
+        self,
+        sample: dict[str, Any],
+        model: nn.Module,
+        criterion: nn.Module,
+        optimizer: Any,
+        update_num: int,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        if self.num_passes > 1:
+            sample = replicate(sample, self.num_passes)
+            sample |= {"num_passes": self.num_passes, "update_num": update_num}
+        return super().train_step(
+            sample, model, criterion, optimizer, update_num, *args, **kwargs
+        )

@@ -1,0 +1,614 @@
+"""translate a prepared subset with a checkpoint and score it with sacreBLEU
+
+DIR is what ``intra-distill prepare`` made. The directory of ``--results-path`` gets
+
+- ``SUBSET.hyp.TARGET``: the detokenised hypotheses, one a line, in corpus order;
+- ``SUBSET.json``: BLEU and chrF with their signatures, and all it takes to get them again.
+
+Whatever does not fit is refused before the search starts. So is a sentence longer than the
+model takes: fairseq would truncate it or leave it out, and score another test set.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import logging
+import math
+import os
+import pickle
+import platform
+import warnings
+import zipfile
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import fairseq
+import torch
+from fairseq import checkpoint_utils, options, tasks, utils
+from fairseq.data import LanguagePairDataset
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.tasks.translation import TranslationTask
+from fairseq_cli import generate
+from omegaconf import DictConfig
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics.base import Metric
+from sacrebleu.significance import PairedTest
+
+import intra_distill
+from intra_distill.tools import UserError
+
+BOOTSTRAP_SAMPLES = 1000
+BOOTSTRAP_SEED = 12345
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What to evaluate and how: the options of the command.
+
+    ``max_tokens`` bounds a batch, in tokens of its longer side, padding included.
+    """
+
+    data: Path
+    checkpoint: Path
+    results_path: Path
+    subset: str = "test"
+    beam: int = 5
+    lenpen: float = 1.0
+    max_tokens: int = 4096
+    baseline: Path | None = None
+    name: str | None = None
+    cpu: bool = False
+
+    @property
+    def system(self) -> str:
+        """The name of the system: by default the checkpoint's folder."""
+        return self.name or self.checkpoint.absolute().parent.name
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """What is translated, and what it is scored against."""
+
+    data: str
+    subset: str
+    source_lang: str
+    target_lang: str
+    lowercase: bool
+    sentences: int
+    source_sha256: str  # of the binarised source
+    references: str  # file in data
+    references_sha256: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What translates, and what it took to train it."""
+
+    path: str
+    sha256: str
+    updates: int
+    training_seconds: float
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """An evaluation: the content of its JSON file."""
+
+    system: str
+    scores: dict[str, float]  # by metric, 0 to 100
+    signatures: dict[str, str]  # by metric
+    significance: dict[str, Any] | None  # see compare()
+    test_set: TestSet
+    checkpoint: Checkpoint
+    beam: int
+    lenpen: float
+    hypotheses: str  # file beside the JSON
+    hypotheses_sha256: str
+    generator_arguments: list[str]
+    versions: dict[str, str]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``intra-distill evaluate``."""
+    parser.add_argument(
+        "data", type=Path, metavar="DIR", help="data directory made by intra-distill prepare"
+    )
+    parser.add_argument(
+        "--path", required=True, type=Path, metavar="FILE", help="checkpoint to translate with"
+    )
+    parser.add_argument(
+        "--gen-subset",
+        default=Evaluation.subset,
+        metavar="SUBSET",
+        help="subset to translate (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--beam",
+        type=int,
+        default=Evaluation.beam,
+        metavar="N",
+        help="beam size (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lenpen",
+        type=float,
+        default=Evaluation.lenpen,
+        metavar="P",
+        help="length penalty: below 1 favours shorter, above 1 longer translations "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--results-path",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="where SUBSET.hyp.TARGET and SUBSET.json go; what is evaluated there already is "
+        "not translated again",
+    )
+    parser.add_argument(
+        "--max-tokens",
+        type=int,
+        default=Evaluation.max_tokens,
+        metavar="N",
+        help="source tokens in a batch (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="JSON",
+        help="another system's SUBSET.json: test whether the difference to it is significant",
+    )
+    parser.add_argument(
+        "--name", metavar="SYSTEM", help="the system's name (default: the checkpoint's folder)"
+    )
+    parser.add_argument("--cpu", action="store_true", help="translate on the CPU")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Run the command."""
+    quieten_fairseq()
+    result = evaluate(
+        Evaluation(
+            data=args.data,
+            checkpoint=args.path,
+            results_path=args.results_path,
+            subset=args.gen_subset,
+            beam=args.beam,
+            lenpen=args.lenpen,
+            max_tokens=args.max_tokens,
+            baseline=args.baseline,
+            name=args.name,
+            cpu=args.cpu,
+        )
+    )
+    print_result(result)
+
+
+def evaluate(evaluation: Evaluation) -> Result:
+    """Translate, score and, with a baseline, compare; write the result and return it.
+
+    Where ``results_path`` holds a result of the same checkpoint, test set, search and metrics,
+    its translations and scores are taken.
+
+    Raises:
+        UserError: an option, the data, the checkpoint or the baseline do not fit.
+    """
+    check_options(evaluation)
+    test_set, references = open_test_set(evaluation.data, evaluation.subset)
+    metrics = build_metrics(references, test_set.target_lang)
+    signatures = {name: metric.get_signature().format() for name, metric in metrics.items()}
+    baseline = evaluation.baseline and read_baseline(evaluation.baseline, test_set, signatures)
+    result_path = evaluation.results_path / f"{evaluation.subset}.json"
+    stored = read_result(result_path) if result_path.exists() else None
+
+    if stored and is_done(stored, evaluation, test_set, signatures):
+        print(f"{result_path} is of this checkpoint and these settings: not translated again")
+        result = replace(stored, system=evaluation.system)
+    else:
+        result = translate_and_score(evaluation, test_set, metrics, signatures)
+    if baseline:
+        hypotheses = read_hypotheses(evaluation.results_path, result)
+        significance = compare(result.system, hypotheses, *baseline, metrics)
+        result = replace(
+            result, significance={"baseline": str(evaluation.baseline), **significance}
+        )
+    if result != stored:
+        content = json.dumps(asdict(result), indent=2, ensure_ascii=False)
+        write_atomically(result_path, f"{content}\n")
+    return result
+
+
+def translate_and_score(
+    evaluation: Evaluation,
+    test_set: TestSet,
+    metrics: dict[str, Metric],
+    signatures: dict[str, str],
+) -> Result:
+    """Translate the test set, write the hypotheses and score them."""
+    arguments = generator_arguments(evaluation, test_set)
+    cfg = generator_config(arguments)
+    checkpoint = inspect_checkpoint(evaluation.checkpoint, cfg, test_set)
+    hypotheses_path = evaluation.results_path / f"{test_set.subset}.hyp.{test_set.target_lang}"
+    make_directory(evaluation.results_path)
+
+    hypotheses = translate(cfg, test_set.sentences)
+    write_atomically(hypotheses_path, "".join(f"{line}\n" for line in hypotheses))
+    return Result(
+        system=evaluation.system,
+        scores={
+            name: metric.corpus_score(hypotheses, None).score for name, metric in metrics.items()
+        },
+        signatures=signatures,
+        significance=None,
+        test_set=test_set,
+        checkpoint=checkpoint,
+        beam=evaluation.beam,
+        lenpen=evaluation.lenpen,
+        hypotheses=hypotheses_path.name,
+        hypotheses_sha256=sha256(hypotheses_path),
+        generator_arguments=arguments,
+        versions={
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "fairseq": fairseq.__version__,
+            "sacrebleu": metadata.version("sacrebleu"),
+            "sentencepiece": metadata.version("sentencepiece"),
+            "intra_distill": intra_distill.__version__,
+        },
+    )
+
+
+# The options and the data
+
+
+def check_options(evaluation: Evaluation) -> None:
+    """Refuse numbers without meaning and a checkpoint that is not there."""
+    if evaluation.beam < 1:
+        raise UserError(f"--beam must be at least 1, not {evaluation.beam}")
+    if not 0 <= evaluation.lenpen < math.inf:
+        raise UserError(f"--lenpen must be a number from 0 on, not {evaluation.lenpen}")
+    if evaluation.max_tokens < 1:
+        raise UserError(f"--max-tokens must be at least 1, not {evaluation.max_tokens}")
+    if not evaluation.checkpoint.is_file():
+        raise UserError(f"--path {evaluation.checkpoint}: there is no such checkpoint")
+
+
+def open_test_set(data: Path, subset: str) -> tuple[TestSet, list[str]]:
+    """Describe a subset of a prepared directory, and read its references."""
+    try:
+        prepared = json.loads((data / "prepare.json").read_text(encoding="utf-8"))["options"]
+    except FileNotFoundError as error:
+        raise UserError(f"{data} has no prepare.json: make it by intra-distill prepare") from error
+    source_lang, target_lang = prepared["source_lang"], prepared["target_lang"]
+    for lang in (source_lang, target_lang):
+        if not (data / f"dict.{lang}.txt").is_file():
+            raise UserError(f"{data} has no dict.{lang}.txt: make it by intra-distill prepare")
+
+    suffix = f".ref.{target_lang}"
+    subsets = sorted(path.name.removesuffix(suffix) for path in data.glob(f"*{suffix}"))
+    if subset not in subsets:
+        raise UserError(f"{data} has no subset {subset!r} to score, only {', '.join(subsets)}")
+    references_path = data / f"{subset}{suffix}"
+    references = read_lines(references_path)
+    source = data / f"{subset}.{source_lang}-{target_lang}.{source_lang}.bin"
+    test_set = TestSet(
+        data=str(data),
+        subset=subset,
+        source_lang=source_lang,
+        target_lang=target_lang,
+        lowercase=prepared["lowercase"],
+        sentences=len(references),
+        source_sha256=sha256(source),
+        references=references_path.name,
+        references_sha256=sha256(references_path),
+    )
+    return test_set, references
+
+
+# The checkpoint
+
+
+def inspect_checkpoint(path: Path, cfg: DictConfig, test_set: TestSet) -> Checkpoint:
+    """Make sure that a checkpoint can translate a test set, and say what it is."""
+    state = load_checkpoint(path)
+    task = tasks.setup_task(cfg.task)
+    refuse_other_dictionary(path, state["model"], task)
+    (model,), _ = checkpoint_utils.load_model_ensemble([str(path)], task=task)
+    task.load_dataset(test_set.subset)
+    dataset = task.dataset(test_set.subset)
+    if len(dataset) != test_set.sentences:
+        raise UserError(
+            f"{test_set.data}: {test_set.references} has {test_set.sentences} lines for "
+            f"{len(dataset)} sentences: prepare the data again"
+        )
+    max_positions = utils.resolve_max_positions(task.max_positions(), model.max_positions())
+    refuse_long_sentences(dataset, test_set.subset, max_positions, cfg.dataset.max_tokens)
+    return Checkpoint(
+        path=str(path),
+        sha256=sha256(path),
+        updates=state["optimizer_history"][-1]["num_updates"],
+        training_seconds=training_seconds(path, state),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+    )
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of a translation model as data, never running code from it."""
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is not a PyTorch checkpoint, or not all of one")
+    try:
+        # fairseq leaves weights_only to torch, whose default was to run code before 2.6
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        unsafe = ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+        raise UserError(
+            f"{path} is refused: it is no plain data, and loading it could run code ({unsafe})"
+        ) from error
+    except RuntimeError as error:
+        raise UserError(f"{path} is not a PyTorch checkpoint") from error
+    keys = {"model", "optimizer_history", "extra_state"}
+    if not (isinstance(state, dict) and keys <= state.keys()):
+        raise UserError(f"{path} is not a checkpoint that fairseq-train wrote")
+    return state
+
+
+def refuse_other_dictionary(path: Path, weights: dict[str, Any], task: TranslationTask) -> None:
+    """Refuse a model whose embeddings do not have one row for each dictionary entry."""
+    cfg = task.cfg
+    for side, lang, dictionary in (
+        ("encoder", cfg.source_lang, task.source_dictionary),
+        ("decoder", cfg.target_lang, task.target_dictionary),
+    ):
+        embeddings = weights.get(f"{side}.embed_tokens.weight")
+        if embeddings is None:
+            raise UserError(f"{path} is not a checkpoint of a translation model")
+        if len(embeddings) != len(dictionary):
+            raise UserError(
+                f"{path} is of other data: its {side} knows {len(embeddings)} types, "
+                f"{cfg.data}/dict.{lang}.txt makes {len(dictionary)}"
+            )
+
+
+def refuse_long_sentences(
+    dataset: LanguagePairDataset, subset: str, max_positions: tuple[int, int], max_tokens: int
+) -> None:
+    """Refuse what fairseq would stop at: sentences over the model's or the batch's length."""
+    for side, sizes, limit in zip(
+        ("source", "target"), (dataset.src_sizes, dataset.tgt_sizes), max_positions, strict=True
+    ):
+        longest = int(sizes.argmax())
+        length = f"line {longest + 1} of {subset} has {sizes[longest]} {side} tokens"
+        if sizes[longest] > limit:
+            raise UserError(f"{length}, the model takes {limit}: shorten it and prepare again")
+        if sizes[longest] > max_tokens:
+            raise UserError(f"{length}, more than --max-tokens {max_tokens}: raise it")
+
+
+def training_seconds(path: Path, state: dict[str, Any]) -> float:
+    """The time the whole training took: the last checkpoint beside ``path`` knows it."""
+    last = path.with_name("checkpoint_last.pt")
+    if last.is_file() and not last.samefile(path):
+        state = load_checkpoint(last)
+    return state["extra_state"]["previous_training_time"]
+
+
+# The search
+
+
+def generator_arguments(evaluation: Evaluation, test_set: TestSet) -> list[str]:
+    """The command line of fairseq-generate for an evaluation."""
+    arguments = [
+        test_set.data,
+        *("--user-dir", str(Path(intra_distill.__file__).parent)),
+        *("--task", "translation"),
+        *("--source-lang", test_set.source_lang),
+        *("--target-lang", test_set.target_lang),
+        *("--gen-subset", test_set.subset),
+        *("--path", str(evaluation.checkpoint)),
+        *("--beam", str(evaluation.beam)),
+        *("--lenpen", str(evaluation.lenpen)),
+        *("--max-tokens", str(evaluation.max_tokens)),
+        # with a larger multiple fairseq drops the last batch where it is not one
+        *("--required-batch-size-multiple", "1"),
+        *("--post-process", "sentencepiece"),
+        *("--log-interval", "10"),
+        # its score is not used, but fairseq's own scorer fails where all hypotheses are empty
+        *("--scoring", "sacrebleu"),
+    ]
+    return [*arguments, "--cpu"] if evaluation.cpu else arguments
+
+
+def generator_config(arguments: list[str]) -> DictConfig:
+    """fairseq's configuration for the command line of fairseq-generate."""
+    parser = options.get_generation_parser()
+    return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))
+
+
+def translate(cfg: DictConfig, sentences: int) -> list[str]:
+    """Run fairseq's generator; one detokenised hypothesis a sentence, in corpus order."""
+    output = io.StringIO()
+    generate._main(cfg, output)
+    return in_corpus_order(output.getvalue(), sentences)
+
+
+def in_corpus_order(output: str, sentences: int) -> list[str]:
+    """The hypotheses in the generator's output, which is in the order of its batches.
+
+    They are its lines ``D-NUMBER<tab>SCORE<tab>HYPOTHESIS``, numbered from 0.
+    """
+    lines = [line[2:].split("\t", 2) for line in output.split("\n") if line.startswith("D-")]
+    hypotheses = sorted((int(number), text) for number, _, text in lines)
+    if [number for number, _ in hypotheses] != list(range(sentences)):
+        raise RuntimeError(
+            f"fairseq wrote {len(hypotheses)} hypotheses that are not one for each of the "
+            f"{sentences} sentences"
+        )
+    return [text for _, text in hypotheses]
+
+
+def quieten_fairseq() -> None:
+    """Show of fairseq's log the warnings and the progress alone."""
+    # Importing fairseq has set the log up for debugging. Without a set-up the generator would
+    # have the log written among its output.
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
+    logging.getLogger("fairseq.logging.progress_bar").setLevel(logging.INFO)
+    warnings.simplefilter("ignore")  # hydra and torch complain of how fairseq uses them
+
+
+# The scores
+
+
+def build_metrics(references: list[str], target_lang: str) -> dict[str, Metric]:
+    """BLEU (tokenised as sacreBLEU has it for the language) and chrF, holding the references."""
+    try:
+        return {
+            "BLEU": BLEU(trg_lang=target_lang, references=[references]),
+            "chrF": CHRF(references=[references]),
+        }
+    except RuntimeError as error:  # the language's tokeniser is not installed
+        raise UserError(" ".join(str(error).split())) from error
+
+
+def compare(
+    system: str,
+    hypotheses: list[str],
+    baseline: Result,
+    baseline_hypotheses: list[str],
+    metrics: dict[str, Metric],
+) -> dict[str, Any]:
+    """Test the difference to a baseline by paired bootstrap resampling (Koehn, 2004).
+
+    Returns for each metric the p-value, and of both systems the mean of the resamples and half
+    the width of their 95 % confidence interval.
+    """
+    os.environ["SACREBLEU_SEED"] = str(BOOTSTRAP_SEED)  # PairedTest has no argument for it
+    signatures, results = PairedTest(
+        [(baseline.system, baseline_hypotheses), (system, hypotheses)],
+        metrics,
+        references=None,
+        test_type="bs",
+        n_samples=BOOTSTRAP_SAMPLES,
+    )()
+    # sacreBLEU calls chrF chrF2, after its beta, in what it returns
+    names = dict(zip(metrics, signatures, strict=True))
+    tests = {}
+    for name, long_name in names.items():
+        theirs, ours = results[long_name]
+        tests[name] = {
+            "p_value": float(ours.p_value),
+            "system": {"mean": float(ours.mean), "ci": float(ours.ci)},
+            "baseline": {"mean": float(theirs.mean), "ci": float(theirs.ci)},
+            "signature": signatures[long_name].format(),
+        }
+    return {"baseline_system": baseline.system, "tests": tests}
+
+
+def print_result(result: Result) -> None:
+    """Print the scores and the comparison with the baseline."""
+    test_set = result.test_set
+    languages = f"{test_set.source_lang}-{test_set.target_lang}"
+    print(f"{result.system}, {test_set.subset} {languages}, {test_set.sentences} sentences")
+    for metric, score in result.scores.items():
+        print(f"{metric} = {score:.2f}  {result.signatures[metric]}")
+    if result.significance:
+        print(f"paired bootstrap against {result.significance['baseline_system']}:")
+        for metric, test in result.significance["tests"].items():
+            ours, theirs = (
+                f"{test[side]['mean']:.2f} ± {test[side]['ci']:.2f}"
+                for side in ("system", "baseline")
+            )
+            print(f"{metric} {ours}, {theirs}, p = {test['p_value']:.4f}  {test['signature']}")
+
+
+# The files
+
+
+def read_result(path: Path) -> Result:
+    """Read a result that :func:`evaluate` wrote."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["test_set"] = TestSet(**content["test_set"])
+        content["checkpoint"] = Checkpoint(**content["checkpoint"])
+        return Result(**content)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is not a result of intra-distill evaluate") from error
+
+
+def read_baseline(
+    path: Path, test_set: TestSet, signatures: dict[str, str]
+) -> tuple[Result, list[str]]:
+    """Read the result to compare with, and its hypotheses."""
+    baseline = read_result(path)
+    obstacle = why_incomparable(baseline, test_set, signatures)
+    if obstacle:
+        raise UserError(f"--baseline {path} cannot be compared with: {obstacle}")
+    return baseline, read_hypotheses(path.parent, baseline)
+
+
+def why_incomparable(result: Result, test_set: TestSet, signatures: dict[str, str]) -> str:
+    """What makes the scores of a result mean something else; empty where nothing does."""
+    theirs = result.test_set
+    if theirs.subset != test_set.subset:
+        return f"its subset is {theirs.subset}, not {test_set.subset}"
+    if theirs.references_sha256 != test_set.references_sha256:
+        return f"its references, {theirs.data}/{theirs.references}, are others"
+    for metric, signature in signatures.items():
+        if result.signatures[metric] != signature:
+            return f"its {metric} is {result.signatures[metric]}, not {signature}"
+    return ""
+
+
+def is_done(
+    result: Result, evaluation: Evaluation, test_set: TestSet, signatures: dict[str, str]
+) -> bool:
+    """Whether a result is of the evaluation asked for, with its hypotheses still there."""
+    hypotheses_path = evaluation.results_path / result.hypotheses
+    return (
+        result.test_set == test_set
+        and result.signatures == signatures
+        and (result.beam, result.lenpen) == (evaluation.beam, evaluation.lenpen)
+        and result.checkpoint.sha256 == sha256(evaluation.checkpoint)
+        and hypotheses_path.is_file()
+        and result.hypotheses_sha256 == sha256(hypotheses_path)
+    )
+
+
+def read_hypotheses(directory: Path, result: Result) -> list[str]:
+    """Read the hypotheses of a result, which are in the same directory."""
+    path = directory / result.hypotheses
+    if not path.is_file():
+        raise UserError(f"{path}, the hypotheses of {result.system}, is not there")
+    if sha256(path) != result.hypotheses_sha256:
+        raise UserError(f"{path} is no longer what was scored: evaluate {result.system} again")
+    return read_lines(path)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text; nothing but a line feed ends one."""
+    with path.open(encoding="utf-8", newline="\n") as text:
+        return [line.removesuffix("\n") for line in text]
+
+
+def make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--results-path {path}: {error.strerror}") from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text so that whoever looks finds all of it or what was there before."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(temporary, path)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,12 @@
+"""print the path that fairseq's --user-dir takes"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def main(args: argparse.Namespace) -> None:
+    print(Path(__file__).parents[1])

@@ -1,0 +1,24 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="intra_distill",
+    version="0.1.0",
+    description="Intra-distillation for fairseq: translation models whose parameters all count",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["intra_distill", "intra_distill.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "fairseq-fixed==0.12.3.1",
+        "torch>=2.6",
+        "sentencepiece>=0.2.0",
+        "sacrebleu>=2.4",
+        "sacremoses>=0.1",
+        "numpy>=1.25",
+    ],
+    extras_require={"test": ["pytest>=8"]},
+    entry_points={"console_scripts": ["intra-distill=intra_distill.cli:main"]},
+)
