@@ -341,7 +341,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path} is not a PyTorch checkpoint, or not all of one")
     try:
-        # fairseq leaves weights_only to torch, whose default was to run code before 2.6
+        # fairseq trusts torch's default, which an environment variable can switch off
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         unsafe = ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path))
@@ -414,6 +414,8 @@ def generator_arguments(evaluation: Evaluation, test_set: TestSet) -> list[str]:
         *("--max-tokens", str(evaluation.max_tokens)),
         # with a larger multiple fairseq drops the last batch where it is not one
         *("--required-batch-size-multiple", "1"),
+        # a worker process wins nothing here, and its end is waited for
+        *("--num-workers", "0"),
         *("--post-process", "sentencepiece"),
         *("--log-interval", "10"),
         # its score is not used, but fairseq's own scorer fails where all hypotheses are empty

@@ -392,7 +392,7 @@ def write_sentencepiece(preparation: Preparation, scratch: Path) -> None:
             model_type="unigram",
             vocab_size=preparation.vocab_size,
             character_coverage=1.0,
-            max_sentence_length=2**31 - 1,  # bytes; its default leaves out lines over 4,192
+            max_sentence_length=2**30,  # bytes, the most it takes; by default it skips long lines
             num_threads=16,  # its default; the scores depend on it
             minloglevel=2,
         )

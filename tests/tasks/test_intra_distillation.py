@@ -1,0 +1,81 @@
+"""The behaviour on a task that is no translation, put there in the documented lines."""
+
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from fairseq.criterions import FairseqCriterion
+from fairseq.tasks import FairseqTask
+
+from intra_distill.core.replicate import split_passes
+from intra_distill.criterions.objective import Objective, ObjectiveConfig
+from intra_distill.tasks.intra_distillation import IntraDistillationConfig, IntraDistillationTask
+
+
+@dataclass
+class RegressionConfig(IntraDistillationConfig):
+    train_subset: str = "train"
+
+
+class RegressionTask(IntraDistillationTask, FairseqTask):
+    pass
+
+
+@dataclass
+class RegressionCriterionConfig(ObjectiveConfig):
+    constant_alpha: bool = field(default=True)
+
+
+class RegressionCriterion(FairseqCriterion):
+    def __init__(self, task, cfg):
+        super().__init__(task)
+        self.objective = Objective(cfg, task)
+
+    def forward(self, model, sample, reduce=True):
+        K = self.objective.num_passes(sample)
+        outputs = model(sample["net_input"])  # (K·B, 1)
+        loss = (outputs - sample["target"]).square().sum() / K
+        if K > 1:
+            spread = split_passes(outputs, K).var(dim=0, unbiased=False).sum()
+            loss = loss + self.objective.alpha(sample) * spread
+        return loss, sample["nsentences"], {}
+
+
+class Optimizer:
+    def backward(self, loss):
+        loss.backward()
+
+
+@pytest.fixture
+def regression():
+    task = RegressionTask(RegressionConfig(num_passes=4, max_update=0, max_epoch=0))
+    criterion = RegressionCriterion(task, RegressionCriterionConfig(alpha=2.0))
+    model = torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Dropout(0.5))
+    model.set_num_updates = lambda updates: None
+    sample = {"net_input": torch.ones(2, 3), "target": torch.zeros(2, 1), "nsentences": 2}
+    return task, criterion, model, sample
+
+
+def test_another_task_makes_k_passes(regression):
+    task, criterion, model, sample = regression
+    rows = []
+    model.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
+    _, sample_size, _ = task.train_step(sample, model, criterion, Optimizer(), 0)
+    assert rows == [8] and sample_size == 2
+    assert model[0].weight.grad.abs().sum() > 0
+    task.valid_step(sample, model, criterion)
+    assert rows == [8, 2]
+
+
+def test_the_loaders_batch_is_untouched(regression):
+    task, criterion, model, sample = regression
+    task.train_step(sample, model, criterion, Optimizer(), 0)
+    assert sample.keys() == {"net_input", "target", "nsentences"}
+    assert sample["target"].shape == (2, 1)
+
+
+def test_a_replicated_batch_is_refused_by_a_criterion_that_does_not_know_it(regression):
+    task, criterion, _, _ = regression
+    assert task.num_passes == 4 and not task.bounded
+    with pytest.raises(SystemExit, match="--constant-alpha"):
+        RegressionCriterion(task, RegressionCriterionConfig(alpha=2.0, constant_alpha=False))

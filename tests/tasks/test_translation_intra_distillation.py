@@ -1,0 +1,185 @@
+import copy
+import logging
+
+import pytest
+import torch
+from fairseq.trainer import Trainer
+from fairseq_cli import train
+
+from ..conftest import INTRA, LSTM, PLAIN, TASK, TINY_TRANSFORMER
+
+REFUSALS = {
+    "K < 1": (["--num-passes", "0"], "--num-passes must be at least 1, not 0"),
+    "K = 1 with alpha": (["--num-passes", "1"], "nothing to compare"),
+    "alpha < 0": (["--alpha", "-1"], "at least 0, not -1.0"),
+    "alpha is nan": (["--alpha", "nan"], "at least 0, not nan"),
+    "p = 0": (["--alpha-p", "0"], "p is 0.0"),
+    "p > q": (["--alpha-p", "12"], "p is 12.0 and q is 10.0"),
+    "divergence": (["--divergence", "kl"], "must be x or js, not 'kl'"),
+    "no dropout": (["--dropout", "0"], "no dropout"),
+    "only layerdrop": (["--dropout", "0", "--encoder-layerdrop", "0.5"], "no dropout"),
+    "no N": (["--max-update", "0"], "set --max-update or --max-epoch"),
+    "adaptive softmax": (["--adaptive-softmax-cutoff", "5,8"], "--adaptive-softmax-cutoff"),
+    "loss": (["--loss-implementation", "best"], "not 'best'"),
+    "fully_sharded": (["--ddp-backend", "fully_sharded"], "use legacy_ddp"),
+    "non-autoregressive": (["--arch", "nonautoregressive_transformer"], "choose another --arch"),
+}
+
+
+@pytest.mark.parametrize("options, line", REFUSALS.values(), ids=REFUSALS)
+def test_refused_at_start_in_one_line(trainer, options, line):
+    model = [] if "--arch" in options else TINY_TRANSFORMER
+    with pytest.raises(SystemExit) as refusal:
+        trainer(*INTRA, *options, model=model)
+    message = str(refusal.value)
+    assert message.startswith("intra_distill: ") and line in message and "\n" not in message
+
+
+def test_a_task_that_makes_one_pass_is_refused(trainer):
+    with pytest.raises(SystemExit, match="--task translation_intra_distillation; Translation"):
+        trainer("--task", "translation", "--criterion", "intra_distillation")
+
+
+def test_a_criterion_that_knows_nothing_of_passes_is_refused(trainer):
+    with pytest.raises(SystemExit, match="--criterion cross_entropy knows nothing of 3 passes"):
+        trainer(*TASK, "--num-passes", "3", "--criterion", "cross_entropy")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--constant-alpha", "--max-update", "0"],
+        ["--alpha", "1", "--max-update", "0"],
+        ["--alpha", "0", "--max-update", "0"],
+        ["--max-update", "0", "--max-epoch", "2"],
+        ["--dropout", "0", "--attention-dropout", "0.1"],
+        ["--dropout", "0", "--activation-dropout", "0.1"],
+    ],
+)
+def test_not_refused(trainer, options):
+    trainer(*INTRA, *options)
+
+
+def test_one_pass_is_the_plain_task_for_any_criterion(trainer):
+    built = trainer(
+        *TASK, "--num-passes", "1", "--criterion", "cross_entropy", "--dropout", "0"
+    )
+    built.train_step([built.batches[0]])
+
+
+@pytest.mark.parametrize("model", [TINY_TRANSFORMER, LSTM], ids=["transformer", "lstm"])
+def test_the_loaders_batch_is_untouched(trainer, gradients, model):
+    built = trainer(*INTRA, "--alpha", "1", model=model)
+    sample = built.batches[0]
+    before = copy.deepcopy(sample)
+    gradients(built, sample)
+    assert sample.keys() == before.keys()
+    for key in ("src_tokens", "src_lengths", "prev_output_tokens"):
+        assert torch.equal(sample["net_input"][key], before["net_input"][key])
+    assert torch.equal(sample["target"], before["target"])
+
+
+@pytest.mark.parametrize(
+    "options, updates_per_epoch",
+    [([], lambda b: b), (["--update-freq", "3"], lambda b: -(-b // 3))],
+)
+def test_n_is_the_smaller_bound(trainer, options, updates_per_epoch):
+    by_epochs = trainer(*INTRA, *options, "--max-update", "0", "--max-epoch", "2")
+    epoch = updates_per_epoch(len(by_epochs.batches))
+    assert by_epochs.task.total_updates == 2 * epoch
+    by_updates = trainer(*INTRA, *options, "--max-update", "5", "--max-epoch", "2")
+    assert by_updates.task.total_updates == 5
+
+
+def run(cfg) -> None:
+    train.main(cfg)
+    train.should_stop_early.__dict__.clear()
+
+
+def load(path) -> dict:
+    return torch.load(path, map_location="cpu")
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(monkeypatch, update: int) -> None:
+    """The next training dies as it begins this update."""
+    train_step = Trainer.train_step
+
+    def killed(self, samples, raise_oom=False):
+        if self.get_num_updates() == update:
+            raise Killed
+        return train_step(self, samples, raise_oom)
+
+    monkeypatch.setattr(Trainer, "train_step", killed)
+
+
+@pytest.mark.parametrize("options", [[], ["--update-freq", "2"]])
+def test_stop_and_resume_gives_the_same_checkpoint(configure, tmp_path, monkeypatch, options):
+    saving = ["--save-interval-updates", "4", "--validate-interval-updates", "4", *options]
+    through, resumed = tmp_path / "through", tmp_path / "resumed"
+    run(configure(*INTRA, *saving, "--save-dir", str(through)))
+
+    with monkeypatch.context() as patch:
+        kill_at(patch, 6)
+        with pytest.raises(Killed):
+            run(configure(*INTRA, *saving, "--save-dir", str(resumed)))
+    run(configure(*INTRA, *saving, "--save-dir", str(resumed)))
+
+    one, other = load(through / "checkpoint_last.pt"), load(resumed / "checkpoint_last.pt")
+    assert one["optimizer_history"][-1]["num_updates"] == 12
+    for name, value in one["model"].items():
+        assert torch.equal(value, other["model"][name]), name
+    for key, state in one["last_optimizer_state"]["state"].items():
+        for name, value in state.items():
+            assert torch.equal(
+                torch.as_tensor(value),
+                torch.as_tensor(other["last_optimizer_state"]["state"][key][name]),
+            )
+    for key in ("loss", "nll_loss", "divergence", "alpha"):
+        meters = [dict((m[1], m[3]) for m in s["extra_state"]["metrics"]["train"])
+                  for s in (one, other)]
+        assert meters[0][key]["sum"] == meters[1][key]["sum"]
+
+
+def test_another_n_after_a_resume_is_warned_of(configure, caplog):
+    caplog.set_level(logging.WARNING)
+
+    def warnings():
+        return [message for message in caplog.messages if "N = " in message]
+
+    run(configure(*INTRA))
+    run(configure(*INTRA))
+    assert not warnings()
+    run(configure(*INTRA, "--max-update", "15"))
+    assert len(warnings()) == 1 and "N = 15" in warnings()[0] and "towards 12" in warnings()[0]
+
+
+def test_plain_and_intra_distilled_runs_start_from_each_other(configure, tmp_path, caplog):
+    plain, intra = str(tmp_path / "plain"), str(tmp_path / "intra")
+    run(configure(*PLAIN, "--save-dir", plain))
+    run(configure(*INTRA, "--save-dir", intra, "--max-update", "9",
+                  "--finetune-from-model", plain + "/checkpoint_last.pt"))
+    run(configure(*PLAIN, "--save-dir", str(tmp_path / "back"), "--max-update", "3",
+                  "--finetune-from-model", intra + "/checkpoint_last.pt"))
+    assert load(tmp_path / "back" / "checkpoint_last.pt")["optimizer_history"][-1][
+        "num_updates"
+    ] == 3
+    assert not [message for message in caplog.messages if "N = " in message]
+
+
+def test_the_log_names_divergence_and_alpha_and_counts_tokens_once(configure, caplog):
+    caplog.set_level(logging.INFO, "train")
+    run(configure(*PLAIN, "--max-epoch", "1", "--max-update", "0", "--log-format", "json"))
+    run(configure(*INTRA, "--max-epoch", "1", "--max-update", "0", "--log-format", "json",
+                  "--reset-optimizer", "--restore-file", "none.pt"))
+    plain, intra = [
+        eval(message) for name, _, message in caplog.record_tuples if name == "train"
+    ]
+    assert plain["train_wpb"] == intra["train_wpb"]
+    assert plain["train_bsz"] == intra["train_bsz"]
+    assert float(intra["train_divergence"]) > 0 and 0 < float(intra["train_alpha"]) < 5
+    assert "train_divergence" not in plain
+    assert not [key for key in intra if key.endswith("total_updates")]
