@@ -21,28 +21,21 @@ SAFE_TYPES = [
     np.dtype,
     type(np.dtype(np.int64)),
     type(np.dtype(np.float64)),
-    np._core.multiarray._reconstruct,
-    np._core.multiarray.scalar,
-    # on resuming with several ranks the configuration is broadcast as omegaconf holds it,
-    # with placeholders for the tensors
+    np.empty(0).__reduce__()[0],  # numpy's own functions that rebuild an array and a number
+    np.float64(0).__reduce__()[0],
+    # on resuming with several ranks the state is broadcast with placeholders for its tensors
+    # and with the configuration as omegaconf holds it
     _TensorPlaceholder,
     omegaconf.DictConfig,
     omegaconf.ListConfig,
+    omegaconf.AnyNode,
     omegaconf.base.ContainerMetadata,
     omegaconf.base.Metadata,
-    omegaconf.nodes.AnyNode,
-    omegaconf.nodes.StringNode,
-    omegaconf.nodes.IntegerNode,
-    omegaconf.nodes.FloatNode,
-    omegaconf.nodes.BooleanNode,
     collections.defaultdict,
     typing.Any,
     dict,
     list,
     int,
-    float,
-    str,
-    bool,
 ]
 
 

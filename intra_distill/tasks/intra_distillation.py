@@ -60,7 +60,7 @@ class IntraDistillationTask:
         SystemExit: with one line, for K < 1 and what K passes cannot work with
     """
 
-    total_updates: Optional[int] = None  # N, known from the first epoch on
+    total_updates: Optional[int] = None  # N, known from the first epoch on if α′ needs it
 
     def __init__(self, cfg: IntraDistillationConfig, *args: Any, **kwargs: Any) -> None:
         if cfg.num_passes < 1:
@@ -103,6 +103,8 @@ class IntraDistillationTask:
                 f"--criterion {cfg._name} knows nothing of {self.num_passes} passes: "
                 "use --criterion intra_distillation, or --num-passes 1"
             )
+        objective = getattr(criterion, "objective", None)
+        self._needs_total_updates = objective is not None and objective.schedule.adaptive
         return criterion
 
     def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
@@ -113,7 +115,7 @@ class IntraDistillationTask:
 
     def begin_epoch(self, epoch: int, model: nn.Module) -> None:
         super().begin_epoch(epoch, model)
-        if self.total_updates is None:
+        if self._needs_total_updates and self.total_updates is None:
             self._settle_total_updates()
 
     def _settle_total_updates(self) -> None:
@@ -125,8 +127,6 @@ class IntraDistillationTask:
             self.cfg.update_freq,
             self.cfg.skip_remainder_batch,
         )
-        if self.total_updates is None:
-            return
         remembered = metrics.get_meter("default", TOTAL_UPDATES)
         if remembered is not None and remembered.val != self.total_updates:
             logger.warning(

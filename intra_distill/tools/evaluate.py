@@ -101,7 +101,7 @@ class Result:
     system: str
     scores: dict[str, float]  # by metric, 0 to 100
     signatures: dict[str, str]  # by metric
-    significance: dict[str, Any] | None  # see compare()
+    significance: dict[str, Any] | None  # of the difference to a baseline, see compare()
     test_set: TestSet
     checkpoint: Checkpoint
     beam: int
@@ -210,11 +210,17 @@ def evaluate(evaluation: Evaluation) -> Result:
         result = replace(stored, system=evaluation.system)
     else:
         result = translate_and_score(evaluation, test_set, metrics, signatures)
-    if baseline:
+    if baseline and not is_compared(result, baseline):
         hypotheses = read_hypotheses(evaluation.results_path, result)
-        significance = compare(result.system, hypotheses, *baseline, metrics)
+        other_hypotheses = read_hypotheses(evaluation.baseline.parent, baseline)
         result = replace(
-            result, significance={"baseline": str(evaluation.baseline), **significance}
+            result,
+            significance={
+                "baseline": str(evaluation.baseline),
+                "baseline_system": baseline.system,
+                "baseline_hypotheses_sha256": baseline.hypotheses_sha256,
+                "tests": compare(hypotheses, other_hypotheses, metrics),
+            },
         )
     if result != stored:
         content = json.dumps(asdict(result), indent=2, ensure_ascii=False)
@@ -476,11 +482,7 @@ def build_metrics(references: list[str], target_lang: str) -> dict[str, Metric]:
 
 
 def compare(
-    system: str,
-    hypotheses: list[str],
-    baseline: Result,
-    baseline_hypotheses: list[str],
-    metrics: dict[str, Metric],
+    hypotheses: list[str], baseline_hypotheses: list[str], metrics: dict[str, Metric]
 ) -> dict[str, Any]:
     """Test the difference to a baseline by paired bootstrap resampling (Koehn, 2004).
 
@@ -489,7 +491,7 @@ def compare(
     """
     os.environ["SACREBLEU_SEED"] = str(BOOTSTRAP_SEED)  # PairedTest has no argument for it
     signatures, results = PairedTest(
-        [(baseline.system, baseline_hypotheses), (system, hypotheses)],
+        [("baseline", baseline_hypotheses), ("system", hypotheses)],
         metrics,
         references=None,
         test_type="bs",
@@ -506,7 +508,7 @@ def compare(
             "baseline": {"mean": float(theirs.mean), "ci": float(theirs.ci)},
             "signature": signatures[long_name].format(),
         }
-    return {"baseline_system": baseline.system, "tests": tests}
+    return tests
 
 
 def print_result(result: Result) -> None:
@@ -542,15 +544,14 @@ def read_result(path: Path) -> Result:
         raise UserError(f"{path} is not a result of intra-distill evaluate") from error
 
 
-def read_baseline(
-    path: Path, test_set: TestSet, signatures: dict[str, str]
-) -> tuple[Result, list[str]]:
-    """Read the result to compare with, and its hypotheses."""
+def read_baseline(path: Path, test_set: TestSet, signatures: dict[str, str]) -> Result:
+    """Read the result to compare with, and make sure that it can be."""
     baseline = read_result(path)
     obstacle = why_incomparable(baseline, test_set, signatures)
     if obstacle:
         raise UserError(f"--baseline {path} cannot be compared with: {obstacle}")
-    return baseline, read_hypotheses(path.parent, baseline)
+    read_hypotheses(path.parent, baseline)
+    return baseline
 
 
 def why_incomparable(result: Result, test_set: TestSet, signatures: dict[str, str]) -> str:
@@ -579,6 +580,12 @@ def is_done(
         and hypotheses_path.is_file()
         and result.hypotheses_sha256 == sha256(hypotheses_path)
     )
+
+
+def is_compared(result: Result, baseline: Result) -> bool:
+    """Whether a result holds the comparison with just these hypotheses of the baseline."""
+    compared = result.significance or {}
+    return compared.get("baseline_hypotheses_sha256") == baseline.hypotheses_sha256
 
 
 def read_hypotheses(directory: Path, result: Result) -> list[str]:

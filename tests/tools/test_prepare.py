@@ -1,0 +1,382 @@
+import argparse
+import json
+import os
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fairseq.data import Dictionary, LanguagePairDataset
+from fairseq.tasks.translation import load_langpair_dataset
+from sentencepiece import SentencePieceProcessor
+
+from intra_distill.tools import UserError, prepare
+from intra_distill.tools.prepare import Preparation
+
+VOCAB_SIZE = 80
+
+
+def toy_pairs(number: int, seed: int) -> list[tuple[str, str]]:
+    """Pairs of 2 to 8 words, of which the target side has the letters reversed."""
+    rng = random.Random(seed)
+    words = ["".join(rng.choices("abcdefghij", k=rng.randint(2, 5))) for _ in range(60)]
+    sentences = [rng.choices(words, k=rng.randint(2, 8)) for _ in range(number)]
+    return [(" ".join(s).title(), " ".join(word[::-1] for word in s)) for s in sentences]
+
+
+def write_pairs(prefix: Path | str, pairs: list[tuple[str, str]], end: str = "\n") -> None:
+    for lang, side in zip(("de", "en"), zip(*pairs)):
+        Path(f"{prefix}.{lang}").write_bytes("".join(line + end for line in side).encode())
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Preparation:
+    """A preparation of toy text with two test sets, that has not been run."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for seed, (split, number) in enumerate({"train": 200, "valid": 12, "a": 9, "b": 5}.items()):
+        write_pairs(raw / split, toy_pairs(number, seed))
+    return Preparation(
+        source_lang="de",
+        target_lang="en",
+        train=str(raw / "train"),
+        valid=str(raw / "valid"),
+        test=(str(raw / "a"), str(raw / "b")),
+        destdir=tmp_path / "data",
+        vocab_size=VOCAB_SIZE,
+    )
+
+
+def load(destdir: Path, split: str) -> LanguagePairDataset:
+    dictionaries = [Dictionary.load(str(destdir / f"dict.{lang}.txt")) for lang in ("de", "en")]
+    return load_langpair_dataset(
+        str(destdir),
+        split,
+        src="de",
+        src_dict=dictionaries[0],
+        tgt="en",
+        tgt_dict=dictionaries[1],
+        combine=False,
+        dataset_impl="mmap",
+        upsample_primary=1,
+        left_pad_source=True,
+        left_pad_target=False,
+        max_source_positions=1024,
+        max_target_positions=1024,
+        shuffle=False,
+    )
+
+
+def decoded(destdir: Path, split: str) -> list[tuple[str, str]]:
+    """The text in the binaries, with <unk> where they have it."""
+    data = load(destdir, split)
+    return [
+        (
+            data.src_dict.string(example["source"], "sentencepiece"),
+            data.tgt_dict.string(example["target"], "sentencepiece"),
+        )
+        for example in data
+    ]
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+
+
+def report(preparation: Preparation) -> dict:
+    return json.loads((preparation.destdir / "prepare.json").read_text())
+
+
+def test_command_makes_a_directory_that_fairseq_reads(toy: Preparation) -> None:
+    parser = argparse.ArgumentParser()
+    prepare.add_arguments(parser)
+    prepare.main(
+        parser.parse_args(
+            f"--source-lang de --target-lang en --train {toy.train} --valid {toy.valid} "
+            f"--test {','.join(toy.test)} --vocab-size {VOCAB_SIZE} --max-ratio 1.5 "
+            f"--max-length 175 --destdir {toy.destdir}".split()
+        )
+    )
+    for split, pairs in {
+        "train": toy_pairs(200, 0),
+        "valid": toy_pairs(12, 1),
+        "test": toy_pairs(9, 2),
+        "test1": toy_pairs(5, 3),
+    }.items():
+        assert decoded(toy.destdir, split) == pairs
+        if split != "train":
+            reference = (toy.destdir / f"{split}.ref.en").read_text()
+            assert reference == "".join(target + "\n" for _, target in pairs)
+    expected = {*toy_files(), "sentencepiece.model", "sentencepiece.vocab", "prepare.json"}
+    assert {path.name for path in toy.destdir.iterdir()} == expected
+
+
+def toy_files() -> set[str]:
+    splits = ("train", "valid", "test", "test1")
+    binaries = {
+        f"{split}.de-en.{lang}.{extension}"
+        for split in splits
+        for lang in ("de", "en")
+        for extension in ("bin", "idx")
+    }
+    return binaries | {f"{split}.ref.en" for split in splits[1:]} | {"dict.de.txt", "dict.en.txt"}
+
+
+def test_vocabulary_has_the_pieces_and_no_padding(toy: Preparation) -> None:
+    prepare.prepare(toy)
+    model = SentencePieceProcessor(model_file=str(toy.destdir / "sentencepiece.model"))
+    data = load(toy.destdir, "train")
+    pieces = [model.id_to_piece(i) for i in range(model.get_piece_size())]
+    assert len(pieces) == VOCAB_SIZE
+    assert data.src_dict.symbols == data.tgt_dict.symbols
+    assert len(data.src_dict) == VOCAB_SIZE + 1
+    assert data.src_dict.symbols[data.src_dict.nspecial :] == pieces[3:]
+    vocab = (toy.destdir / "sentencepiece.vocab").read_text().splitlines()
+    assert [line.split("\t")[0] for line in vocab] == pieces
+
+
+def test_vocabulary_is_learnt_from_kept_training_text_only(toy: Preparation) -> None:
+    kept, dropped = ("ab ü", "ba ü"), ("ß", "ba " * 9)
+    write_pairs(toy.train, toy_pairs(200, 0) + [kept, dropped])
+    write_pairs(toy.valid, [("ab 漢", "ba ß ü")])
+    prepare.prepare(toy)
+    assert decoded(toy.destdir, "valid") == [("ab <unk>", "ba <unk> ü")]
+
+
+def test_unknown_text_never_becomes_a_special_symbol(toy: Preparation) -> None:
+    write_pairs(toy.valid, [("</s>", "x <pad>")])
+    prepare.prepare(toy)
+    assert decoded(toy.destdir, "valid") == [("<unk>", "<unk> <unk>")]
+
+
+@pytest.mark.parametrize(
+    ("source_length", "target_length", "verdict"),
+    [
+        (0, 3, "empty"),
+        (3, 0, "empty"),
+        (0, 0, "empty"),
+        (2, 3, "kept"),
+        (3, 2, "kept"),
+        (4, 7, "ratio"),
+        (7, 4, "ratio"),
+        (10, 10, "kept"),
+        (11, 10, "length"),
+        (10, 11, "length"),
+        (11, 2, "ratio"),
+    ],
+)
+def test_filters(source_length: int, target_length: int, verdict: str) -> None:
+    assert prepare.judge_pair(source_length, target_length, 1.5, max_length=10) == verdict
+
+
+def test_filters_count_moses_tokens_of_training_pairs_alone(
+    toy: Preparation, capsys: pytest.CaptureFixture
+) -> None:
+    pairs = toy_pairs(200, 0)
+    dropped = [
+        ("", "ab"),
+        ("ab", " \t"),
+        ("ab, ab.", "ab"),  # 4 tokens to 1
+        ("ab ab", "ab ab ab ab"),
+        (" ".join(["ab"] * 10), " ".join(["ab"] * 9 + ["ab."])),  # 10 tokens to 11
+    ]
+    write_pairs(toy.train, pairs[:100] + dropped + pairs[100:])
+    write_pairs(toy.valid, dropped)
+    prepare.prepare(replace(toy, max_length=10))
+    counts = report(toy)["counts"]
+    assert counts == {
+        "read": 205,
+        "dropped": {"empty": 2, "ratio": 2, "length": 1},
+        "kept": 200,
+    }
+    assert "205 training pairs read; dropped: 2 with an empty side, 2 " in capsys.readouterr().out
+    assert decoded(toy.destdir, "train") == pairs
+    assert len(load(toy.destdir, "valid")) == 5
+
+
+def test_report_says_what_was_made_from_what(toy: Preparation) -> None:
+    prepare.prepare(toy)
+    content = report(toy)
+    assert content["options"] == {
+        "source_lang": "de",
+        "target_lang": "en",
+        "vocab_size": VOCAB_SIZE,
+        "max_ratio": 1.5,
+        "max_length": 175,
+        "lowercase": False,
+    }
+    assert set(content["versions"]) == {"sentencepiece", "sacremoses", "fairseq"}
+    assert content["sentencepiece_trained_on"] == "train"
+    assert {name: entry["lines"] for name, entry in content["inputs"].items()} == {
+        **{"train.de": 200, "train.en": 200, "valid.de": 12, "valid.en": 12},
+        **{"test.de": 9, "test.en": 9, "test1.de": 5, "test1.en": 5},
+    }
+
+
+def test_same_bytes_wherever_and_with_however_many_workers(toy: Preparation) -> None:
+    prepare.prepare(toy)
+    elsewhere = replace(toy, destdir=toy.destdir.with_name("elsewhere"), workers=3)
+    prepare.prepare(elsewhere)
+    assert contents(elsewhere.destdir) == contents(toy.destdir)
+
+
+def test_line_ends_of_other_systems_change_nothing(toy: Preparation) -> None:
+    prepare.prepare(toy)
+    write_pairs(toy.train, toy_pairs(200, 0), end="\r\n")
+    write_pairs(toy.valid, toy_pairs(12, 1), end="\r\n")
+    other = replace(toy, destdir=toy.destdir.with_name("other"))
+    prepare.prepare(other)
+    made, expected = contents(other.destdir), contents(toy.destdir)
+    del made["prepare.json"], expected["prepare.json"]  # the inputs have other bytes
+    assert made == expected
+
+
+def test_lowercase_lowers_all_text(toy: Preparation) -> None:
+    write_pairs(toy.test[0], [("AB Ab", "BA Ba")])
+    prepare.prepare(replace(toy, lowercase=True))
+    assert decoded(toy.destdir, "train") == [(s.lower(), t) for s, t in toy_pairs(200, 0)]
+    assert decoded(toy.destdir, "test") == [("ab ab", "ba ba")]
+    assert (toy.destdir / "test.ref.en").read_text() == "ba ba\n"
+
+
+# What Python, Unicode or a terminal takes for white space or for the end of a line, and others
+# that text tools stumble over.
+ODD_CHARACTERS = "\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000\u200b\ufeff\u2581\x00\x01"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_odd_characters_and_empty_lines_keep_pairs_together(
+    toy: Preparation, workers: int
+) -> None:
+    odd = [(f"Ab{char}ab {number}", f"ba{char}ba") for number, char in enumerate(ODD_CHARACTERS)]
+    write_pairs(toy.train, toy_pairs(200, 0) + odd * 3)
+    test = [*odd, ("", "ba"), ("Ab", ""), ("", ""), *toy_pairs(4, 4)]
+    write_pairs(toy.test[0], test)
+    prepare.prepare(replace(toy, workers=workers))
+
+    assert len(load(toy.destdir, "train")) == 200 + 3 * len(odd)
+    made = decoded(toy.destdir, "test")
+    assert made[len(odd) :] == test[len(odd) :]
+    for number, (source, target) in enumerate(made[: len(odd)]):
+        assert source.split()[-1] == str(number)
+        assert target.replace(" ", "").replace("<unk>", "") == "baba"
+    empty = load(toy.destdir, "test")[len(odd) + 2]
+    assert empty["source"].tolist() == empty["target"].tolist() == [Dictionary().eos()]
+    references = (toy.destdir / "test.ref.en").read_bytes().decode().split("\n")
+    assert references == [*(target for _, target in test), ""]
+
+
+def test_second_run_does_nothing(toy: Preparation, capsys: pytest.CaptureFixture) -> None:
+    prepare.prepare(toy)
+    before = {path: path.stat().st_mtime_ns for path in toy.destdir.iterdir()}
+    capsys.readouterr()
+    prepare.prepare(replace(toy, workers=2))
+    assert "nothing to do" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in toy.destdir.iterdir()} == before
+
+
+class Killed(BaseException):
+    """The run ends here."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """End the run just before the file ``name`` gets its name."""
+    rename = os.replace
+
+    def rename_or_die(source: Path, target: Path) -> None:
+        if target.name == name:
+            raise Killed
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", rename_or_die)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "request.json",
+        "train.en",
+        "sentencepiece.vocab",
+        "test.ref.en",
+        "valid.de-en.de.idx",
+        "prepare.json",
+    ],
+)
+def test_killed_run_is_completed_by_the_next(
+    toy: Preparation, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    whole = replace(toy, destdir=toy.destdir.with_name("whole"))
+    prepare.prepare(whole)
+    expected = contents(whole.destdir)
+    with monkeypatch.context() as patch:
+        kill_at(patch, name)
+        with pytest.raises(Killed):
+            prepare.prepare(toy)
+    left = contents(toy.destdir)
+    left.pop("prepare.tmp", None)
+    assert "prepare.json" not in left
+    assert left.items() <= expected.items()
+    prepare.prepare(toy)
+    assert contents(toy.destdir) == expected
+    assert not toy.work.exists()
+
+
+def test_half_written_binary_has_no_final_name(
+    toy: Preparation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fairseq_cli import preprocess
+
+    make_all = preprocess._make_all
+
+    def die_after_source_side(lang: str, *args: object) -> None:
+        if lang == "en":
+            raise Killed
+        make_all(lang, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preprocess, "_make_all", die_after_source_side)
+        with pytest.raises(Killed):
+            prepare.prepare(toy)
+    assert list((toy.work / "scratch").glob("*.bin"))
+    assert not list(toy.destdir.glob("*.bin"))
+    monkeypatch.setattr(prepare, "write_text", None)
+    monkeypatch.setattr(prepare, "write_sentencepiece", None)
+    prepare.prepare(toy)  # without the steps done before
+    assert decoded(toy.destdir, "test1") == toy_pairs(5, 3)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"vocab_size": 70}, "--vocab-size 80, not 70"),
+        ({"max_ratio": 2.0}, "--max-ratio 1.5, not 2.0"),
+        ({"lowercase": True}, "--lowercase False, not True"),
+        ({"test": "valid"}, "another number of --test sets"),
+        ({"valid": "a"}, r"another valid.de text \(.*/valid.de as it was then, not .*/a.de of now"),
+    ],
+)
+def test_other_preparation_is_refused(
+    toy: Preparation,
+    monkeypatch: pytest.MonkeyPatch,
+    finished: bool,
+    changes: dict,
+    named: str,
+) -> None:
+    if finished:
+        prepare.prepare(toy)
+    else:
+        kill_at(monkeypatch, "train.en")
+        with pytest.raises(Killed):
+            prepare.prepare(toy)
+    before = contents(toy.destdir)
+    raw = Path(toy.train).parent
+    if "test" in changes:
+        changes = {"test": (str(raw / "a"),)}
+    if "valid" in changes:
+        changes = {"valid": str(raw / changes["valid"])}
+        changed = replace(toy, valid=changes["valid"], test=toy.test)
+    changed = replace(toy, **changes)
+    with pytest.raises(UserError, match=named):
+        prepare.prepare(changed)
+    assert contents(toy.destdir) == before
