@@ -432,9 +432,7 @@ def write_references(preparation: Preparation, scratch: Path) -> None:
 
 def write_fairseq(preparation: Preparation, scratch: Path) -> None:
     """Write the dictionaries and binaries with fairseq-preprocess."""
-    processor = SentencePieceProcessor(
-        model_file=str(preparation.destdir / "sentencepiece.model")
-    )
+    processor = SentencePieceProcessor(model_file=str(preparation.destdir / "sentencepiece.model"))
     pieces = scratch / "pieces"
     pieces.mkdir()
     for name in text_names(preparation):

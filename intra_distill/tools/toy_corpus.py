@@ -53,19 +53,20 @@ NOUNS = {
     "person": """
         Mann/m/Männer/man/men; Frau/f/Frauen/woman/women; Kinder/p/Kinder/children;
         Lehrer/m/Lehrer/teacher; Mädchen/n/Mädchen/girl; Junge/w/Jungen/boy;
-        Mutter/f/Mütter/mother; Lehrerin/f/Lehrerinnen/teacher; Freund/m/Freunde/friend;
-        Vater/m/Väter/father; Freundin/f/Freundinnen/friend; Eltern/p/Eltern/parents;
-        Bruder/m/Brüder/brother; Schwester/f/Schwestern/sister; Nachbar/w/Nachbarn/neighbour;
-        Arzt/m/Ärzte/doctor; Nachbarin/f/Nachbarinnen/neighbour; Student/w/Studenten/student;
-        Tochter/f/Töchter/daughter; Sohn/m/Söhne/son; Leiter/m/Leiter/manager;
-        Ärztin/f/Ärztinnen/doctor; Bäcker/m/Bäcker/baker; Bauer/w/Bauern/farmer;
-        Gast/m/Gäste/guest; Tante/f/Tanten/aunt; Onkel/m/Onkel/uncle; König/m/Könige/king;
-        Schülerin/f/Schülerinnen/pupil; Königin/f/Königinnen/queen; Dieb/m/Diebe/thief/thieves;
+        Arzt/m/Ärzte/doctor; Lehrerin/f/Lehrerinnen/teacher; Student/w/Studenten/student;
+        Leiter/m/Leiter/manager; Ärztin/f/Ärztinnen/doctor; Bauer/w/Bauern/farmer;
+        Schülerin/f/Schülerinnen/pupil; Gast/m/Gäste/guest; König/m/Könige/king;
+        Bäcker/m/Bäcker/baker; Königin/f/Königinnen/queen; Dieb/m/Diebe/thief/thieves;
         Polizist/w/Polizisten/policeman/policemen; Köchin/f/Köchinnen/cook;
-        Richter/m/Richter/judge; Kollege/w/Kollegen/colleague; Anwältin/f/Anwältinnen/lawyer;
-        Zwillinge/p/Zwillinge/twins; Soldat/w/Soldaten/soldier; Kellner/m/Kellner/waiter;
-        Künstlerin/f/Künstlerinnen/artist; Zeuge/w/Zeugen/witness; Nonne/f/Nonnen/nun;
-        Tischler/m/Tischler/carpenter; Schreiner/m/Schreiner/carpenter; Dichter/m/Dichter/poet""",
+        Richter/m/Richter/judge; Anwältin/f/Anwältinnen/lawyer; Soldat/w/Soldaten/soldier;
+        Zwillinge/p/Zwillinge/twins; Kellner/m/Kellner/waiter; Zeuge/w/Zeugen/witness;
+        Künstlerin/f/Künstlerinnen/artist; Nonne/f/Nonnen/nun; Dichter/m/Dichter/poet;
+        Tischler/m/Tischler/carpenter; Schreiner/m/Schreiner/carpenter""",
+    "relative": """
+        Mutter/f//mother; Mann/m//husband; Vater/m//father; Frau/f//wife; Freund/m//friend;
+        Bruder/m//brother; Freundin/f//friend; Schwester/f//sister; Eltern/p/Eltern/parents;
+        Nachbar/w/Nachbarn/neighbour; Tochter/f//daughter; Sohn/m//son; Tante/f//aunt;
+        Onkel/m//uncle; Nachbarin/f//neighbour; Kollege/w/Kollegen/colleague; Enkelin/f//granddaughter""",
     "name": """
         Anna/f//Anna; Peter/m//Peter; Maria/f//Maria; Paul/m//Paul; Julia/f//Julia; Otto/m//Otto;
         Lena/f//Lena; Felix/m//Felix; Ingrid/f//Ingrid; Jürgen/m//Jürgen; Ute/f//Ute""",
@@ -113,6 +114,7 @@ NOUNS = {
         Tür/f/Türen/door; Fenster/n/Fenster/window; Schloss/n/Schlösser/lock; Tor/n/Tore/gate;
         Haustür/f/Haustüren/front door; Schublade/f/Schubladen/drawer; Truhe/f/Truhen/chest""",
     "wall": "Wand/f/Wände/wall; Decke/f/Decken/ceiling; Zaun/m/Zäune/fence; Mauer/f/Mauern/wall",
+    "goal": "Tor/n/Tore/goal",
     "part": "Reifen/m/Reifen/tyre; Birne/f/Birnen/light bulb; Mutter/f/Muttern/nut",
     "sight": """
         Schloss/n/Schlösser/castle; Museum/n/Museen/museum; Kirche/f/Kirchen/church;
@@ -193,7 +195,7 @@ VERBS = {
         füttern gefüttert = feed fed : animal; schließen geschlossen = close : opening;
         an|ziehen angezogen = put+on put : clothes; ein|schalten eingeschaltet = switch+on : switch;
         verstehen verstanden = understand understood : text person;
-        streichen gestrichen = paint : wall; putzen geputzt = clean : machine opening;
+        streichen gestrichen = paint : wall; schießen geschossen = score : goal; putzen geputzt = clean : machine opening;
         besichtigen besichtigt = visit : sight; kosten gekostet = taste : food;
         stehlen stiehlt gestohlen = steal stole : thing machine;
         aus|machen ausgemacht = switch+off : switch; an|machen angemacht = switch+on : switch;
@@ -206,7 +208,7 @@ VERBS = {
         heben gehoben = lift : load; kennen gekannt = know knew : person;
         zeichnen gezeichnet = draw drew : sight plant; verwenden verwendet = use : thing;
         vor|lesen liest vorgelesen = read+aloud read : text; pflücken gepflückt = pick : plant;
-        fangen fängt gefangen = catch caught : animal; erhalten erhält erhalten = receive : gift;
+        fangen fängt gefangen = catch caught : animal; empfangen empfängt empfangen = receive : gift;
         aus|schalten ausgeschaltet = switch+off : switch; übersetzen übersetzt = translate : text;
         auf|wecken aufgeweckt = wake+up woke : person; schälen geschält = peel : food;
         streicheln gestreichelt = stroke : animal; retten gerettet = rescue : animal person;
@@ -230,9 +232,9 @@ VERBS = {
         schlafen schläft geschlafen = sleep_on slept : auf dat seat""",
     "placed": """
         arbeiten gearbeitet = work; schlafen schläft geschlafen = sleep slept; warten gewartet = wait;
-        wohnen gewohnt = live; spielen gespielt = play; ein|kaufen eingekauft = go_shopping went;
+        spielen gespielt = play; ein|kaufen eingekauft = go_shopping went;
         singen gesungen = sing sang; an|kommen ist angekommen = arrive; tanzen getanzt = dance;
-        ein|schlafen schläft ist eingeschlafen = fall_asleep fell; leben gelebt = live;
+        ein|schlafen schläft ist eingeschlafen = fall_asleep fell;
         auf|wachen ist aufgewacht = wake_up woke; weinen geweint = cry; bleiben ist geblieben = stay""",
     "moving": """
         gehen ist gegangen = go went; fahren fährt ist gefahren = drive drove;
@@ -652,9 +654,8 @@ def cumulative_weights(n: int) -> list[float]:
     return list(accumulate(1 / (rank + 2) ** 2 for rank in range(1, n + 1)))
 
 
-SPEAKER = pronoun("ich", "ich")
 SUBJECT_PRONOUNS = [pronoun(person, person) for person in ("ich", "m", "f", "wir", "p", "du")]
-OBJECT_PRONOUNS = [pronoun(person, person) for person in ("ich", "du", "wir")]
+SPEAKERS = [pronoun(person, person) for person in ("ich", "du", "wir")]
 POSSESSIONS = ["thing", "text", "clothes", "furniture", "machine", "opening", "switch", "load"]
 
 
@@ -668,7 +669,7 @@ class Grammar:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed).random
         self.nouns = {
-            kind: [parse_noun(entry, kind in ("person", "name")) for entry in entries(table)]
+            kind: [parse_noun(entry, kind in ("person", "relative", "name")) for entry in entries(table)]
             for kind, table in NOUNS.items()
         }
         self.nouns["furniture"] += compounds()
@@ -711,12 +712,17 @@ class Grammar:
 
     def phrase(self, kind: str, owner: NounPhrase, negated: bool = False) -> NounPhrase:
         """Something of the kind, perhaps the owner's; ``negated``: fit for a negated clause."""
+        own = possessive(owner)
+        if kind == "person":
+            if self.chance(0.3):
+                return noun_phrase(self.frequent(self.nouns["relative"]), own)
+            # Not mein Mann: that is a husband.
+            own = THE
         noun = self.frequent(self.nouns[kind])
         adjective = self.adjective(kind) if self.chance(0.3) else None
         if not noun.plural:
             return noun_phrase(noun, NO if negated else BARE, adjective)
         plural = noun.gender == "p" or (noun.en != noun.en_plural and self.chance(0.25))
-        own = possessive(owner)
         if negated:
             choice = [(45, NO), (40, THE), (15, own)]
         elif plural:
@@ -735,14 +741,14 @@ class Grammar:
     def person(self) -> NounPhrase:
         if self.chance(0.15):
             return noun_phrase(self.frequent(self.nouns["name"]), BARE)
-        return self.phrase("person", SPEAKER)
+        return self.phrase("person", self.any_of(SPEAKERS))
 
     def subject(self) -> NounPhrase:
         return self.any_of(SUBJECT_PRONOUNS) if self.chance(0.2) else self.person()
 
     def object(self, kind: str, subject: NounPhrase, negated: bool = False) -> NounPhrase:
         if kind == "person" and self.chance(0.25):
-            return self.any_of([p for p in OBJECT_PRONOUNS if p.person != subject.person])
+            return self.any_of([p for p in SPEAKERS if p.person != subject.person])
         return self.phrase(kind, subject, negated)
 
     def place(self, going: bool) -> Pair:
@@ -762,7 +768,7 @@ class Grammar:
             return clock_time(self.between(1, 12), 15 * self.between(0, 3))
         if tense == "past" and self.chance(0.25):
             if self.chance(0.5):
-                year = self.between(1650, 2020)
+                year = self.between(1900, 2020)
                 return Pair(f"{self.any_of(('', 'im Jahr '))}{year}", f"in {year}")
             days = number(self.between(2, 30))
             return Pair(f"vor {days.de} Tagen", f"{days.en} days ago")
@@ -850,7 +856,8 @@ class Grammar:
         """Two things done to the same object, a pronoun in the second."""
         kind = self.frequent(POSSESSIONS)
         verbs = [verb for verb in self.verbs["transitive"] if kind in verb.complements]
-        verb, other = self.frequent(verbs), self.frequent(verbs)
+        verb = self.frequent(verbs)
+        other = self.frequent([other for other in verbs if other.participle != verb.participle])
         tense = self.any_of(("past", "present"))
         subject = self.person()
         thing = self.phrase(kind, subject)
@@ -865,16 +872,14 @@ class Grammar:
         return Pair(*(f"{x}, {link} {y}" for x, link, y in zip(first, linked, second)))
 
     def subject_relative(self) -> Pair:
-        head = self.phrase("person", SPEAKER)
+        head = self.phrase("person", self.any_of(SPEAKERS))
         if self.chance(0.25):
             helped = relative_pronoun(head, "whom")
             verb = self.frequent(self.verbs["dative"])
-            de, en = replace(self.timed(Clause(self.person(), verb)), time=NOTHING).subordinate()
+            de, en = self.timed(Clause(self.person(), verb)).subordinate()
             relative = Pair(f"{helped.cases[DATIVE]} {de}", f"whom {en}")
         else:
-            relative = replace(
-                self.timed(self.action(relative_pronoun(head, "who"))), time=NOTHING
-            ).subordinate()
+            relative = self.timed(self.action(relative_pronoun(head, "who"))).subordinate()
         nominative, *others = head.cases
         subject = replace(
             head,
@@ -905,11 +910,11 @@ class Grammar:
 
     def measured(self) -> Pair:
         """An age or a price."""
-        de, en = number(self.between(2, 99))
+        de, en = number(self.between(20, 99))
         if self.chance(0.5):
             rest = Pair(f"{de} Jahre alt", f"{en} years old")
             return Clause(self.person(), COPULA, rest=rest).main()
-        thing = self.phrase(self.frequent(POSSESSIONS), SPEAKER)
+        thing = self.phrase(self.frequent(POSSESSIONS), self.any_of(SPEAKERS))
         return Clause(thing, COSTING, rest=Pair(f"{de} Euro", f"{en} euros")).main()
 
 

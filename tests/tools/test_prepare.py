@@ -2,12 +2,15 @@ import argparse
 import json
 import os
 import random
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fairseq.data import Dictionary, LanguagePairDataset
 from fairseq.tasks.translation import load_langpair_dataset
+from fairseq_cli import preprocess
 from sentencepiece import SentencePieceProcessor
 
 from intra_distill.tools import UserError, prepare
@@ -87,6 +90,17 @@ def report(preparation: Preparation) -> dict:
     return json.loads((preparation.destdir / "prepare.json").read_text())
 
 
+def fairseq_and_reference_files() -> set[str]:
+    splits = ("train", "valid", "test", "test1")
+    binaries = {
+        f"{split}.de-en.{lang}.{extension}"
+        for split in splits
+        for lang in ("de", "en")
+        for extension in ("bin", "idx")
+    }
+    return binaries | {f"{split}.ref.en" for split in splits[1:]} | {"dict.de.txt", "dict.en.txt"}
+
+
 def test_command_makes_a_directory_that_fairseq_reads(toy: Preparation) -> None:
     parser = argparse.ArgumentParser()
     prepare.add_arguments(parser)
@@ -107,19 +121,9 @@ def test_command_makes_a_directory_that_fairseq_reads(toy: Preparation) -> None:
         if split != "train":
             reference = (toy.destdir / f"{split}.ref.en").read_text()
             assert reference == "".join(target + "\n" for _, target in pairs)
-    expected = {*toy_files(), "sentencepiece.model", "sentencepiece.vocab", "prepare.json"}
+    model = {"sentencepiece.model", "sentencepiece.vocab"}
+    expected = fairseq_and_reference_files() | model | {"prepare.json"}
     assert {path.name for path in toy.destdir.iterdir()} == expected
-
-
-def toy_files() -> set[str]:
-    splits = ("train", "valid", "test", "test1")
-    binaries = {
-        f"{split}.de-en.{lang}.{extension}"
-        for split in splits
-        for lang in ("de", "en")
-        for extension in ("bin", "idx")
-    }
-    return binaries | {f"{split}.ref.en" for split in splits[1:]} | {"dict.de.txt", "dict.en.txt"}
 
 
 def test_vocabulary_has_the_pieces_and_no_padding(toy: Preparation) -> None:
@@ -144,7 +148,7 @@ def test_vocabulary_is_learnt_from_kept_training_text_only(toy: Preparation) -> 
 
 
 def test_unknown_text_never_becomes_a_special_symbol(toy: Preparation) -> None:
-    write_pairs(toy.valid, [("</s>", "x <pad>")])
+    write_pairs(toy.valid, [("</s>", "x <s>")])
     prepare.prepare(toy)
     assert decoded(toy.destdir, "valid") == [("<unk>", "<unk> <unk>")]
 
@@ -245,21 +249,22 @@ ODD_CHARACTERS = "\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000\u200b\u
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_odd_characters_and_empty_lines_keep_pairs_together(
-    toy: Preparation, workers: int
-) -> None:
-    odd = [(f"Ab{char}ab {number}", f"ba{char}ba") for number, char in enumerate(ODD_CHARACTERS)]
+def test_odd_characters_and_empty_lines_keep_pairs_together(toy: Preparation, workers: int) -> None:
+    odd = [(f"Ab{char}ab {n}", f"ba{char}ba {n}") for n, char in enumerate(ODD_CHARACTERS)]
     write_pairs(toy.train, toy_pairs(200, 0) + odd * 3)
     test = [*odd, ("", "ba"), ("Ab", ""), ("", ""), *toy_pairs(4, 4)]
     write_pairs(toy.test[0], test)
     prepare.prepare(replace(toy, workers=workers))
 
-    assert len(load(toy.destdir, "train")) == 200 + 3 * len(odd)
+    train = load(toy.destdir, "train")
+    assert len(train) == 200 + 3 * len(odd)
+    assert all(piece.split() == [piece] for piece in train.src_dict.symbols)
     made = decoded(toy.destdir, "test")
     assert made[len(odd) :] == test[len(odd) :]
-    for number, (source, target) in enumerate(made[: len(odd)]):
-        assert source.split()[-1] == str(number)
-        assert target.replace(" ", "").replace("<unk>", "") == "baba"
+    for n, char in enumerate(ODD_CHARACTERS):
+        between = "<unk>" if char == "\x00" else " ?"
+        assert re.fullmatch(f"Ab{between}ab {n}", made[n][0])
+        assert re.fullmatch(f"ba{between}ba {n}", made[n][1])
     empty = load(toy.destdir, "test")[len(odd) + 2]
     assert empty["source"].tolist() == empty["target"].tolist() == [Dictionary().eos()]
     references = (toy.destdir / "test.ref.en").read_bytes().decode().split("\n")
@@ -324,8 +329,6 @@ def test_killed_run_is_completed_by_the_next(
 def test_half_written_binary_has_no_final_name(
     toy: Preparation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fairseq_cli import preprocess
-
     make_all = preprocess._make_all
 
     def die_after_source_side(lang: str, *args: object) -> None:
@@ -347,21 +350,24 @@ def test_half_written_binary_has_no_final_name(
 
 @pytest.mark.parametrize("finished", [True, False])
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("change", "difference"),
     [
-        ({"vocab_size": 70}, "--vocab-size 80, not 70"),
-        ({"max_ratio": 2.0}, "--max-ratio 1.5, not 2.0"),
-        ({"lowercase": True}, "--lowercase False, not True"),
-        ({"test": "valid"}, "another number of --test sets"),
-        ({"valid": "a"}, r"another valid.de text \(.*/valid.de as it was then, not .*/a.de of now"),
+        (lambda toy: replace(toy, vocab_size=70), "--vocab-size 80, not 70"),
+        (lambda toy: replace(toy, max_ratio=2.0), "--max-ratio 1.5, not 2.0"),
+        (lambda toy: replace(toy, lowercase=True), "--lowercase False, not True"),
+        (lambda toy: replace(toy, test=toy.test[:1]), "another number of --test sets"),
+        (
+            lambda toy: replace(toy, valid=toy.test[0]),
+            r"another valid.de text \(.*/valid.de as it was then, not .*/a.de of now\)",
+        ),
     ],
 )
 def test_other_preparation_is_refused(
     toy: Preparation,
     monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Preparation], Preparation],
+    difference: str,
     finished: bool,
-    changes: dict,
-    named: str,
 ) -> None:
     if finished:
         prepare.prepare(toy)
@@ -370,13 +376,90 @@ def test_other_preparation_is_refused(
         with pytest.raises(Killed):
             prepare.prepare(toy)
     before = contents(toy.destdir)
-    raw = Path(toy.train).parent
-    if "test" in changes:
-        changes = {"test": (str(raw / "a"),)}
-    if "valid" in changes:
-        changes = {"valid": str(raw / changes["valid"])}
-        changed = replace(toy, valid=changes["valid"], test=toy.test)
-    changed = replace(toy, **changes)
-    with pytest.raises(UserError, match=named):
-        prepare.prepare(changed)
+    with pytest.raises(UserError, match=f"prepared with {difference}: choose another --destdir"):
+        prepare.prepare(change(toy))
     assert contents(toy.destdir) == before
+
+
+def test_changed_text_is_refused(toy: Preparation) -> None:
+    prepare.prepare(toy)
+    write_pairs(toy.train, toy_pairs(201, 0))
+    with pytest.raises(UserError, match="another train.de text"):
+        prepare.prepare(toy)
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_destdir_of_something_else_is_left_alone(toy: Preparation, is_file: bool) -> None:
+    precious = toy.destdir if is_file else toy.destdir / "precious"
+    precious.parent.mkdir(exist_ok=True)
+    precious.write_text("kept")
+    with pytest.raises(UserError, match="is not a directory|holds files of something else"):
+        prepare.prepare(toy)
+    assert precious.read_text() == "kept"
+
+
+def test_destdir_that_cannot_be_made_is_refused(toy: Preparation) -> None:
+    with pytest.raises(UserError, match="cannot write in --destdir .*Not a directory"):
+        prepare.prepare(replace(toy, destdir=Path(f"{toy.train}.de") / "data"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target_lang": "de"}, "--source-lang and --target-lang are both de"),
+        ({"vocab_size": 0}, "--vocab-size must be at least 4 .*, not 0"),
+        ({"max_ratio": 0.9}, "--max-ratio must be at least 1, not 0.9"),
+        ({"max_ratio": float("nan")}, "--max-ratio must be at least 1, not nan"),
+        ({"max_length": 0}, "--max-length must be at least 1, not 0"),
+        ({"workers": 0}, "--workers must be at least 1, not 0"),
+        ({"test": ("x", "y", "x")}, "--test names x 2 times"),
+        ({"destdir": Path("a,b")}, "--destdir a,b has a ','"),
+        ({"train": "nowhere"}, "cannot read nowhere.de: No such file"),
+    ],
+)
+def test_bad_option_is_refused(toy: Preparation, changes: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        prepare.prepare(replace(toy, **changes))
+    assert not toy.destdir.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("valid.en", b"a\nb\x85c\x0bd\n", "valid.de has 12 lines but .*valid.en has 2"),
+        ("a.de", b"fine\ncaf\xe9\n", r"a.de, line 2: not UTF-8"),
+        ("b.en", b"", "b.de has 5 lines but .*b.en has 0"),
+    ],
+)
+def test_bad_text_is_refused(toy: Preparation, name: str, content: bytes, message: str) -> None:
+    text = Path(toy.train).with_name(name)
+    text.write_bytes(content.replace(b"\x85", "\x85".encode()))
+    with pytest.raises(UserError, match=message):
+        prepare.prepare(toy)
+    assert not toy.destdir.exists()
+
+
+def test_empty_split_is_refused(toy: Preparation) -> None:
+    for lang in ("de", "en"):
+        Path(f"{toy.valid}.{lang}").write_bytes(b"")
+    with pytest.raises(UserError, match="valid.de and .*valid.en are empty"):
+        prepare.prepare(toy)
+
+
+def test_nothing_left_to_train_on_is_refused(toy: Preparation) -> None:
+    with pytest.raises(UserError, match="the filters drop all 200 training pairs"):
+        prepare.prepare(replace(toy, max_length=1))
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "message"),
+    [(5, r"no room for .* the smallest possible is (\d+)"), (5000, r"largest possible is (\d+)")],
+)
+def test_impossible_vocabulary_size_names_one_that_works(
+    toy: Preparation, vocab_size: int, message: str
+) -> None:
+    with pytest.raises(UserError, match=f"--vocab-size {vocab_size} .*{message}") as refusal:
+        prepare.prepare(replace(toy, vocab_size=vocab_size))
+    possible = int(re.search(message, str(refusal.value))[1])
+    prepare.prepare(replace(toy, vocab_size=possible))  # in the same directory
+    assert len(load(toy.destdir, "train").src_dict) == possible + 1
