@@ -51,6 +51,9 @@ def config_arguments(
     Raises:
         UserError: for a file that is no configuration, and values that a shell would split
     """
+    for override in overrides:
+        if "=" not in override:
+            raise UserError(f"{override!r} is no override: write GROUP.KEY=VALUE")
     values = load_config(config, overrides)
     groups = {key: value for key, value in values.items() if (key == "generation") == generation}
     arguments = []
@@ -60,6 +63,8 @@ def config_arguments(
         for key, value in options.items():
             option = COMPONENT_OPTIONS.get(group, group) if key == "_name" else key
             arguments += _as_arguments(option, value)
+    if not arguments:
+        raise UserError(f"{config} gives no options: it must hold groups of KEY: VALUE")
     for argument in arguments:
         if len(argument.split()) != 1:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Make a fairseq data directory out of raw parallel text.
+"""make a fairseq data directory out of raw parallel text
 
 The raw text PREFIX.SOURCE and PREFIX.TARGET of each split, one sentence a line, becomes
 
@@ -27,9 +27,9 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import metadata
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,8 @@ class Preparation:
     """What to prepare and how: the options of the command.
 
     ``train``, ``valid`` and each of ``test`` is a PREFIX of the files PREFIX.SOURCE_LANG and
-    PREFIX.TARGET_LANG. ``max_length`` counts Moses tokens, ``workers`` processes.
+    PREFIX.TARGET_LANG. ``max_length`` counts Moses tokens, ``workers`` processes, and
+    ``train_pairs`` the training pairs that are read, from the first one on.
     """
 
     source_lang: str
@@ -61,6 +62,7 @@ class Preparation:
     vocab_size: int = 12000
     max_ratio: float = 1.5
     max_length: int = 175
+    train_pairs: int | None = None
     lowercase: bool = False
     workers: int = 1
 
@@ -98,6 +100,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="PREFIX[,PREFIX...]",
         help="test sets; they become test, test1, ...",
+    )
+    parser.add_argument(
+        "--train-pairs",
+        type=int,
+        metavar="N",
+        help="take the first N training pairs only (default: all)",
     )
     parser.add_argument(
         "--vocab-size",
@@ -151,6 +159,7 @@ def main(args: argparse.Namespace) -> None:
             vocab_size=args.vocab_size,
             max_ratio=args.max_ratio,
             max_length=args.max_length,
+            train_pairs=args.train_pairs,
             lowercase=args.lowercase,
             workers=args.workers,
         )
@@ -170,6 +179,8 @@ def prepare(preparation: Preparation) -> None:
     if is_finished(preparation, request):
         print(f"{destdir} is finished, from the same options and text: nothing to do")
         return
+    if not (work / "request.json").exists():
+        shutil.rmtree(work, ignore_errors=True)  # what it holds, if anything, is of who knows what
     try:
         work.mkdir(parents=True, exist_ok=True)
         write_json(work / "request.json", request)
@@ -201,9 +212,9 @@ def check_options(preparation: Preparation) -> None:
             f"--vocab-size must be at least {least_pieces} ({', '.join(SPECIAL_PIECES)} and a "
             f"piece of text), not {preparation.vocab_size}"
         )
-    for name in ("max_ratio", "max_length", "workers"):
+    for name in ("max_ratio", "max_length", "train_pairs", "workers"):
         value = getattr(preparation, name)
-        if not value >= 1:  # put so that it refuses nan too
+        if value is not None and not value >= 1:  # put so that it refuses nan too
             raise UserError(f"{option(name)} must be at least 1, not {value}")
     for prefix, times in Counter(preparation.test).items():
         if times > 1:
@@ -311,7 +322,7 @@ def write_text(preparation: Preparation, scratch: Path) -> None:
         for lang in preparation.langs:
             lines = read_lines(f"{prefix}.{lang}")
             if split == "train":
-                lines = (line for line, verdict in zip(lines, verdicts) if verdict == "kept")
+                lines = (line for verdict, line in zip(verdicts, lines) if verdict == "kept")
             if preparation.lowercase:
                 lines = map(str.lower, lines)
             write_lines(scratch / f"{split}.{lang}", lines)
@@ -328,7 +339,7 @@ def judge_training_pairs(preparation: Preparation) -> list[str]:
         source_lengths, target_lengths = (
             pool.imap(
                 functools.partial(moses_length, lang=lang),
-                read_lines(f"{preparation.train}.{lang}"),
+                islice(read_lines(f"{preparation.train}.{lang}"), preparation.train_pairs),
                 chunksize=256,
             )
             for lang in preparation.langs
@@ -506,8 +517,12 @@ def fairseq_names(preparation: Preparation) -> list[str]:
 
 def recorded_options(preparation: Preparation) -> dict[str, Any]:
     """The options that the files depend on, apart from the text."""
-    names = ("source_lang", "target_lang", "vocab_size", "max_ratio", "max_length", "lowercase")
-    return {name: getattr(preparation, name) for name in names}
+    no_matter = {"train", "valid", "test", "destdir", "workers"}
+    return {
+        field.name: getattr(preparation, field.name)
+        for field in fields(preparation)
+        if field.name not in no_matter
+    }
 
 
 def provenance() -> dict[str, Any]:

@@ -21,7 +21,7 @@ def write(path: Path, text: str) -> Path:
 def test_groups_become_options(tmp_path):
     config = write(
         tmp_path / "a.yaml",
-        "task: {_name: translation, data: ???, left_pad_source: true, eval_bleu: false}\n"
+        "task: {_name: translation, data: '???', left_pad_source: true, eval_bleu: false}\n"
         "model: {_name: transformer, encoder_layers: 3, decoder_embed_path: null}\n"
         "optimization: {lr: [0.1, 0.2], update_freq: [4]}\n"
         "generation: {beam: 5}\n",
@@ -48,7 +48,7 @@ def test_a_flat_file_is_the_options_of_one_command(tmp_path):
         (None, [], "no such configuration file"),
         ("a: [1\n", [], "a.yaml"),
         ("just words\n", [], "a.yaml"),
-        ("a: {b: 1}\n", ["a"], "a.yaml"),
+        ("a: {b: 1}\n", ["a"], "'a' is no override"),
         ("a: {b: 'two words'}\n", [], "'two words': write the value without spaces"),
         ("a: {b: ''}\n", [], "without spaces"),
         ("a: {b: '${nothing.here}'}\n", [], "nothing"),

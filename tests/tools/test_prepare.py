@@ -198,6 +198,21 @@ def test_filters_count_moses_tokens_of_training_pairs_alone(
     assert len(load(toy.destdir, "valid")) == 5
 
 
+def test_train_pairs_takes_the_first_ones(toy: Preparation) -> None:
+    first = replace(toy, train_pairs=50, vocab_size=60)
+    prepare.prepare(first)
+    report = json.loads((first.destdir / "prepare.json").read_text())
+    assert report["counts"]["read"] == report["options"]["train_pairs"] == 50
+    head = replace(first, train=f"{toy.train}-head", train_pairs=None)
+    head = replace(head, destdir=toy.destdir.with_name("head"))
+    for lang in first.langs:
+        lines = Path(f"{toy.train}.{lang}").read_bytes().splitlines(keepends=True)
+        Path(f"{head.train}.{lang}").write_bytes(b"".join(lines[:50]))
+    prepare.prepare(head)
+    for name in ("sentencepiece.model", "train.de-en.de.bin", "train.de-en.en.bin"):
+        assert (first.destdir / name).read_bytes() == (head.destdir / name).read_bytes()
+
+
 def test_report_says_what_was_made_from_what(toy: Preparation) -> None:
     prepare.prepare(toy)
     content = report(toy)
@@ -207,6 +222,7 @@ def test_report_says_what_was_made_from_what(toy: Preparation) -> None:
         "vocab_size": VOCAB_SIZE,
         "max_ratio": 1.5,
         "max_length": 175,
+        "train_pairs": None,
         "lowercase": False,
     }
     assert set(content["versions"]) == {"sentencepiece", "sacremoses", "fairseq"}
@@ -348,6 +364,14 @@ def test_half_written_binary_has_no_final_name(
     assert decoded(toy.destdir, "test1") == toy_pairs(5, 3)
 
 
+def test_text_of_an_unknown_preparation_is_not_taken_up(toy: Preparation) -> None:
+    toy.work.mkdir(parents=True)
+    for name in [*prepare.text_names(toy), "counts.json"]:
+        (toy.work / name).write_text("stale\n")
+    prepare.prepare(toy)
+    assert decoded(toy.destdir, "valid") == toy_pairs(12, 1)
+
+
 @pytest.mark.parametrize("finished", [True, False])
 @pytest.mark.parametrize(
     ("change", "difference"),
@@ -411,6 +435,7 @@ def test_destdir_that_cannot_be_made_is_refused(toy: Preparation) -> None:
         ({"max_ratio": 0.9}, "--max-ratio must be at least 1, not 0.9"),
         ({"max_ratio": float("nan")}, "--max-ratio must be at least 1, not nan"),
         ({"max_length": 0}, "--max-length must be at least 1, not 0"),
+        ({"train_pairs": 0}, "--train-pairs must be at least 1, not 0"),
         ({"workers": 0}, "--workers must be at least 1, not 0"),
         ({"test": ("x", "y", "x")}, "--test names x 2 times"),
         ({"destdir": Path("a,b")}, "--destdir a,b has a ','"),
