@@ -10,8 +10,11 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models.transformer import TransformerModel
-from fairseq.options import get_interactive_generation_parser, get_validation_parser
-from fairseq.options import parse_args_and_arch
+from fairseq.options import (
+    get_interactive_generation_parser,
+    get_validation_parser,
+    parse_args_and_arch,
+)
 from fairseq_cli import generate, interactive, train, validate
 
 from .conftest import INTRA, USER_DIR

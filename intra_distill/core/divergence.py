@@ -4,7 +4,7 @@ Every function takes the K outputs stacked on the first dimension.
 """
 
 import math
-from typing import Callable
+from collections.abc import Callable
 
 from torch import Tensor
 

@@ -1,6 +1,6 @@
 """Does anything in a model make two passes over the same input differ?"""
 
-from typing import Iterator
+from collections.abc import Iterator
 
 from torch import nn
 

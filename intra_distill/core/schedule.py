@@ -1,8 +1,8 @@
 """The adaptive weight α′ of the divergence, equations (11) and (12), and the N that it needs."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 
 @dataclass(frozen=True)

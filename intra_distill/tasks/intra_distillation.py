@@ -15,7 +15,7 @@ and trained with a criterion that holds an :class:`~intra_distill.criterions.obj
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any, List, Optional
+from typing import Any, List
 
 from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
@@ -25,7 +25,6 @@ from torch import nn
 from ..core.dropout import dropout_sites
 from ..core.replicate import replicate
 from ..core.schedule import total_updates
-from ..criterions.objective import Objective
 from ..refusal import refuse
 
 logger = logging.getLogger(__name__)
@@ -60,7 +59,7 @@ class IntraDistillationTask:
         SystemExit: with one line, for K < 1 and what K passes cannot work with
     """
 
-    total_updates: Optional[int] = None  # N, known from the first epoch on if α′ needs it
+    total_updates: int | None = None  # N, known from the first epoch on if α′ needs it
 
     def __init__(self, cfg: IntraDistillationConfig, *args: Any, **kwargs: Any) -> None:
         if cfg.num_passes < 1:

@@ -7,8 +7,9 @@ chosen by ``_name``. Printed as command-line arguments it gives fairseq-train th
 """
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException

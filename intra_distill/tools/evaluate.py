@@ -10,7 +10,6 @@ model takes: fairseq would truncate it or leave it out, and score another test s
 """
 
 import argparse
-import hashlib
 import io
 import json
 import logging
@@ -20,7 +19,7 @@ import pickle
 import platform
 import warnings
 import zipfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -37,8 +36,19 @@ from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest
 
-import intra_distill
-from intra_distill.tools import UserError
+from .. import __version__
+from . import UserError
+from .files import read_lines, sha256, write_lines
+from .results import (
+    Checkpoint,
+    Result,
+    TestSet,
+    read_hypotheses,
+    read_result,
+    why_incomparable,
+    write_result,
+)
+from .user_dir import user_dir
 
 BOOTSTRAP_SAMPLES = 1000
 BOOTSTRAP_SEED = 12345
@@ -66,50 +76,6 @@ class Evaluation:
     def system(self) -> str:
         """The name of the system: by default the checkpoint's folder."""
         return self.name or self.checkpoint.absolute().parent.name
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """What is translated, and what it is scored against."""
-
-    data: str
-    subset: str
-    source_lang: str
-    target_lang: str
-    lowercase: bool
-    sentences: int
-    source_sha256: str  # of the binarised source
-    references: str  # file in data
-    references_sha256: str
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What translates, and what it took to train it."""
-
-    path: str
-    sha256: str
-    updates: int
-    training_seconds: float
-    parameters: int
-
-
-@dataclass(frozen=True)
-class Result:
-    """An evaluation: the content of its JSON file."""
-
-    system: str
-    scores: dict[str, float]  # by metric, 0 to 100
-    signatures: dict[str, str]  # by metric
-    significance: dict[str, Any] | None  # of the difference to a baseline, see compare()
-    test_set: TestSet
-    checkpoint: Checkpoint
-    beam: int
-    lenpen: float
-    hypotheses: str  # file beside the JSON
-    hypotheses_sha256: str
-    generator_arguments: list[str]
-    versions: dict[str, str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -223,8 +189,7 @@ def evaluate(evaluation: Evaluation) -> Result:
             },
         )
     if result != stored:
-        content = json.dumps(asdict(result), indent=2, ensure_ascii=False)
-        write_atomically(result_path, f"{content}\n")
+        write_result(result_path, result)
     return result
 
 
@@ -242,7 +207,7 @@ def translate_and_score(
     make_directory(evaluation.results_path)
 
     hypotheses = translate(cfg, test_set.sentences)
-    write_atomically(hypotheses_path, "".join(f"{line}\n" for line in hypotheses))
+    write_lines(hypotheses_path, hypotheses)
     return Result(
         system=evaluation.system,
         scores={
@@ -263,7 +228,7 @@ def translate_and_score(
             "fairseq": fairseq.__version__,
             "sacrebleu": metadata.version("sacrebleu"),
             "sentencepiece": metadata.version("sentencepiece"),
-            "intra_distill": intra_distill.__version__,
+            "intra_distill": __version__,
         },
     )
 
@@ -299,7 +264,7 @@ def open_test_set(data: Path, subset: str) -> tuple[TestSet, list[str]]:
     if subset not in subsets:
         raise UserError(f"{data} has no subset {subset!r} to score, only {', '.join(subsets)}")
     references_path = data / f"{subset}{suffix}"
-    references = read_lines(references_path)
+    references = list(read_lines(references_path))
     source = data / f"{subset}.{source_lang}-{target_lang}.{source_lang}.bin"
     test_set = TestSet(
         data=str(data),
@@ -409,7 +374,7 @@ def generator_arguments(evaluation: Evaluation, test_set: TestSet) -> list[str]:
     """The command line of fairseq-generate for an evaluation."""
     arguments = [
         test_set.data,
-        *("--user-dir", str(Path(intra_distill.__file__).parent)),
+        *("--user-dir", str(user_dir())),
         *("--task", "translation"),
         *("--source-lang", test_set.source_lang),
         *("--target-lang", test_set.target_lang),
@@ -531,19 +496,6 @@ def print_result(result: Result) -> None:
 # The files
 
 
-def read_result(path: Path) -> Result:
-    """Read a result that :func:`evaluate` wrote."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content["test_set"] = TestSet(**content["test_set"])
-        content["checkpoint"] = Checkpoint(**content["checkpoint"])
-        return Result(**content)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} is not a result of intra-distill evaluate") from error
-
-
 def read_baseline(path: Path, test_set: TestSet, signatures: dict[str, str]) -> Result:
     """Read the result to compare with, and make sure that it can be."""
     baseline = read_result(path)
@@ -552,19 +504,6 @@ def read_baseline(path: Path, test_set: TestSet, signatures: dict[str, str]) -> 
         raise UserError(f"--baseline {path} cannot be compared with: {obstacle}")
     read_hypotheses(path.parent, baseline)
     return baseline
-
-
-def why_incomparable(result: Result, test_set: TestSet, signatures: dict[str, str]) -> str:
-    """What makes the scores of a result mean something else; empty where nothing does."""
-    theirs = result.test_set
-    if theirs.subset != test_set.subset:
-        return f"its subset is {theirs.subset}, not {test_set.subset}"
-    if theirs.references_sha256 != test_set.references_sha256:
-        return f"its references, {theirs.data}/{theirs.references}, are others"
-    for metric, signature in signatures.items():
-        if result.signatures[metric] != signature:
-            return f"its {metric} is {result.signatures[metric]}, not {signature}"
-    return ""
 
 
 def is_done(
@@ -588,36 +527,8 @@ def is_compared(result: Result, baseline: Result) -> bool:
     return compared.get("baseline_hypotheses_sha256") == baseline.hypotheses_sha256
 
 
-def read_hypotheses(directory: Path, result: Result) -> list[str]:
-    """Read the hypotheses of a result, which are in the same directory."""
-    path = directory / result.hypotheses
-    if not path.is_file():
-        raise UserError(f"{path}, the hypotheses of {result.system}, is not there")
-    if sha256(path) != result.hypotheses_sha256:
-        raise UserError(f"{path} is no longer what was scored: evaluate {result.system} again")
-    return read_lines(path)
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text; nothing but a line feed ends one."""
-    with path.open(encoding="utf-8", newline="\n") as text:
-        return [line.removesuffix("\n") for line in text]
-
-
 def make_directory(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--results-path {path}: {error.strerror}") from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text so that whoever looks finds all of it or what was there before."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

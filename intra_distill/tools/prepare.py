@@ -17,9 +17,7 @@ goes on from the last whole file.
 
 import argparse
 import functools
-import hashlib
 import io
-import json
 import logging
 import multiprocessing
 import os
@@ -38,7 +36,8 @@ from fairseq import options
 from sacremoses import MosesTokenizer
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
-from intra_distill.tools import UserError
+from . import UserError
+from .files import read_json, read_lines, sha256, write_json, write_lines
 
 SPECIAL_PIECES = ("<unk>", "<s>", "</s>")
 MODEL_NAMES = ("sentencepiece.model", "sentencepiece.vocab")
@@ -245,9 +244,11 @@ def check_inputs(preparation: Preparation) -> dict[str, dict[str, Any]]:
         if lines[0] == 0:
             raise UserError(f"{files[0]} and {files[1]} are empty")
         for lang, file in zip(preparation.langs, files):
-            with open(file, "rb") as content:
-                sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-            inputs[f"{split}.{lang}"] = {"file": file, "sha256": sha256, "lines": lines[0]}
+            inputs[f"{split}.{lang}"] = {
+                "file": file,
+                "sha256": sha256(file),
+                "lines": lines[0],
+            }
     return inputs
 
 
@@ -540,37 +541,3 @@ def provenance() -> dict[str, Any]:
 def option(name: str) -> str:
     """The command-line option of a field of Preparation."""
     return f"--{name.replace('_', '-')}"
-
-
-def read_lines(path: str | Path) -> Iterator[str]:
-    r"""Yield the lines of a UTF-8 text file, without the ``\n`` or ``\r\n`` that ends them.
-
-    Nothing else ends a line: not a lone ``\r``, not U+0085 or U+2028.
-
-    Raises:
-        UserError: the file cannot be read, or a line, which is named, is not UTF-8.
-    """
-    try:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}, line {number}: not UTF-8 ({error.reason})") from error
-
-
-def write_lines(path: Path, lines: Iterable[str]) -> None:
-    with open(path, "wb") as file:
-        file.writelines(line.encode("utf-8") + b"\n" for line in lines)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file that has its name only when whole."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)

@@ -8,8 +8,8 @@ subset against the same references, are refused.
 import argparse
 from pathlib import Path
 
-from intra_distill.tools import UserError
-from intra_distill.tools.evaluate import Result, read_result, why_incomparable
+from . import UserError
+from .results import Result, read_result, why_incomparable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,4 +9,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    print(Path(__file__).parents[1])
+    print(user_dir())
+
+
+def user_dir() -> Path:
+    """The folder of this package."""
+    return Path(__file__).parents[1]

@@ -334,7 +334,7 @@ def test_killed_run_is_completed_by_the_next(
         with pytest.raises(Killed):
             prepare.prepare(toy)
     left = contents(toy.destdir)
-    left.pop("prepare.tmp", None)
+    left.pop("prepare.json.tmp", None)
     assert "prepare.json" not in left
     assert left.items() <= expected.items()
     prepare.prepare(toy)

@@ -1,0 +1,50 @@
+"""Text files read line by line, and files written so that they are whole or not there."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from . import UserError
+
+
+def read_lines(path: str | Path) -> Iterator[str]:
+    r"""Yield the lines of a UTF-8 text file, without the ``\n`` or ``\r\n`` that ends them.
+
+    Nothing else ends a line: not a lone ``\r``, not U+0085 or U+2028.
+
+    Raises:
+        UserError: the file cannot be read, or a line, which is named, is not UTF-8.
+    """
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}, line {number}: not UTF-8 ({error.reason})") from error
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a text that has its name only when whole."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    with open(temporary, "wb") as file:
+        file.writelines(line.encode("utf-8") + b"\n" for line in lines)
+    os.replace(temporary, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file that has its name only when whole."""
+    write_lines(path, [json.dumps(content, indent=2, ensure_ascii=False)])
+
+
+def sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
