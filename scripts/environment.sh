@@ -19,7 +19,7 @@ install() {
     "$python" -m venv "$1"
     # torch first: what needs torch later takes the one that is there
     "$1/bin/pip" install --constraint "$root/scripts/constraints.txt" torch
-    "$1/bin/pip" install --constraint "$root/scripts/constraints.txt" --editable "$root[test]"
+    "$1/bin/pip" install --constraint "$root/scripts/constraints.txt" --editable "${root}[test]"
 }
 
 venv=${VENV:-$root/.venv}

@@ -1,29 +1,30 @@
 #!/usr/bin/env bash
-# Multi30k De→En, step 1: the raw files → a fairseq data directory.
+# Multi30k De→En, step 1: the raw text → a fairseq data directory.
 #
 #   bash scripts/multi30k/prepare.sh [FOLDER]
 #
-# FOLDER holds train.de, train.en, val.de, … of the public Multi30k repository; without it they
-# are fetched from there.
-set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=scripts/environment.sh
-source "$here/../environment.sh"
-source "$here/paths.sh"
+# FOLDER holds train, val and test_2016_flickr, each .de and .en, of the public Multi30k
+# repository; without it they are fetched from there.
+recipe=multi30k
+# shellcheck source=scripts/recipe.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../recipe.sh"
 
 url=${MULTI30K_URL:-https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw}
+
+fetch() { # FILE → $raw/FILE
+    [[ -s $raw/$1 ]] && return
+    echo "fetching $url/$1.gz"
+    if ! curl --fail --location --silent --show-error --retry 3 "$url/$1.gz" | gunzip >"$raw/$1.part"; then
+        rm -f "$raw/$1.part"
+        echo "prepare: cannot fetch $url/$1.gz: put the raw files into a folder and name it" >&2
+        exit 1
+    fi
+    mv "$raw/$1.part" "$raw/$1"
+}
+
 raw=${1:-$data/raw}
 if [[ $# == 0 ]]; then
     mkdir -p "$raw"
-    for name in {train,val,test_2016_flickr}.{de,en}; do
-        [[ -s $raw/$name ]] && continue
-        curl --fail --location --silent --show-error --retry 3 "$url/$name.gz" | gunzip >"$raw/$name.part" || {
-            echo "prepare: cannot fetch $url/$name.gz: put the raw files into a folder and name it" >&2
-            exit 1
-        }
-        mv "$raw/$name.part" "$raw/$name"
-    done
+    for file in {train,val,test_2016_flickr}.{de,en}; do fetch "$file"; done
 fi
-# shellcheck disable=SC2046  # one word per argument is what `intra-distill args` prints
-intra-distill prepare $(intra-distill args "$configs/prepare.yaml") \
-    --train "$raw/train" --valid "$raw/val" --test "$raw/test_2016_flickr" --destdir "$data/bin"
+prepare "$raw/train" "$raw/val" "$raw/test_2016_flickr"
