@@ -44,9 +44,13 @@ def fused_intra_distillation_loss(
         raise ValueError(f"no fused loss for the divergence {divergence!r}: x or js")
     K, V = features.size(0), weight.size(0)
     chunk_size = chunk_size or max(1, CHUNK_ELEMENTS // (K * V))
-    loss, nll, distance = _FusedLoss.apply(
-        features, weight, bias, target, alpha, divergence, label_smoothing, chunk_size
-    )
+    device = features.device.type
+    if torch.is_autocast_enabled(device):  # the products run as the projection itself would
+        features = features.to(torch.get_autocast_dtype(device))
+    with torch.autocast(device, enabled=False):
+        loss, nll, distance = _FusedLoss.apply(
+            features, weight, bias, target, alpha, divergence, label_smoothing, chunk_size
+        )
     return LossParts(loss, nll, distance)
 
 
@@ -87,28 +91,43 @@ class _FusedLoss(torch.autograd.Function):
     def forward(
         ctx, features, weight, bias, target, alpha, divergence, label_smoothing, chunk_size
     ):
-        K, N, _ = features.shape
+        K, N, d = features.shape
         V = weight.size(0)
         smoothing = label_smoothing / (V - 1)
         on_target = 1 - label_smoothing - smoothing
         accumulate = torch.promote_types(torch.float32, features.dtype)
 
+        ctx.dtypes = features.dtype, weight.dtype
+        weight = weight.to(features.dtype)
         grad_features = torch.empty_like(features, dtype=accumulate)
         grad_weight = torch.zeros_like(weight, dtype=accumulate)
         grad_bias = None if bias is None else torch.zeros_like(bias, dtype=accumulate)
         nll, uniform, distance = features.new_zeros(3, dtype=accumulate)
 
+        # one chunk of logits and one of probabilities, used again and again: fresh memory is slow
+        logits = features.new_empty(K * min(chunk_size, N) * V)
+        probabilities = torch.empty_like(logits, dtype=accumulate)
+
         for start in range(0, N, chunk_size):
             chunk = slice(start, start + chunk_size)
-            h = features[:, chunk]  # (K, n, d)
-            gold = target[chunk].expand(K, -1).unsqueeze(-1)  # (K, n, 1)
+            n = min(chunk_size, N - start)
+            h = features[:, chunk].reshape(K * n, d)
+            gold = target[chunk].expand(K, n).unsqueeze(-1)  # (K, n, 1)
 
-            a = torch.nn.functional.linear(h, weight, bias).to(accumulate)  # logits z, (K, n, V)
-            a.sub_(a.logsumexp(dim=-1, keepdim=True))  # log-probabilities
+            z = logits[: K * n * V].view(K * n, V)
+            torch.mm(h, weight.t(), out=z)
+            if bias is not None:
+                z += bias
+            a = z.view(K, n, V).to(accumulate)
+            a.sub_(a.amax(dim=-1, keepdim=True))
+            p = torch.exp(a, out=probabilities[: K * n * V].view(K, n, V))
+            normaliser = p.sum(dim=-1, keepdim=True)  # (K, n, 1)
+            p.div_(normaliser)
+            a.sub_(normaliser.log_())  # log-probabilities
             nll -= a.gather(-1, gold).sum()
             if label_smoothing > 0:
                 uniform -= a.sum()
-            grad = p = a.exp()  # K ∂CE/∂z, but for the constants of the target distribution
+            grad = p  # K ∂CE/∂z, but for the constants of the target distribution
             if K > 1:
                 chunk_distance, divergence_grad = _GRADIENTS[divergence](a, p)
                 distance += chunk_distance
@@ -117,17 +136,15 @@ class _FusedLoss(torch.autograd.Function):
                 grad.sub_(smoothing)
             grad.scatter_add_(-1, gold, grad.new_full(gold.shape, -on_target))
 
-            grad = grad.div_(K).to(weight.dtype)
-            grad_features[:, chunk] = grad @ weight
-            rows = grad.reshape(-1, V)
-            grad_weight.addmm_(rows.t().to(accumulate), h.reshape(len(rows), -1).to(accumulate))
+            grad = grad.div_(K).to(features.dtype).view(K * n, V)
+            grad_features[:, chunk] = (grad @ weight).view(K, n, d)
+            grad_weight.addmm_(grad.t().to(accumulate), h.to(accumulate))
             if bias is not None:
-                grad_bias += rows.sum(dim=0, dtype=accumulate)
+                grad_bias += grad.sum(dim=0, dtype=accumulate)
 
         nll, uniform = nll / K, uniform / K
         loss = on_target * nll + smoothing * uniform + alpha * distance
         ctx.save_for_backward(grad_features, grad_weight, grad_bias)
-        ctx.dtypes = features.dtype, weight.dtype
         ctx.mark_non_differentiable(nll, distance)
         return loss, nll, distance
 

@@ -87,18 +87,30 @@ def test_a_loss_scale_keeps_small_fp16_gradients():
     assert not lost.any() and kept.ne(0).float().mean() > 0.9
 
 
+def test_under_autocast_the_weight_keeps_its_precision():
+    (features, weight), target = inputs(3, 9, 8, 23, torch.float32, False)
+    with torch.autocast("cpu", torch.bfloat16):
+        parts = fused_intra_distillation_loss(features, weight, None, target, 3.0, "x", 0.1, 4)
+    gradients = torch.autograd.grad(parts.loss, (features, weight))
+    rounded = [leaf.detach().bfloat16() for leaf in (features, weight)]
+    expected, expected_gradients = reference(rounded, target, 3.0, "x", 0.1)
+    assert_near(parts.loss, expected.loss, TOLERANCES[torch.bfloat16])
+    for ours, theirs in zip(gradients, expected_gradients):
+        assert ours.dtype == torch.float32
+        assert_near(ours, theirs, TOLERANCES[torch.bfloat16])
+
+
 def test_the_logits_of_all_positions_never_exist(monkeypatch):
     leaves, target = inputs(3, 40, 4, 30, torch.float32, False)
     largest = 0
-    linear = torch.nn.functional.linear
+    mm = torch.mm
 
-    def measured_linear(*args):
+    def measured_mm(h, weight, out):
         nonlocal largest
-        logits = linear(*args)
-        largest = max(largest, logits.numel())
-        return logits
+        largest = max(largest, out.numel())
+        return mm(h, weight, out=out)
 
-    monkeypatch.setattr(torch.nn.functional, "linear", measured_linear)
+    monkeypatch.setattr(torch, "mm", measured_mm)
     fused_intra_distillation_loss(*leaves, None, target, 1.0, "x", chunk_size=7)
     assert largest == 3 * 7 * 30
 

@@ -71,6 +71,25 @@ def test_the_fused_loss_is_the_plain_one(trainer, gradients, divergence, options
         assert_same_gradients(grads, plain_grads)
 
 
+def test_the_fused_loss_is_the_plain_one_in_bf16(trainer, gradients):
+    """As fairseq trains it: model and criterion in bf16 (its --bf16 itself wants a GPU)."""
+    fused, plain = (
+        trainer(*K3_CONSTANT, "--loss-implementation", name) for name in ("fused", "plain")
+    )
+    plain.model.load_state_dict(fused.model.state_dict())
+    for built in (fused, plain):
+        built.model.bfloat16()
+    sample = fused.batches[0]
+    loss, _, log, grads = gradients(fused, sample)
+    plain_loss, _, plain_log, plain_grads = gradients(plain, sample)
+    torch.testing.assert_close(loss.float(), plain_loss.float(), rtol=1e-3, atol=0)
+    torch.testing.assert_close(log["divergence"], plain_log["divergence"], rtol=0.02, atol=0)
+    for name, gradient in grads.items():
+        assert gradient.dtype == torch.bfloat16
+        scale = plain_grads[name].abs().max().item()
+        torch.testing.assert_close(gradient, plain_grads[name], rtol=0, atol=0.05 * scale + 1e-3)
+
+
 def test_the_fused_loss_is_taken_where_it_can_be(trainer, gradients, caplog):
     for options, fused, named in [
         ([], True, None),
