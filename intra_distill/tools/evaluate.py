@@ -404,7 +404,10 @@ def generator_config(arguments: list[str]) -> DictConfig:
 def translate(cfg: DictConfig, sentences: int) -> list[str]:
     """Run fairseq's generator; one detokenised hypothesis a sentence, in corpus order."""
     output = io.StringIO()
+    log = logging.getLogger("sacrebleu")
+    log.disabled = True  # fairseq has it score text that is still in pieces, which it warns of
     generate._main(cfg, output)
+    log.disabled = False
     return in_corpus_order(output.getvalue(), sentences)
 
 

@@ -1,14 +1,16 @@
 """Write a small made-up German-English parallel corpus to try things out on.
 
 The sentences come from a hand-written grammar: real words, inflected and ordered by the rules of
-both languages, drawn with long-tailed frequencies. What there is to learn in them:
+both languages, drawn with long-tailed frequencies. They are correct, if not always sensible. What
+there is to learn in them:
 
 * German articles, adjectives and nouns inflect for gender, case and number, verbs for person;
 * the German verb stands second, at the end (subordinate and relative clauses), or is split over
   both places (perfect, modals, separable prefixes), where English has one place for it;
 * words whose English hangs on the rest of the sentence: ``Schloss`` (castle, lock), ``tragen``
   (wear, carry), ``sie`` (she, they, it), a present tense that is a future beside ``morgen``;
-* numbers with the units first, ``halb drei`` (half past two), compounds, ``kein`` and ``nicht``.
+* numbers with the units first, ``halb drei`` (half past two), names, dates, new compounds,
+  ``kein`` and ``nicht``.
 
 German varies (synonyms, word order); the English is a function of the German, so that BLEU
 against the one reference means something.
@@ -28,7 +30,7 @@ from typing import NamedTuple, TypeVar
 
 from intra_distill.tools import UserError
 
-MAX_PAIRS = 50_000  # of all splits together: up to here new sentences come quickly
+MAX_PAIRS = 100_000  # of all splits together; new sentences still come quickly then
 MIN_WORDS, MAX_WORDS = 4, 25  # of a sentence, in either language
 
 T = TypeVar("T")
@@ -62,11 +64,12 @@ NOUNS = {
         Zwillinge/p/Zwillinge/twins; Kellner/m/Kellner/waiter; Zeuge/w/Zeugen/witness;
         Künstlerin/f/Künstlerinnen/artist; Nonne/f/Nonnen/nun; Dichter/m/Dichter/poet;
         Tischler/m/Tischler/carpenter; Schreiner/m/Schreiner/carpenter""",
+    # Each is somebody's.
     "relative": """
         Mutter/f//mother; Mann/m//husband; Vater/m//father; Frau/f//wife; Freund/m//friend;
         Bruder/m//brother; Freundin/f//friend; Schwester/f//sister; Eltern/p/Eltern/parents;
         Nachbar/w/Nachbarn/neighbour; Tochter/f//daughter; Sohn/m//son; Tante/f//aunt;
-        Onkel/m//uncle; Nachbarin/f//neighbour; Kollege/w/Kollegen/colleague; Enkelin/f//granddaughter""",
+        Onkel/m//uncle; Nachbarin/f//neighbour; Kollege/w/Kollegen/colleague; Enkel/m//grandson""",
     "name": """
         Anna/f//Anna; Peter/m//Peter; Maria/f//Maria; Paul/m//Paul; Julia/f//Julia; Otto/m//Otto;
         Lena/f//Lena; Felix/m//Felix; Ingrid/f//Ingrid; Jürgen/m//Jürgen; Ute/f//Ute""",
@@ -81,15 +84,33 @@ NOUNS = {
         Brille/f/Brillen/glasses/-; Glas/n/Gläser/glass; Gabel/f/Gabeln/fork; Ball/m/Bälle/ball;
         Teller/m/Teller/plate; Decke/f/Decken/blanket; Schirm/m/Schirme/umbrella;
         Flasche/f/Flaschen/bottle; Schere/f/Scheren/scissors/-; Spiegel/m/Spiegel/mirror;
-        Topf/m/Töpfe/pot; Korb/m/Körbe/basket; Regenschirm/m/Regenschirme/umbrella;
-        Kerze/f/Kerzen/candle; Seil/n/Seile/rope; Puppe/f/Puppen/doll; Besen/m/Besen/broom;
-        Nadel/f/Nadeln/needle; Zahnbürste/f/Zahnbürsten/toothbrush; Zange/f/Zangen/pliers/-;
-        Trommel/f/Trommeln/drum; Sieb/n/Siebe/sieve; Amboss/m/Ambosse/anvil""",
+        Topf/m/Töpfe/pot; Korb/m/Körbe/basket; Kerze/f/Kerzen/candle; Seil/n/Seile/rope;
+        Puppe/f/Puppen/doll; Besen/m/Besen/broom; Nadel/f/Nadeln/needle; Sieb/n/Siebe/sieve;
+        Zange/f/Zangen/pliers/-; Trommel/f/Trommeln/drum; Amboss/m/Ambosse/anvil""",
+    "furniture": """
+        Tisch/m/Tische/table; Stuhl/m/Stühle/chair; Schrank/m/Schränke/cupboard;
+        Bett/n/Betten/bed; Regal/n/Regale/shelf/shelves; Truhe/f/Truhen/chest;
+        Hocker/m/Hocker/stool; Wiege/f/Wiegen/cradle""",
+    "clothes": """
+        Mantel/m/Mäntel/coat; Jacke/f/Jacken/jacket; Hut/m/Hüte/hat; Kleid/n/Kleider/dress;
+        Hose/f/Hosen/trousers/-; Hemd/n/Hemden/shirt; Mütze/f/Mützen/cap;
+        Handschuhe/p/Handschuhe/gloves; Schal/m/Schals/scarf/scarves; Schürze/f/Schürzen/apron""",
     "text": """
         Buch/n/Bücher/book; Brief/m/Briefe/letter; Zeitung/f/Zeitungen/newspaper;
         Geschichte/f/Geschichten/story; Roman/m/Romane/novel; Gedicht/n/Gedichte/poem;
-        Bericht/m/Berichte/report; Satz/m/Sätze/sentence; Märchen/n/Märchen/fairy tale;
-        Absatz/m/Absätze/paragraph; Kochbuch/n/Kochbücher/cookbook""",
+        Bericht/m/Berichte/report; Lied/n/Lieder/song; Märchen/n/Märchen/fairy tale""",
+    "machine": """
+        Auto/n/Autos/car; Fahrrad/n/Fahrräder/bicycle; Uhr/f/Uhren/clock; Hahn/m/Hähne/tap;
+        Aufzug/m/Aufzüge/lift; Boot/n/Boote/boat; Fahrstuhl/m/Fahrstühle/lift;
+        Pumpe/f/Pumpen/pump""",
+    "opening": """
+        Tür/f/Türen/door; Fenster/n/Fenster/window; Schloss/n/Schlösser/lock; Tor/n/Tore/gate;
+        Schublade/f/Schubladen/drawer; Luke/f/Luken/hatch""",
+    "load": """
+        Koffer/m/Koffer/suitcase; Kiste/f/Kisten/box; Leiter/f/Leitern/ladder;
+        Stein/m/Steine/stone; Eimer/m/Eimer/bucket; Sack/m/Säcke/sack; Fass/n/Fässer/barrel""",
+    "wall": "Wand/f/Wände/wall; Decke/f/Decken/ceiling; Zaun/m/Zäune/fence; Mauer/f/Mauern/wall",
+    "part": "Reifen/m/Reifen/tyre; Birne/f/Birnen/light bulb; Mutter/f/Muttern/nut",
     "food": """
         Apfel/m/Äpfel/apple; Suppe/f/Suppen/soup; Kuchen/m/Kuchen/cake; Birne/f/Birnen/pear;
         Ei/n/Eier/egg; Kartoffel/f/Kartoffeln/potato/potatoes; Gericht/n/Gerichte/dish;
@@ -98,60 +119,60 @@ NOUNS = {
     "drink": """
         Kaffee/m//coffee; Wasser/n//water; Tee/m//tea; Milch/f//milk; Wein/m//wine;
         Saft/m//juice; Bier/n//beer; Limonade/f//lemonade""",
-    "clothes": """
-        Mantel/m/Mäntel/coat; Jacke/f/Jacken/jacket; Hut/m/Hüte/hat; Kleid/n/Kleider/dress;
-        Hose/f/Hosen/trousers/-; Hemd/n/Hemden/shirt; Mütze/f/Mützen/cap;
-        Handschuhe/p/Handschuhe/gloves; Schal/m/Schals/scarf/scarves; Schürze/f/Schürzen/apron""",
-    "load": """
-        Koffer/m/Koffer/suitcase; Kiste/f/Kisten/box; Leiter/f/Leitern/ladder;
-        Stein/m/Steine/stone; Eimer/m/Eimer/bucket; Sack/m/Säcke/sack; Fass/n/Fässer/barrel""",
-    "machine": """
-        Auto/n/Autos/car; Fahrrad/n/Fahrräder/bicycle; Uhr/f/Uhren/clock; Hahn/m/Hähne/tap;
-        Waschmaschine/f/Waschmaschinen/washing machine; Aufzug/m/Aufzüge/lift;
-        Boot/n/Boote/boat; Fahrstuhl/m/Fahrstühle/lift; Pumpe/f/Pumpen/pump""",
-    "switch": "Licht/n/Lichter/light; Radio/n/Radios/radio; Herd/m/Herde/stove",
-    "opening": """
-        Tür/f/Türen/door; Fenster/n/Fenster/window; Schloss/n/Schlösser/lock; Tor/n/Tore/gate;
-        Haustür/f/Haustüren/front door; Schublade/f/Schubladen/drawer; Truhe/f/Truhen/chest""",
-    "wall": "Wand/f/Wände/wall; Decke/f/Decken/ceiling; Zaun/m/Zäune/fence; Mauer/f/Mauern/wall",
-    "goal": "Tor/n/Tore/goal",
-    "part": "Reifen/m/Reifen/tyre; Birne/f/Birnen/light bulb; Mutter/f/Muttern/nut",
     "sight": """
         Schloss/n/Schlösser/castle; Museum/n/Museen/museum; Kirche/f/Kirchen/church;
         Turm/m/Türme/tower; Burg/f/Burgen/castle; Brücke/f/Brücken/bridge;
         Dom/m/Dome/cathedral; Rathaus/n/Rathäuser/town hall; Mühle/f/Mühlen/mill""",
-    "plant": """
-        Blume/f/Blumen/flower; Blatt/n/Blätter/leaf/leaves; Pilz/m/Pilze/mushroom;
-        Kräuter/p/Kräuter/herbs; Beere/f/Beeren/berry""",
     "gift": """
         Geschenk/n/Geschenke/present; Strauß/m/Sträuße/bouquet; Bild/n/Bilder/picture;
-        Karte/f/Karten/card; Armband/n/Armbänder/bracelet""",
+        Blume/f/Blumen/flower; Karte/f/Karten/card; Armband/n/Armbänder/bracelet""",
     "seat": "Bank/f/Bänke/bench; Stuhl/m/Stühle/chair; Sofa/n/Sofas/sofa; Boden/m/Böden/floor",
-    "furniture": """
-        Tisch/m/Tische/table; Schrank/m/Schränke/cupboard; Regal/n/Regale/shelf/shelves;
-        Bett/n/Betten/bed; Schreibtisch/m/Schreibtische/desk""",
 }
-# Furniture besides: each modifier makes a compound with each head.
-COMPOUND_MODIFIERS = """
-    Küchen/kitchen; Holz/wooden; Garten/garden; Kinder/children's; Büro/office; Metall/metal;
-    Schul/school; Puppen/doll's; Gäste/guest"""
-COMPOUND_HEADS = """
-    tisch/m/tische/table; stuhl/m/stühle/chair; schrank/m/schränke/cupboard; bank/f/bänke/bench;
-    regal/n/regale/shelf/shelves; bett/n/betten/bed"""
+# What makes compounds of the nouns of a kind, put before them.
+MODIFIERS = {
+    "thing": """
+        Küchen/kitchen; Holz/wooden; Silber/silver; Kinder/children's; Metall/metal; Garten/garden;
+        Reise/travel; Gold/golden; Leder/leather; Plastik/plastic; Gäste/guest; Puppen/doll's;
+        Kupfer/copper; Schul/school; Theater/theatre; Papier/paper; Picknick/picnic""",
+    "furniture": """
+        Küchen/kitchen; Holz/wooden; Garten/garden; Büro/office; Kinder/children's; Metall/metal;
+        Schul/school; Puppen/doll's; Gäste/guest; Eichen/oak; Keller/cellar; Glas/glass;
+        Bauern/farmer's; Marmor/marble; Bambus/bamboo""",
+    "clothes": """
+        Winter/winter; Sommer/summer; Leder/leather; Kinder/children's; Regen/rain; Samt/velvet;
+        Damen/ladies'; Herren/men's; Sport/sports; Woll/woollen; Seiden/silk; Arbeits/work;
+        Hochzeits/wedding; Frühlings/spring""",
+    "text": """
+        Kinder/children's; Liebes/love; Reise/travel; Kriegs/war; Schul/school; Tier/animal;
+        Familien/family; Dorf/village; Weihnachts/Christmas; Abenteuer/adventure""",
+    "machine": """
+        Kinder/children's; Sport/sports; Dampf/steam; Renn/racing; Garten/garden; Spielzeug/toy;
+        Polizei/police; Miet/rental""",
+    "opening": """
+        Küchen/kitchen; Keller/cellar; Holz/wooden; Garten/garden; Stall/stable; Glas/glass;
+        Kloster/monastery; Eisen/iron; Kirchen/church; Stahl/steel""",
+}
+# A surname, or the name of a town, is a beginning and an ending.
+NAME_BEGINNINGS = """
+    Berg Stein Wald Feld Neu Alt Ober Nieder Linden Eichen Sonnen Rosen Kirch Brunn Grün Schwarz
+    Hoch Winter Tannen Mühl Silber Königs Adel Birken Hirsch Wolfs""".split()
+SURNAME_ENDINGS = """
+    mann meier hofer bauer müller hauser berger wirt huber stetter thaler gruber schmidt eder""".split()
+TOWN_ENDINGS = "dorf heim burg stadt bach furt brück hausen tal see".split()
 
 # Preposition + German/gender = preposition + English: where people are and go.
 PLACES = """
-    in Garten/m = in garden; in Küche/f = in kitchen; in Schule/f = at school; in Stadt/f = in town;
-    in Büro/n = in office; an Bahnhof/m = at station; in Park/m = in park; in Bank/f = at bank;
-    in Wald/m = in forest; auf Markt/m = at market; an See/m = by lake; in Dorf/n = in village;
-    in Krankenhaus/n = in hospital; an See/f = by sea; in Bibliothek/f = in library;
+    in Garten/m = in garden; in Küche/f = in kitchen; in Schule/f = at school;
+    in Stadt/f = in town; in Büro/n = in office; an Bahnhof/m = at station; in Park/m = in park;
+    in Bank/f = at bank; in Wald/m = in forest; auf Markt/m = at market; an See/m = by lake;
+    in Dorf/n = in village; in Krankenhaus/n = in hospital; an See/f = by sea;
     an Gericht/n = at court; an Strand/m = on beach; in Fabrik/f = in factory;
     auf Bauernhof/m = on farm; in Werkstatt/f = in workshop; in Keller/m = in cellar"""
 
 ADJECTIVES = {
     "person": """
         alt/old; jung/young; groß/tall; klein/short; nett/nice; arm/poor; reich/rich; klug/clever;
-        höflich/polite; ehrlich/honest; neugierig/curious; faul/lazy; ehrgeizig/ambitious""",
+        höflich/polite; freundlich/friendly; neugierig/curious; faul/lazy; ehrgeizig/ambitious""",
     "thing": """
         alt/old; neu/new; groß/big; klein/small; schön/beautiful; rot/red; schwarz/black;
         billig/cheap; grün/green; hässlich/ugly; weiß/white; seltsam/strange;
@@ -180,39 +201,34 @@ VERBS = {
     "transitive": """
         kaufen gekauft = buy bought : thing clothes furniture text machine;
         sehen sieht gesehen = see saw : person sight; lesen liest gelesen = read read : text;
-        suchen gesucht = look_for : thing text clothes person; essen isst gegessen = eat ate : food;
-        finden gefunden = find found : thing text clothes; an|rufen angerufen = call : person;
+        suchen gesucht = look_for : thing text clothes person;
+        finden gefunden = find found : thing text clothes; öffnen geöffnet = open : opening;
+        essen isst gegessen = eat ate : food; trinken getrunken = drink drank : drink;
+        an|rufen angerufen = call : person; schreiben geschrieben = write wrote : text;
+        tragen trägt getragen = wear wore : clothes; tragen trägt getragen = carry : load;
         brauchen gebraucht = need : thing furniture clothes load machine;
-        trinken getrunken = drink drank : drink; öffnen geöffnet = open : opening;
-        schreiben geschrieben = write wrote : text; auf|machen aufgemacht = open : opening;
-        besuchen besucht = visit : person sight; tragen trägt getragen = wear wore : clothes;
-        tragen trägt getragen = carry : load; mit|bringen mitgebracht = bring brought : thing food;
-        reparieren repariert = repair : machine; treffen trifft getroffen = meet met : person;
+        auf|machen aufgemacht = open : opening; besuchen besucht = visit : person sight;
+        mit|bringen mitgebracht = bring brought : thing food; reparieren repariert = repair : machine;
+        verkaufen verkauft = sell sold : thing furniture machine; treffen trifft getroffen = meet met : person;
         vergessen vergisst vergessen = forget forgot : thing clothes;
-        verkaufen verkauft = sell sold : thing furniture machine;
         ein|laden lädt eingeladen = invite : person; bestellen bestellt = order : food drink;
         verlieren verloren = lose lost : thing clothes; ab|holen abgeholt = pick+up : person load;
         füttern gefüttert = feed fed : animal; schließen geschlossen = close : opening;
-        an|ziehen angezogen = put+on put : clothes; ein|schalten eingeschaltet = switch+on : switch;
+        an|ziehen angezogen = put+on put : clothes; streichen gestrichen = paint : wall;
         verstehen verstanden = understand understood : text person;
-        streichen gestrichen = paint : wall; schießen geschossen = score : goal; putzen geputzt = clean : machine opening;
-        besichtigen besichtigt = visit : sight; kosten gekostet = taste : food;
-        stehlen stiehlt gestohlen = steal stole : thing machine;
-        aus|machen ausgemacht = switch+off : switch; an|machen angemacht = switch+on : switch;
+        putzen geputzt = clean : machine opening; besichtigen besichtigt = visit : sight;
+        stehlen stiehlt gestohlen = steal stole : thing machine; kosten gekostet = taste : food;
         waschen wäscht gewaschen = wash : clothes; bekommen bekommen = receive : gift text;
-        sammeln gesammelt = collect : plant; benutzen benutzt = use : thing machine;
+        benutzen benutzt = use : thing machine; wechseln gewechselt = change : part;
         weg|werfen wirft weggeworfen = throw+away threw : thing text;
         zurück|geben gibt zurückgegeben = give+back gave : thing text;
-        wechseln gewechselt = change : part; aus|ziehen ausgezogen = take+off took : clothes;
-        zu|machen zugemacht = close : opening; verstecken versteckt = hide hid : thing gift;
-        heben gehoben = lift : load; kennen gekannt = know knew : person;
-        zeichnen gezeichnet = draw drew : sight plant; verwenden verwendet = use : thing;
-        vor|lesen liest vorgelesen = read+aloud read : text; pflücken gepflückt = pick : plant;
-        fangen fängt gefangen = catch caught : animal; empfangen empfängt empfangen = receive : gift;
-        aus|schalten ausgeschaltet = switch+off : switch; übersetzen übersetzt = translate : text;
+        aus|ziehen ausgezogen = take+off took : clothes; zu|machen zugemacht = close : opening;
+        verstecken versteckt = hide hid : thing gift; heben gehoben = lift : load;
+        zeichnen gezeichnet = draw drew : sight gift; verwenden verwendet = use : thing;
+        vor|lesen liest vorgelesen = read+aloud read : text; fangen fängt gefangen = catch caught : animal;
+        empfangen empfängt empfangen = receive : gift; übersetzen übersetzt = translate : text;
         auf|wecken aufgeweckt = wake+up woke : person; schälen geschält = peel : food;
-        streicheln gestreichelt = stroke : animal; retten gerettet = rescue : animal person;
-        aus|tauschen ausgetauscht = replace : part; umarmen umarmt = hug hugged : person""",
+        retten gerettet = rescue : animal person; umarmen umarmt = hug hugged : person""",
     # : kinds of things given to people
     "ditransitive": """
         geben gibt gegeben = give gave : thing text food; schenken geschenkt = give gave : gift;
@@ -222,37 +238,37 @@ VERBS = {
     "dative": """
         helfen hilft geholfen = help : person; danken gedankt = thank : person;
         antworten geantwortet = answer : person; folgen ist gefolgt = follow : person;
-        zu|hören zugehört = listen_to : person; begegnen ist begegnet = meet met : person;
-        vertrauen vertraut = trust : person animal""",
+        zu|hören zugehört = listen_to : person; begegnen ist begegnet = meet met : person""",
     # : German preposition, its case, kind of object
     "prepositional": """
-        warten gewartet = wait_for : auf acc person; denken gedacht = think_of thought : an acc person;
-        sitzen gesessen = sit_on sat : auf dat seat; sprechen spricht gesprochen = talk_to : mit dat person;
-        lachen gelacht = laugh_at : über acc text; träumen geträumt = dream_of : von dat sight;
+        warten gewartet = wait_for : auf acc person; sitzen gesessen = sit_on sat : auf dat seat;
+        denken gedacht = think_of thought : an acc person; lachen gelacht = laugh_at : über acc text;
+        sprechen spricht gesprochen = talk_to : mit dat person;
+        träumen geträumt = dream_of : von dat sight;
         schlafen schläft geschlafen = sleep_on slept : auf dat seat""",
     "placed": """
-        arbeiten gearbeitet = work; schlafen schläft geschlafen = sleep slept; warten gewartet = wait;
-        spielen gespielt = play; ein|kaufen eingekauft = go_shopping went;
-        singen gesungen = sing sang; an|kommen ist angekommen = arrive; tanzen getanzt = dance;
-        ein|schlafen schläft ist eingeschlafen = fall_asleep fell;
-        auf|wachen ist aufgewacht = wake_up woke; weinen geweint = cry; bleiben ist geblieben = stay""",
+        arbeiten gearbeitet = work; schlafen schläft geschlafen = sleep slept; spielen gespielt = play;
+        warten gewartet = wait; ein|kaufen eingekauft = go_shopping went; singen gesungen = sing sang;
+        an|kommen ist angekommen = arrive; tanzen getanzt = dance; bleiben ist geblieben = stay;
+        ein|schlafen schläft ist eingeschlafen = fall_asleep fell; weinen geweint = cry""",
     "moving": """
         gehen ist gegangen = go went; fahren fährt ist gefahren = drive drove;
-        laufen läuft ist gelaufen = run ran; zurück|kehren ist zurückgekehrt = return;
-        rennen ist gerannt = run ran""",
+        laufen läuft ist gelaufen = run ran; zurück|kehren ist zurückgekehrt = return""",
     "saying": """
         sagen gesagt = say said; glauben geglaubt = believe; hoffen gehofft = hope;
         denken gedacht = think thought; behaupten behauptet = claim""",
     "modal": "können gekonnt = can could; müssen gemusst = have_to had; wollen gewollt = want_to",
 }
 PRESENT = {
-    "sein": "bin bist ist sind seid sind", "haben": "habe hast hat haben habt haben",
-    "können": "kann kannst kann können könnt können", "wollen": "will willst will wollen wollt wollen",
+    "sein": "bin bist ist sind seid sind",
+    "haben": "habe hast hat haben habt haben",
+    "können": "kann kannst kann können könnt können",
     "müssen": "muss musst muss müssen müsst müssen",
+    "wollen": "will willst will wollen wollt wollen",
 }
 # The verbs whose past is not the perfect but this.
 PRETERITE = {
-    "sein": "war warst war waren wart waren", "haben": "hatte hattest hatte hatten hattet hatten",
+    "sein": "war warst war waren wart waren",
     "können": "konnte konntest konnte konnten konntet konnten",
     "müssen": "musste musstest musste mussten musstet mussten",
     "wollen": "wollte wolltest wollte wollten wolltet wollten",
@@ -271,6 +287,9 @@ TIMES = {
         morgen/tomorrow; nächste Woche/next week; morgen früh/tomorrow morning; bald/soon;
         heute Abend/this evening; übermorgen/the day after tomorrow; nächsten Montag/next Monday""",
 }
+MONTHS = """
+    Januar/January; Februar/February; März/March; April/April; Mai/May; Juni/June; Juli/July;
+    August/August; September/September; Oktober/October; November/November; Dezember/December"""
 CONJUNCTIONS = {
     "past": "weil/because; als/when; obwohl/although; denn/because; bevor/before; während/while",
     "present": "weil/because; wenn/if; obwohl/although; denn/because; bevor/before; während/while",
@@ -278,33 +297,33 @@ CONJUNCTIONS = {
 CONTRACTIONS = {
     "in dem ": "im ", "an dem ": "am ", "zu dem ": "zum ", "zu der ": "zur ", "von dem ": "vom ",
     "in das ": "ins ",
-}
+}  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------
-# Nouns and pronouns
+# Noun phrases
 # ---------------------------------------------------------------------------------------------
 
-CASES = NOMINATIVE, ACCUSATIVE, DATIVE = range(3)
+CASES = NOMINATIVE, ACCUSATIVE, DATIVE, GENITIVE = range(4)
 
 # Endings by gender (p: plural) in the order of CASES; "-": none.
-ARTICLE = {"m": "er en em", "f": "ie ie er", "n": "as as em", "p": "ie ie en"}
-EIN = {"m": "- en em", "f": "e e er", "n": "- - em", "p": "e e en"}
-STRONG = {"m": "er en em", "f": "e e er", "n": "es es em", "p": "e e en"}
-MIXED = {"m": "er en en", "f": "e e en", "n": "es es en", "p": "en en en"}
-WEAK = {"m": "e en en", "f": "e e en", "n": "e e en", "p": "en en en"}
-UNINFLECTED = dict.fromkeys("mfnp", "- - -")
+ARTICLE = {"m": "er en em es", "f": "ie ie er er", "n": "as as em es", "p": "ie ie en er"}
+EIN = {"m": "- en em es", "f": "e e er er", "n": "- - em es", "p": "e e en er"}
+STRONG = {"m": "er en em en", "f": "e e er er", "n": "es es em en", "p": "e e en er"}
+MIXED = {"m": "er en en en", "f": "e e en en", "n": "es es en en", "p": "en en en en"}
+WEAK = {"m": "e en en en", "f": "e e en en", "n": "e e en en", "p": "en en en en"}
+NONE = dict.fromkeys("mfnp", "- - - -")
+DIES = STRONG | {"m": "er en em es", "n": "es es em es"}
 
 # By person, or gender in the third: nominative, accusative, dative, possessive.
 GERMAN_PRONOUNS = {
-    "ich": "ich mich mir mein", "du": "du dich dir dein", "m": "er ihn ihm sein",
-    "f": "sie sie ihr ihr", "n": "es es ihm sein", "wir": "wir uns uns unser",
-    "p": "sie sie ihnen ihr",
-}
+    "ich": "ich mich mir mein", "du": "du dich dir dein", "wir": "wir uns uns unser",
+    "m": "er ihn ihm sein", "f": "sie sie ihr ihr", "n": "es es ihm sein", "p": "sie sie ihnen ihr",
+}  # fmt: skip
 # Subject, object, possessive.
 ENGLISH_PRONOUNS = {
-    "ich": "I me my", "du": "you you your", "m": "he him his", "f": "she her her",
-    "n": "it it its", "wir": "we us our", "p": "they them their",
-}
+    "ich": "I me my", "du": "you you your", "wir": "we us our",
+    "m": "he him his", "f": "she her her", "n": "it it its", "p": "they them their",
+}  # fmt: skip
 
 
 def words(*parts: str) -> str:
@@ -334,11 +353,24 @@ class Noun(NamedTuple):
     def german(self, case: int, plural: bool) -> str:
         if plural:
             return self.plural + ("n" if case == DATIVE and self.plural[-1] not in "ns" else "")
-        return self.plural if self.weak and case != NOMINATIVE else self.singular
+        if self.weak and case != NOMINATIVE:
+            return self.plural
+        if case == GENITIVE and self.gender in "mn":
+            one_syllable = re.fullmatch("[^aeiouäöü]*[aeiouäöü]+[^aeiouäöü]+", self.singular.lower())
+            return self.singular + ("es" if one_syllable else "s")
+        return self.singular
+
+    def compound(self, modifier: Pair) -> "Noun":
+        return self._replace(
+            singular=modifier.de + self.singular.lower(),
+            plural=modifier.de + self.plural.lower(),
+            en=f"{modifier.en} {self.en}",
+            en_plural=f"{modifier.en} {self.en_plural}",
+        )
 
 
 class Determiner(NamedTuple):
-    """What opens a noun phrase; adjectives after it have ``adjective_endings``."""
+    """What opens a noun phrase; adjectives after it take ``adjective_endings``."""
 
     stem: str
     endings: dict[str, str]
@@ -348,10 +380,10 @@ class Determiner(NamedTuple):
 
 
 THE = Determiner("d", ARTICLE, WEAK, "the", "the")
-THIS = Determiner("dies", STRONG, WEAK, "this", "these")
+THIS = Determiner("dies", DIES, WEAK, "this", "these")
 A = Determiner("ein", EIN, MIXED, "a", "")
 NO = Determiner("kein", EIN, MIXED, "no", "no")
-BARE = Determiner("", UNINFLECTED, STRONG, "", "")
+BARE = Determiner("", NONE, STRONG, "", "")
 MANY = Determiner("viel", STRONG, STRONG, "much", "many")
 
 
@@ -397,10 +429,24 @@ def noun_phrase(
     return NounPhrase(tuple(cases), english, english, gender, en_person, is_negative=negative)
 
 
+def owned(noun: Noun, owner: NounPhrase, adjective: Pair | None, plural: bool) -> NounPhrase:
+    """The noun with its owner in the genitive: *der Hut des Mannes*, *the man's hat*."""
+    en = owner.en_object + ("'" if owner.en_object.endswith("s") else "'s")
+    phrase = noun_phrase(noun, THE._replace(en=en, en_plural=en), adjective, plural)
+    genitive = owner.cases[GENITIVE]
+    return replace(phrase, cases=tuple(f"{text} {genitive}" for text in phrase.cases))
+
+
+def both(one: NounPhrase, other: NounPhrase) -> NounPhrase:
+    cases = tuple(f"{text} und {more}" for text, more in zip(one.cases, other.cases))
+    english = f"{one.en_object} and {other.en_object}"
+    return NounPhrase(cases, english, english, "p", "p")
+
+
 def pronoun(person: str, en_person: str) -> NounPhrase:
-    *cases, _ = GERMAN_PRONOUNS[person].split()
+    cases = tuple(GERMAN_PRONOUNS[person].split())
     subject, object_, _ = ENGLISH_PRONOUNS[en_person].split()
-    return NounPhrase(tuple(cases), subject, object_, person, en_person, is_pronoun=True)
+    return NounPhrase(cases, subject, object_, person, en_person, is_pronoun=True)
 
 
 def possessive(owner: NounPhrase) -> Determiner:
@@ -438,7 +484,7 @@ class Verb(NamedTuple):
     auxiliary: str
     en: str
     en_past: str  # of its first word
-    en_particle: str  # after the object: switch the light on
+    en_particle: str  # after the object: throw the key away
     complements: list[str]
 
     def present(self, person: str) -> str:
@@ -466,17 +512,22 @@ def parse_verb(entry: str) -> Verb:
     prefix, _, base = infinitive.rpartition("|")
     en, *past = english.split()
     head, glue, tail = re.fullmatch("([a-z]+)([_+]?)(.*)", en).groups()
-    past = past[0] if past else re.sub("(?<=[^aeiou])y$", "i", head.removesuffix("e")) + "ed"
     inside, particle = (tail.replace("_", " "), "") if glue == "_" else ("", tail)
     return Verb(
-        prefix, base, third[0] if third else "", participle,
+        prefix,
+        base,
+        third[0] if third else "",
+        participle,
         "sein" if " ist " in german else "haben",
-        words(head, inside), past, particle, " ".join(complements).split(),
-    )  # fmt: skip
+        words(head, inside),
+        past[0] if past else re.sub("(?<=[^aeiou])y$", "i", head.removesuffix("e")) + "ed",
+        particle,
+        " ".join(complements).split(),
+    )
 
 
 COPULA = parse_verb("sein ist gewesen = be was")
-COSTING = parse_verb("kosten gekostet = cost cost")
+COST = parse_verb("kosten gekostet = cost cost")
 
 
 @dataclass(frozen=True)
@@ -490,52 +541,24 @@ class Clause:
     time: Pair = NOTHING
     tense: str = "present"
     modal: Verb | None = None
-    negated: bool = False
+    negated: bool = False  # by nicht
 
-    def main(self) -> Pair:
-        finite, closing, _ = self._german_verb()
-        return Pair(words(self._subject, finite, self._middle, closing), self.english())
+    def pair(self, order: str = "main") -> Pair:
+        return Pair(self.german(order), self.english())
 
-    def inverted(self) -> Pair:
-        """The main clause after something else has taken the first place."""
-        finite, closing, _ = self._german_verb()
-        return Pair(words(finite, self._subject, self._middle, closing), self.english())
-
-    def subordinate(self) -> Pair:
-        *_, final = self._german_verb()
-        return Pair(words(self._subject, self._middle, final), self.english())
-
-    def time_first(self) -> Pair:
-        german, english = replace(self, time=NOTHING).inverted()
-        return Pair(words(self.time.de, german), words(self.time.en, english))
-
-    def object_first(self) -> Pair:
-        """The main clause with its one object first, which English cannot do."""
-        [(case, phrase)] = self.objects
-        german = replace(self, objects=()).inverted().de
-        return Pair(words(phrase.cases[case], german), self.english())
-
-    def english(self) -> str:
-        objects = (phrase.en_object for _, phrase in self.objects)
-        particle = self.verb.en_particle
-        end = words(*objects, particle, self.rest.en, self.time.en)
-        return words(self.subject.en_subject, self._english_verb(), end)
-
-    @property
-    def _subject(self) -> str:
-        return self.subject.cases[NOMINATIVE]
-
-    @property
-    def _has_not(self) -> bool:
-        return self.negated and not any(phrase.is_negative for _, phrase in self.objects)
-
-    @property
-    def _middle(self) -> str:
-        """Everything between the two parts of the German verb, but the subject."""
+    def german(self, order: str) -> str:
+        """As a "main" clause, a "subordinate" one, or "inverted": a main clause less what takes
+        the place before its verb."""
+        subject = self.subject.cases[NOMINATIVE]
         pronouns = [phrase.cases[case] for case, phrase in self.objects if phrase.is_pronoun]
         nouns = [phrase.cases[case] for case, phrase in self.objects if not phrase.is_pronoun]
-        negation = "nicht" if self._has_not else ""
-        return words(*pronouns, self.time.de, *nouns, negation, self.rest.de)
+        negation = "nicht" if self.negated else ""
+        middle = words(*pronouns, self.time.de, *nouns, negation, self.rest.de)
+        finite, closing, final = self._german_verb()
+        if order == "subordinate":
+            return words(subject, middle, final)
+        opening = (subject, finite) if order == "main" else (finite, subject)
+        return words(*opening, middle, closing)
 
     def _german_verb(self) -> tuple[str, str, str]:
         """The finite verb, what closes a main clause, and what closes a subordinate clause."""
@@ -555,12 +578,17 @@ class Clause:
             return finite, verb.prefix, verb.prefix + finite
         return finite, closing, f"{closing} {finite}"
 
+    def english(self) -> str:
+        objects = [phrase.en_object for _, phrase in self.objects]
+        end = words(*objects, self.verb.en_particle, self.rest.en, self.time.en)
+        return words(self.subject.en_subject, self._english_verb(), end)
+
     def _english_verb(self) -> str:
         index, past = PARADIGM[self.subject.en_person], self.tense == "past"
         verb = self.modal or self.verb
         head, _, tail = verb.en.partition(" ")
         tail = words(tail, self.verb.en if self.modal else "")
-        negation = "not" if self._has_not else ""
+        negation = "not" if self.negated else ""
         if self.tense == "future" and not self.modal:
             return words("will", negation, verb.en)
         if head == "be":
@@ -578,27 +606,33 @@ class Clause:
 # Numbers and times of day
 # ---------------------------------------------------------------------------------------------
 
-GERMAN_UNITS = (
-    "/ein/zwei/drei/vier/fünf/sechs/sieben/acht/neun/zehn/elf/zwölf/dreizehn/vierzehn/fünfzehn/"
-    "sechzehn/siebzehn/achtzehn/neunzehn"
-).split("/")
-GERMAN_TENS = "//zwanzig/dreißig/vierzig/fünfzig/sechzig/siebzig/achtzig/neunzig".split("/")
-ENGLISH_UNITS = (
-    "/one/two/three/four/five/six/seven/eight/nine/ten/eleven/twelve/thirteen/fourteen/fifteen/"
-    "sixteen/seventeen/eighteen/nineteen"
-).split("/")
-ENGLISH_TENS = "//twenty/thirty/forty/fifty/sixty/seventy/eighty/ninety".split("/")
+GERMAN_UNITS = """
+    null ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn
+    sechzehn siebzehn achtzehn neunzehn""".split()
+ENGLISH_UNITS = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+    sixteen seventeen eighteen nineteen""".split()
+GERMAN_TENS = "- - zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
+ENGLISH_TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()
 
 
 def number(n: int) -> Pair:
-    """``n`` from 2 to 99 in words."""
-    if n < 20:
-        return Pair(GERMAN_UNITS[n], ENGLISH_UNITS[n])
-    tens, unit = divmod(n, 10)
-    if unit == 0:
-        return Pair(GERMAN_TENS[tens], ENGLISH_TENS[tens])
-    german = f"{GERMAN_UNITS[unit]}und{GERMAN_TENS[tens]}"
-    return Pair(german, f"{ENGLISH_TENS[tens]}-{ENGLISH_UNITS[unit]}")
+    """``n`` from 1 to 999 in words, as before a noun."""
+    hundreds, below = divmod(n, 100)
+    tens, unit = divmod(below, 10)
+    if below < 20:
+        german, english = GERMAN_UNITS[below], ENGLISH_UNITS[below]
+    elif unit:
+        german = f"{GERMAN_UNITS[unit]}und{GERMAN_TENS[tens]}"
+        english = f"{ENGLISH_TENS[tens]}-{ENGLISH_UNITS[unit]}"
+    else:
+        german, english = GERMAN_TENS[tens], ENGLISH_TENS[tens]
+    if not hundreds:
+        return Pair(german, english)
+    german_hundreds, english_hundreds = GERMAN_UNITS[hundreds], ENGLISH_UNITS[hundreds]
+    if not below:
+        return Pair(f"{german_hundreds}hundert", f"{english_hundreds} hundred")
+    return Pair(f"{german_hundreds}hundert{german}", f"{english_hundreds} hundred and {english}")
 
 
 def clock_time(hour: int, minute: int) -> Pair:
@@ -611,7 +645,7 @@ def clock_time(hour: int, minute: int) -> Pair:
         30: ("halb", "half past", following, hour),
         45: ("Viertel vor", "a quarter to", following, following),
     }[minute]
-    german = GERMAN_UNITS[de_hour] if de_hour > 1 else "eins"
+    german = "eins" if de_hour == 1 else GERMAN_UNITS[de_hour]
     return Pair(f"um {de} {german}", f"at {en} {ENGLISH_UNITS[en_hour]}")
 
 
@@ -635,28 +669,24 @@ def parse_noun(entry: str, human: bool = False) -> Noun:
     return Noun(singular, gender.replace("w", "m"), plural, en, en_plural, gender == "w", human)
 
 
-def compounds() -> list[Noun]:
-    nouns = []
-    for modifier, english in pairs(COMPOUND_MODIFIERS):
-        for head in map(parse_noun, entries(COMPOUND_HEADS)):
-            nouns.append(
-                head._replace(
-                    singular=modifier + head.singular, plural=modifier + head.plural,
-                    en=f"{english} {head.en}", en_plural=f"{english} {head.en_plural}",
-                )
-            )  # fmt: skip
-    return nouns
+def say(*parts: Pair | str) -> Pair:
+    """The parts in a row; a string is the same in both languages."""
+    pairs = [Pair(part, part) if isinstance(part, str) else part for part in parts]
+    return Pair(*map("".join, zip(*pairs)))
 
 
 @cache
 def cumulative_weights(n: int) -> list[float]:
-    """Of ranks 1 to ``n`` under the Zipf-Mandelbrot law 1 / (rank + 2)^2."""
-    return list(accumulate(1 / (rank + 2) ** 2 for rank in range(1, n + 1)))
+    """Of ranks 1 to ``n`` under the Zipf-Mandelbrot law 1 / (rank + 4)^2."""
+    return list(accumulate(1 / (rank + 4) ** 2 for rank in range(1, n + 1)))
 
 
-SUBJECT_PRONOUNS = [pronoun(person, person) for person in ("ich", "m", "f", "wir", "p", "du")]
+# German parts clauses by commas where English does not.
+GERMAN_COMMA = Pair(", ", " ")
+
 SPEAKERS = [pronoun(person, person) for person in ("ich", "du", "wir")]
-POSSESSIONS = ["thing", "text", "clothes", "furniture", "machine", "opening", "switch", "load"]
+THIRD_PERSONS = [pronoun(person, person) for person in "mfp"]
+POSSESSIONS = ["thing", "text", "clothes", "furniture", "machine", "opening", "load"]
 
 
 class Grammar:
@@ -669,24 +699,28 @@ class Grammar:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed).random
         self.nouns = {
-            kind: [parse_noun(entry, kind in ("person", "relative", "name")) for entry in entries(table)]
+            kind: [parse_noun(e, kind in ("person", "relative", "name")) for e in entries(table)]
             for kind, table in NOUNS.items()
         }
-        self.nouns["furniture"] += compounds()
-        self.verbs = {frame: list(map(parse_verb, entries(t))) for frame, t in VERBS.items()}
+        self.verbs = {frame: [parse_verb(e) for e in entries(t)] for frame, t in VERBS.items()}
+        self.modifiers = {kind: pairs(table) for kind, table in MODIFIERS.items()}
         self.adjectives = {kind: pairs(table) for kind, table in ADJECTIVES.items()}
         self.times = {tense: pairs(table) for tense, table in TIMES.items()}
         self.conjunctions = {tense: pairs(table) for tense, table in CONJUNCTIONS.items()}
+        self.months = pairs(MONTHS)
         self.places = [re.split("[ /=]+", entry) for entry in entries(PLACES)]
 
     def pair(self) -> Pair:
         """One sentence in both languages."""
         template = self.weighted(
-            (30, self.simple), (22, self.joined), (12, self.contrast), (10, self.subject_relative),
-            (10, self.object_relative), (8, self.reported), (4, self.measured),
-        )  # fmt: skip
-        de, en = template()
-        return Pair(*(text[0].upper() + text[1:] + "." for text in (de, en)))
+            (30, self.simple),
+            (22, self.joined),
+            (12, self.contrasted),
+            (12, self.with_relative_object),
+            (8, self.reported),
+            (4, self.measured),
+        )
+        return Pair(*(text[0].upper() + text[1:].rstrip(",") + "." for text in template()))
 
     # Chance
 
@@ -710,19 +744,43 @@ class Grammar:
 
     # Phrases
 
-    def phrase(self, kind: str, owner: NounPhrase, negated: bool = False) -> NounPhrase:
-        """Something of the kind, perhaps the owner's; ``negated``: fit for a negated clause."""
-        own = possessive(owner)
-        if kind == "person":
-            if self.chance(0.3):
-                return noun_phrase(self.frequent(self.nouns["relative"]), own)
-            # Not mein Mann: that is a husband.
-            own = THE
+    def somebody(self, owner: NounPhrase, negated: bool = False) -> NounPhrase:
+        """Not a pronoun; perhaps a relative of the owner's."""
+        sort = self.weighted((15, "name"), (15, "surname"), (20, "relative"), (50, "person"))
+        if sort == "surname":
+            return noun_phrase(self.surname(), BARE)
+        noun = self.frequent(self.nouns[sort])
+        if sort == "name":
+            return noun_phrase(noun, BARE)
+        if sort == "relative":
+            return noun_phrase(noun, possessive(owner))
+        # Nobody's: mein Mann is my husband.
+        return self.determined(noun, "person", THE, negated)
+
+    def surname(self) -> Noun:
+        name = self.any_of(NAME_BEGINNINGS) + self.any_of(SURNAME_ENDINGS)
+        if self.chance(0.5):
+            return Noun(f"Frau {name}", "f", "", f"Mrs {name}", "", weak=False, human=True)
+        # The declined form of Herr is where other weak nouns have their plural.
+        return Noun(f"Herr {name}", "m", f"Herrn {name}", f"Mr {name}", "", weak=True, human=True)
+
+    def something(self, kind: str, owner: NounPhrase, negated: bool = False) -> NounPhrase:
+        """Of the kind, perhaps the owner's."""
         noun = self.frequent(self.nouns[kind])
-        adjective = self.adjective(kind) if self.chance(0.3) else None
+        if kind in self.modifiers and self.chance(0.5):
+            noun = noun.compound(self.frequent(self.modifiers[kind]))
+        return self.determined(noun, kind, possessive(owner), negated)
+
+    def determined(self, noun: Noun, kind: str, own: Determiner, negated: bool) -> NounPhrase:
+        adjective = self.adjective(kind) if self.chance(0.5) else None
         if not noun.plural:
             return noun_phrase(noun, NO if negated else BARE, adjective)
         plural = noun.gender == "p" or (noun.en != noun.en_plural and self.chance(0.25))
+        if kind != "person" and self.chance(0.2):
+            person = self.frequent(self.nouns["person"])
+            # Without the ending of an article or the like the genitive would not show.
+            owner = noun_phrase(person, self.any_of((THE, THIS)))
+            return owned(noun, owner, adjective, plural)
         if negated:
             choice = [(45, NO), (40, THE), (15, own)]
         elif plural:
@@ -735,23 +793,45 @@ class Grammar:
         return self.frequent(self.adjectives.get(kind, self.adjectives["thing"]))
 
     def count(self) -> Determiner:
-        de, en = number(self.between(2, 9) if self.chance(0.5) else self.between(10, 99))
-        return Determiner(de, UNINFLECTED, STRONG, en, en)
-
-    def person(self) -> NounPhrase:
-        if self.chance(0.15):
-            return noun_phrase(self.frequent(self.nouns["name"]), BARE)
-        return self.phrase("person", self.any_of(SPEAKERS))
+        de, en = number(self.between(2, 9) if self.chance(0.5) else self.between(10, 999))
+        return Determiner(de, NONE, STRONG, en, en)
 
     def subject(self) -> NounPhrase:
-        return self.any_of(SUBJECT_PRONOUNS) if self.chance(0.2) else self.person()
+        """One person or two, and not a pronoun."""
+        shape = self.weighted((70, "plain"), (12, "double"), (18, "described"))
+        if shape == "described":
+            return self.described()
+        one = self.somebody(self.any_of(SPEAKERS))
+        return both(one, self.somebody(one)) if shape == "double" else one
+
+    def described(self) -> NounPhrase:
+        """A person with a relative clause, in the nominative alone."""
+        head = self.determined(self.frequent(self.nouns["person"]), "person", THE, negated=False)
+        if self.chance(0.3):
+            whom = Pair(relative_pronoun(head, "").cases[DATIVE], "whom")
+            helper = self.somebody(self.any_of(SPEAKERS))
+            helping = self.timed(Clause(helper, self.frequent(self.verbs["dative"])))
+            de, en = say(whom, " ", helping.pair("subordinate"))
+        else:
+            de, en = self.timed(self.action(relative_pronoun(head, "who"))).pair("subordinate")
+        nominative = f"{head.cases[NOMINATIVE]}, {de},"
+        return replace(head, cases=(nominative,), en_subject=f"{head.en_subject} {en}")
 
     def object(self, kind: str, subject: NounPhrase, negated: bool = False) -> NounPhrase:
-        if kind == "person" and self.chance(0.25):
+        if kind != "person":
+            one = self.something(kind, subject, negated)
+            if not negated and self.chance(0.15):
+                return both(one, self.something(kind, subject))
+            return one
+        if self.chance(0.25):
             return self.any_of([p for p in SPEAKERS if p.person != subject.person])
-        return self.phrase(kind, subject, negated)
+        return self.somebody(subject, negated)
 
-    def place(self, going: bool) -> Pair:
+    def place(self, going: bool = False) -> Pair:
+        if self.chance(0.25):
+            town = self.any_of(NAME_BEGINNINGS) + self.any_of(TOWN_ENDINGS)
+            german, english = ("nach", "to") if going else ("in", "in")
+            return Pair(f"{german} {town}", f"{english} {town}")
         preposition, singular, gender, en_preposition, en = self.frequent(self.places)
         adjective = self.adjective("sight") if self.chance(0.2) else None
         place = noun_phrase(parse_noun(f"{singular}/{gender}//{en}"), THE, adjective)
@@ -766,22 +846,32 @@ class Grammar:
     def time(self, tense: str) -> Pair:
         if tense != "future" and self.chance(0.2):
             return clock_time(self.between(1, 12), 15 * self.between(0, 3))
-        if tense == "past" and self.chance(0.25):
-            if self.chance(0.5):
-                year = self.between(1900, 2020)
-                return Pair(f"{self.any_of(('', 'im Jahr '))}{year}", f"in {year}")
-            days = number(self.between(2, 30))
-            return Pair(f"vor {days.de} Tagen", f"{days.en} days ago")
+        if tense == "past" and self.chance(0.4):
+            return self.date()
         return self.frequent(self.times[tense])
+
+    def date(self) -> Pair:
+        year = self.between(1900, 2020)
+        if self.chance(0.3):
+            return Pair(self.any_of((f"{year}", f"im Jahr {year}")), f"in {year}")
+        if self.chance(0.4):
+            days = number(self.between(2, 99))
+            return Pair(f"vor {days.de} Tagen", f"{days.en} days ago")
+        day, month = self.between(1, 28), self.any_of(self.months)
+        return Pair(f"am {day}. {month.de} {year}", f"on {day} {month.en} {year}")
 
     # Clauses
 
     def action(self, subject: NounPhrase, negated: bool = False) -> Clause:
         """Something that the subject does, in the present."""
         frame = self.weighted(
-            (55, "transitive"), (8, "dative"), (10, "ditransitive"), (9, "prepositional"),
-            (10, "placed"), (8, "moving"),
-        )  # fmt: skip
+            (55, "transitive"),
+            (8, "dative"),
+            (10, "ditransitive"),
+            (9, "prepositional"),
+            (10, "placed"),
+            (8, "moving"),
+        )
         verb = self.frequent(self.verbs[frame])
         if frame in ("placed", "moving"):
             where = self.place(going=frame == "moving")
@@ -791,10 +881,13 @@ class Grammar:
             phrase = self.object(kind, subject)
             german = after_preposition(preposition, phrase, ACCUSATIVE if case == "acc" else DATIVE)
             return Clause(subject, verb, rest=Pair(german, phrase.en_object), negated=negated)
-        receivers = [(DATIVE, self.object("person", subject))] if frame == "ditransitive" else []
         phrase = self.object(self.frequent(verb.complements), subject, negated)
-        case = DATIVE if frame == "dative" else ACCUSATIVE
-        return Clause(subject, verb, (*receivers, (case, phrase)), negated=negated)
+        objects = [(DATIVE if frame == "dative" else ACCUSATIVE, phrase)]
+        if frame == "ditransitive":
+            objects.insert(0, (DATIVE, self.object("person", subject)))
+        where = self.place() if self.chance(0.3) else NOTHING
+        negated = negated and not phrase.is_negative
+        return Clause(subject, verb, tuple(objects), rest=where, negated=negated)
 
     def timed(self, clause: Clause) -> Clause:
         """Give it a tense, perhaps a modal verb, perhaps a time."""
@@ -808,36 +901,15 @@ class Grammar:
     def told(self, clause: Clause) -> Pair:
         """As a main clause, in one of the word orders of German."""
         if clause.time != NOTHING and self.chance(0.45):
-            return clause.time_first()
+            german, english = replace(clause, time=NOTHING).pair("inverted")
+            return Pair(f"{clause.time.de} {german}", f"{clause.time.en} {english}")
         if len(clause.objects) == 1 and self.chance(0.25):
             [(case, phrase)] = clause.objects
             # Or else it would be taken for the subject.
             if phrase.cases[case] != phrase.cases[NOMINATIVE] and not phrase.is_pronoun:
-                return clause.object_first()
-        return clause.main()
-
-    # Sentences
-
-    def simple(self) -> Pair:
-        return self.told(self.timed(self.action(self.subject(), negated=self.chance(0.2))))
-
-    def joined(self) -> Pair:
-        """Two clauses; a pronoun in the second takes up a noun of the first."""
-        tense = self.any_of(("past", "present"))
-        conjunction = self.frequent(self.conjunctions[tense])
-        first = self.person()
-        second = pronoun(first.person, first.en_person)
-        if conjunction.de != "denn" and self.chance(0.4):
-            cause = replace(self.circumstance(conjunction.de, first), tense=tense).subordinate()
-            main = replace(self.action(second), tense=tense).inverted()
-            return Pair(*(f"{c} {x}, {y}" for c, x, y in zip(conjunction, cause, main)))
-        main = replace(self.action(first, negated=self.chance(0.2)), tense=tense)
-        cause = replace(self.circumstance(conjunction.de, second, main), tense=tense)
-        german = cause.main().de if conjunction.de == "denn" else cause.subordinate().de
-        return Pair(
-            f"{main.main().de}, {conjunction.de} {german}",
-            f"{main.english()} {conjunction.en} {cause.english()}",
-        )
+                german = replace(clause, objects=()).german("inverted")
+                return Pair(f"{phrase.cases[case]} {german}", clause.english())
+        return clause.pair()
 
     def circumstance(
         self, conjunction: str, subject: NounPhrase, main: Clause | None = None
@@ -847,75 +919,79 @@ class Grammar:
             return self.action(subject)
         things = [phrase for _, phrase in main.objects if phrase.en_person == "n"] if main else []
         if things and self.chance(0.6):
-            [thing] = things
-            rest = self.frequent(self.adjectives["quality"])
-            return Clause(pronoun(thing.person, thing.en_person), COPULA, rest=rest)
+            thing = pronoun(things[-1].person, "n")
+            return Clause(thing, COPULA, rest=self.frequent(self.adjectives["quality"]))
         return Clause(subject, COPULA, rest=self.frequent(self.adjectives["mood"]))
 
-    def contrast(self) -> Pair:
+    def about(self, kind: str) -> list[Verb]:
+        return [verb for verb in self.verbs["transitive"] if kind in verb.complements]
+
+    # Sentences
+
+    def simple(self) -> Pair:
+        subject = self.any_of(SPEAKERS + THIRD_PERSONS) if self.chance(0.2) else self.subject()
+        return self.told(self.timed(self.action(subject, negated=self.chance(0.2))))
+
+    def joined(self) -> Pair:
+        """Two clauses; a pronoun in the second takes up a noun of the first."""
+        tense = self.any_of(("past", "present"))
+        conjunction = self.frequent(self.conjunctions[tense])
+        first = self.subject()
+        second = pronoun(first.person, first.en_person)
+        if conjunction.de != "denn" and self.chance(0.4):
+            one = replace(self.circumstance(conjunction.de, first), tense=tense)
+            two = replace(self.action(second), tense=tense)
+            return say(conjunction, " ", one.pair("subordinate"), ", ", two.pair("inverted"))
+        one = replace(self.action(first, negated=self.chance(0.2)), tense=tense)
+        two = replace(self.circumstance(conjunction.de, second, one), tense=tense)
+        order = "main" if conjunction.de == "denn" else "subordinate"
+        return say(one.pair(), GERMAN_COMMA, conjunction, " ", two.pair(order))
+
+    def contrasted(self) -> Pair:
         """Two things done to the same object, a pronoun in the second."""
         kind = self.frequent(POSSESSIONS)
-        verbs = [verb for verb in self.verbs["transitive"] if kind in verb.complements]
-        verb = self.frequent(verbs)
-        other = self.frequent([other for other in verbs if other.participle != verb.participle])
+        verb = self.frequent(self.about(kind))
+        other = self.frequent([v for v in self.about(kind) if v.en != verb.en])
         tense = self.any_of(("past", "present"))
-        subject = self.person()
-        thing = self.phrase(kind, subject)
-        again = pronoun(subject.person, subject.en_person)
-        it = ((ACCUSATIVE, pronoun(thing.person, thing.en_person)),)
-        first = Clause(subject, verb, ((ACCUSATIVE, thing),), tense=tense).main()
-        second = Clause(again, other, it, tense=tense)
+        subject = self.subject()
+        thing = self.something(kind, subject)
+        again, it = (pronoun(phrase.person, phrase.en_person) for phrase in (subject, thing))
+        one = Clause(subject, verb, ((ACCUSATIVE, thing),), tense=tense)
+        two = Clause(again, other, ((ACCUSATIVE, it),), tense=tense)
         if self.chance(0.5):
-            second, linked = second.inverted(), Pair("und dann", "and then")
-        else:
-            second, linked = replace(second, negated=True).main(), Pair("aber", "but")
-        return Pair(*(f"{x}, {link} {y}" for x, link, y in zip(first, linked, second)))
+            return say(one.pair(), Pair(", und dann ", ", and then "), two.pair("inverted"))
+        return say(one.pair(), Pair(", aber ", ", but "), replace(two, negated=True).pair())
 
-    def subject_relative(self) -> Pair:
-        head = self.phrase("person", self.any_of(SPEAKERS))
-        if self.chance(0.25):
-            helped = relative_pronoun(head, "whom")
-            verb = self.frequent(self.verbs["dative"])
-            de, en = self.timed(Clause(self.person(), verb)).subordinate()
-            relative = Pair(f"{helped.cases[DATIVE]} {de}", f"whom {en}")
-        else:
-            relative = self.timed(self.action(relative_pronoun(head, "who"))).subordinate()
-        nominative, *others = head.cases
-        subject = replace(
-            head,
-            cases=(f"{nominative}, {relative.de},", *others),
-            en_subject=f"{head.en_subject} {relative.en}",
-        )
-        return self.told(self.timed(self.action(subject)))
-
-    def object_relative(self) -> Pair:
+    def with_relative_object(self) -> Pair:
         kind = self.frequent(POSSESSIONS)
-        verbs = [verb for verb in self.verbs["transitive"] if kind in verb.complements]
-        subject = self.person()
-        thing = self.phrase(kind, subject)
-        main = self.timed(Clause(subject, self.frequent(verbs), ((ACCUSATIVE, thing),)))
-        # A time at the end of the English would seem to belong to the relative clause.
-        main = main.time_first() if main.time != NOTHING else main.main()
-        who, that = self.subject(), relative_pronoun(thing, "that").cases[ACCUSATIVE]
-        relative = self.timed(Clause(who, self.frequent(verbs))).subordinate()
-        return Pair(f"{main.de}, {that} {relative.de}", f"{main.en} that {relative.en}")
+        subject, other = self.subject(), self.subject()
+        thing = self.something(kind, subject)
+        main = Clause(subject, self.frequent(self.about(kind)), ((ACCUSATIVE, thing),))
+        that = Pair(relative_pronoun(thing, "that").cases[ACCUSATIVE], "that")
+        relative = self.timed(Clause(other, self.frequent(self.about(kind))))
+        tense = self.any_of(("past", "present"))
+        return say(
+            replace(main, tense=tense).pair(), GERMAN_COMMA, that, " ", relative.pair("subordinate")
+        )
 
     def reported(self) -> Pair:
-        speaker = self.person()
-        saying = Clause(speaker, self.frequent(self.verbs["saying"])).main()
+        speaker = self.subject()
         same = pronoun(speaker.person, speaker.en_person)
-        who = same if self.chance(0.5) else self.person()
-        said = self.timed(self.action(who, negated=self.chance(0.2))).subordinate()
-        return Pair(f"{saying.de}, dass {said.de}", f"{saying.en} that {said.en}")
+        who = same if self.chance(0.5) else self.subject()
+        saying = Clause(speaker, self.frequent(self.verbs["saying"]))
+        said = self.timed(self.action(who, negated=self.chance(0.2)))
+        return say(
+            saying.pair(), GERMAN_COMMA, Pair("dass ", "that "), said.pair("subordinate")
+        )
 
     def measured(self) -> Pair:
         """An age or a price."""
-        de, en = number(self.between(20, 99))
         if self.chance(0.5):
-            rest = Pair(f"{de} Jahre alt", f"{en} years old")
-            return Clause(self.person(), COPULA, rest=rest).main()
-        thing = self.phrase(self.frequent(POSSESSIONS), self.any_of(SPEAKERS))
-        return Clause(thing, COSTING, rest=Pair(f"{de} Euro", f"{en} euros")).main()
+            de, en = number(self.between(2, 99))
+            return Clause(self.subject(), COPULA, rest=Pair(f"{de} Jahre alt", f"{en} years old")).pair()
+        de, en = number(self.between(2, 999))
+        thing = self.something(self.frequent(POSSESSIONS), self.any_of(SPEAKERS))
+        return Clause(thing, COST, rest=Pair(f"{de} Euro", f"{en} euros")).pair()
 
 
 # ---------------------------------------------------------------------------------------------
@@ -924,24 +1000,25 @@ class Grammar:
 
 
 def distinct_pairs(seed: int) -> Iterator[Pair]:
-    """Pairs no two of which have the same German or the same English."""
+    """Pairs of which no two have the same German or the same English."""
     grammar = Grammar(seed)
-    seen: tuple[set[str], set[str]] = set(), set()
+    german: set[str] = set()
+    english: set[str] = set()
     while True:
         pair = grammar.pair()
         lengths = [len(text.split()) for text in pair]
         fits = MIN_WORDS <= min(lengths) and max(lengths) <= MAX_WORDS
-        if fits and pair.de not in seen[0] and pair.en not in seen[1]:
-            seen[0].add(pair.de)
-            seen[1].add(pair.en)
+        if fits and pair.de not in german and pair.en not in english:
+            german.add(pair.de)
+            english.add(pair.en)
             yield pair
 
 
 def toy_corpus(train: int, valid: int, test: int, seed: int) -> dict[str, list[Pair]]:
     """Draw the splits ``train``, ``valid`` and ``test`` of so many sentence pairs.
 
-    No sentence of either language occurs twice, in one split or in two. The training pairs are
-    drawn last: the same seed gives the same test set beside a larger or smaller training set.
+    No sentence of either language occurs twice, within a split or between two. The training pairs
+    are drawn last, so that with one seed a larger training set has the same test set.
 
     Raises:
         UserError: if a size is below 1, or all together are more than ``MAX_PAIRS``.
@@ -949,12 +1026,17 @@ def toy_corpus(train: int, valid: int, test: int, seed: int) -> dict[str, list[P
     sizes = {"test": test, "valid": valid, "train": train}
     for split, size in sizes.items():
         if size < 1:
-            raise UserError(f"--{split} {size}: a split has at least 1 sentence pair")
+            raise UserError(f"--{split} {size}: ask for at least 1 sentence pair")
     total = sum(sizes.values())
     if total > MAX_PAIRS:
         raise UserError(
-            f"--train, --valid and --test ask for {total} sentence pairs in all: "
-            f"the grammar is good for {MAX_PAIRS}, ask for fewer"
+            f"--train, --valid and --test add up to {total} sentence pairs: "
+            f"the grammar gives up to {MAX_PAIRS}, ask for fewer"
         )
     drawn = distinct_pairs(seed)
     return {split: list(islice(drawn, size)) for split, size in sizes.items()}
+
+
+def write_corpus(corpus: dict[str, list[Pair]], destdir: Path) -> None:
+    """Write ``SPLIT.de`` and ``SPLIT.en`` of each split, a sentence a line."""
+    ...
