@@ -84,9 +84,12 @@ def load_config(config: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise UserError(f"{config}: no such configuration file")
     try:
         values = OmegaConf.merge(OmegaConf.load(config), OmegaConf.from_dotlist(list(overrides)))
-        return OmegaConf.to_container(values, resolve=True)
-    except (OmegaConfBaseException, YAMLError, ValueError) as error:
+        values = OmegaConf.to_container(values, resolve=True)
+    except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
         raise UserError(f"{config}: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{config} is no configuration: it must hold groups of KEY: VALUE")
+    return values
 
 
 def _as_arguments(key: str, value: Any) -> Iterator[str]:
