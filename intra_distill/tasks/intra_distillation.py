@@ -148,6 +148,4 @@ class IntraDistillationTask:
         if self.num_passes > 1:
             sample = replicate(sample, self.num_passes)
             sample |= {"num_passes": self.num_passes, "update_num": update_num}
-        return super().train_step(
-            sample, model, criterion, optimizer, update_num, *args, **kwargs
-        )
+        return super().train_step(sample, model, criterion, optimizer, update_num, *args, **kwargs)

@@ -35,9 +35,7 @@ def test_counts_names_and_scalars_are_not_replicated():
 def test_the_batch_given_is_untouched_and_shares_no_memory():
     original, untouched = batch(), batch()
     replicate(original, 2)["net_input"]["src_tokens"].zero_()
-    assert torch.equal(
-        original["net_input"]["src_tokens"], untouched["net_input"]["src_tokens"]
-    )
+    assert torch.equal(original["net_input"]["src_tokens"], untouched["net_input"]["src_tokens"])
     assert original["id"].shape == (2,)
 
 

@@ -30,9 +30,7 @@ def test_one_pass_without_divergence_is_fairseqs_criterion(trainer, gradients):
 
 @pytest.mark.parametrize("implementation", ["plain", "fused"])
 @pytest.mark.parametrize("sharing", SHARING)
-def test_two_passes_with_x_are_half_of_fairseqs_r_drop(
-    trainer, gradients, implementation, sharing
-):
+def test_two_passes_with_x_are_half_of_fairseqs_r_drop(trainer, gradients, implementation, sharing):
     alpha = 3.0
     ours = trainer(
         *[*INTRA, "--num-passes", "2", "--alpha", str(alpha), "--constant-alpha"],

@@ -26,15 +26,21 @@ def test_groups_become_options(tmp_path):
         "optimization: {lr: [0.1, 0.2], update_freq: [4]}\n"
         "generation: {beam: 5}\n",
     )
-    assert config_arguments(config) == (
-        "--task translation --left-pad-source --arch transformer --encoder-layers 3 "
-        "--lr 0.1,0.2 --update-freq 4"
-    ).split()
+    assert (
+        config_arguments(config)
+        == (
+            "--task translation --left-pad-source --arch transformer --encoder-layers 3 "
+            "--lr 0.1,0.2 --update-freq 4"
+        ).split()
+    )
     assert config_arguments(config, generation=True) == ["--beam", "5"]
-    assert config_arguments(config, ["model.encoder_layers=6", "task.eval_bleu=true"]) == (
-        "--task translation --left-pad-source --eval-bleu --arch transformer "
-        "--encoder-layers 6 --lr 0.1,0.2 --update-freq 4"
-    ).split()
+    assert (
+        config_arguments(config, ["model.encoder_layers=6", "task.eval_bleu=true"])
+        == (
+            "--task translation --left-pad-source --eval-bleu --arch transformer "
+            "--encoder-layers 6 --lr 0.1,0.2 --update-freq 4"
+        ).split()
+    )
 
 
 def test_a_flat_file_is_the_options_of_one_command(tmp_path):
