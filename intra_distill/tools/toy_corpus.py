@@ -1,15 +1,15 @@
-"""Write a small made-up German-English parallel corpus to try things out on.
+"""write a small made-up German-English corpus to try training on
 
 The sentences come from a hand-written grammar: real words, inflected and ordered by the rules of
 both languages, drawn with long-tailed frequencies. They are correct, if not always sensible. What
 there is to learn in them:
 
-* German articles, adjectives and nouns inflect for gender, case and number, verbs for person;
-* the German verb stands second, at the end (subordinate and relative clauses), or is split over
+- German articles, adjectives and nouns inflect for gender, case and number, verbs for person;
+- the German verb stands second, at the end (subordinate and relative clauses), or is split over
   both places (perfect, modals, separable prefixes), where English has one place for it;
-* words whose English hangs on the rest of the sentence: ``Schloss`` (castle, lock), ``tragen``
+- words whose English hangs on the rest of the sentence: ``Schloss`` (castle, lock), ``tragen``
   (wear, carry), ``sie`` (she, they, it), a present tense that is a future beside ``morgen``;
-* numbers with the units first, ``halb drei`` (half past two), names, dates, new compounds,
+- numbers with the units first, ``halb drei`` (half past two), dates, names, new compounds,
   ``kein`` and ``nicht``.
 
 German varies (synonyms, word order); the English is a function of the German, so that BLEU
@@ -17,7 +17,6 @@ against the one reference means something.
 """
 
 import argparse
-import os
 import random
 import re
 from bisect import bisect
@@ -28,9 +27,10 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from intra_distill.tools import UserError
+from . import UserError
+from .files import read_lines, write_lines
 
-MAX_PAIRS = 100_000  # of all splits together; new sentences still come quickly then
+MAX_PAIRS = 100_000  # of all splits together: up to here new sentences come quickly
 MIN_WORDS, MAX_WORDS = 4, 25  # of a sentence, in either language
 
 T = TypeVar("T")
@@ -45,25 +45,119 @@ class Pair(NamedTuple):
 
 NOTHING = Pair("", "")
 
-# ---------------------------------------------------------------------------------------------
-# Lexicon: entries parted by ";", the most frequent first
-# ---------------------------------------------------------------------------------------------
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``intra-distill toy-corpus``."""
+    parser.add_argument(
+        "--destdir", type=Path, required=True, metavar="DIR", help="directory to write to"
+    )
+    for split, size in (("train", 5000), ("valid", 300), ("test", 500)):
+        parser.add_argument(
+            f"--{split}",
+            type=int,
+            default=size,
+            metavar="N",
+            help=f"sentence pairs of {split}.de and {split}.en (default: %(default)s)",
+        )
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="random seed (default: %(default)s)"
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    corpus = toy_corpus(args.train, args.valid, args.test, args.seed)
+    write_corpus(corpus, args.destdir)
+    for split, drawn in corpus.items():
+        print(f"{args.destdir / split}.de and .en: {len(drawn)} sentence pairs")
+
+
+def toy_corpus(train: int, valid: int, test: int, seed: int) -> dict[str, list[Pair]]:
+    """Draw the splits ``train``, ``valid`` and ``test``, of so many sentence pairs each.
+
+    No sentence of either language occurs twice, within a split or between two. Training pairs are
+    drawn last, so that with one seed training sets of any size have the same test set.
+
+    Raises:
+        UserError: a size is below 1, or all together are more than ``MAX_PAIRS``.
+    """
+    sizes = {"test": test, "valid": valid, "train": train}
+    for split, size in sizes.items():
+        if size < 1:
+            raise UserError(f"--{split} {size}: ask for at least 1 sentence pair")
+    total = sum(sizes.values())
+    if total > MAX_PAIRS:
+        raise UserError(
+            f"--train, --valid and --test add up to {total} sentence pairs: "
+            f"the grammar gives up to {MAX_PAIRS}, ask for fewer"
+        )
+    drawn = distinct_pairs(seed)
+    return {split: list(islice(drawn, size)) for split, size in sizes.items()}
+
+
+def distinct_pairs(seed: int) -> Iterator[Pair]:
+    """Yield pairs of which no two have the same German or the same English."""
+    grammar = Grammar(seed)
+    german: set[str] = set()
+    english: set[str] = set()
+    while True:
+        pair = grammar.pair()
+        lengths = [len(text.split()) for text in pair]
+        fits = MIN_WORDS <= min(lengths) and max(lengths) <= MAX_WORDS
+        if fits and pair.de not in german and pair.en not in english:
+            german.add(pair.de)
+            english.add(pair.en)
+            yield pair
+
+
+def write_corpus(corpus: dict[str, list[Pair]], destdir: Path) -> None:
+    """Write the files ``SPLIT.de`` and ``SPLIT.en``, a sentence a line.
+
+    Raises:
+        UserError: such a file is there with other content, or cannot be written; no file that was
+            there is touched then.
+    """
+    files = {
+        destdir / f"{split}.{language}": list(sentences)
+        for split, drawn in corpus.items()
+        for language, sentences in zip(Pair._fields, zip(*drawn))
+    }
+    for path, sentences in files.items():
+        if path.exists() and list(read_lines(path)) != sentences:
+            raise UserError(f"{path} has other content: remove it or choose another --destdir")
+    try:
+        destdir.mkdir(parents=True, exist_ok=True)
+        for path, sentences in files.items():
+            write_lines(path, sentences)
+    except OSError as error:
+        raise UserError(f"cannot write {error.filename}: {error.strerror}") from error
+
+
+# ---- Lexicon: entries parted by ";", the most frequent first ------------------------------------
+
+
+def entries(table: str) -> list[str]:
+    return [entry.strip() for entry in table.split(";")]
+
+
+def pairs(table: str) -> list[Pair]:
+    """Of entries German/English."""
+    return [Pair(*entry.split("/")) for entry in entries(table)]
+
 
 # German/gender/plural/English[/irregular plural]. Gender w: masculine of the weak declension,
 # p: has no singular. An English plural "-": plural even where German is singular.
-NOUNS = {
+NOUN_TABLES = {
     "person": """
         Mann/m/Männer/man/men; Frau/f/Frauen/woman/women; Kinder/p/Kinder/children;
-        Lehrer/m/Lehrer/teacher; Mädchen/n/Mädchen/girl; Junge/w/Jungen/boy;
-        Arzt/m/Ärzte/doctor; Lehrerin/f/Lehrerinnen/teacher; Student/w/Studenten/student;
-        Leiter/m/Leiter/manager; Ärztin/f/Ärztinnen/doctor; Bauer/w/Bauern/farmer;
-        Schülerin/f/Schülerinnen/pupil; Gast/m/Gäste/guest; König/m/Könige/king;
-        Bäcker/m/Bäcker/baker; Königin/f/Königinnen/queen; Dieb/m/Diebe/thief/thieves;
-        Polizist/w/Polizisten/policeman/policemen; Köchin/f/Köchinnen/cook;
-        Richter/m/Richter/judge; Anwältin/f/Anwältinnen/lawyer; Soldat/w/Soldaten/soldier;
-        Zwillinge/p/Zwillinge/twins; Kellner/m/Kellner/waiter; Zeuge/w/Zeugen/witness;
-        Künstlerin/f/Künstlerinnen/artist; Nonne/f/Nonnen/nun; Dichter/m/Dichter/poet;
-        Tischler/m/Tischler/carpenter; Schreiner/m/Schreiner/carpenter""",
+        Lehrer/m/Lehrer/teacher; Mädchen/n/Mädchen/girl; Junge/w/Jungen/boy; Arzt/m/Ärzte/doctor;
+        Lehrerin/f/Lehrerinnen/teacher; Student/w/Studenten/student; Leiter/m/Leiter/manager;
+        Ärztin/f/Ärztinnen/doctor; Bauer/w/Bauern/farmer; Schülerin/f/Schülerinnen/pupil;
+        Gast/m/Gäste/guest; König/m/Könige/king; Bäcker/m/Bäcker/baker; Königin/f/Königinnen/queen;
+        Dieb/m/Diebe/thief/thieves; Polizist/w/Polizisten/policeman/policemen;
+        Köchin/f/Köchinnen/cook; Richter/m/Richter/judge; Anwältin/f/Anwältinnen/lawyer;
+        Soldat/w/Soldaten/soldier; Zwillinge/p/Zwillinge/twins; Kellner/m/Kellner/waiter;
+        Zeuge/w/Zeugen/witness; Künstlerin/f/Künstlerinnen/artist; Nonne/f/Nonnen/nun;
+        Dichter/m/Dichter/poet; Tischler/m/Tischler/carpenter; Schreiner/m/Schreiner/carpenter""",
     # Each is somebody's.
     "relative": """
         Mutter/f//mother; Mann/m//husband; Vater/m//father; Frau/f//wife; Freund/m//friend;
@@ -74,10 +168,9 @@ NOUNS = {
         Anna/f//Anna; Peter/m//Peter; Maria/f//Maria; Paul/m//Paul; Julia/f//Julia; Otto/m//Otto;
         Lena/f//Lena; Felix/m//Felix; Ingrid/f//Ingrid; Jürgen/m//Jürgen; Ute/f//Ute""",
     "animal": """
-        Hund/m/Hunde/dog; Katze/f/Katzen/cat; Pferd/n/Pferde/horse; Vogel/m/Vögel/bird;
-        Kuh/f/Kühe/cow; Maus/f/Mäuse/mouse/mice; Ente/f/Enten/duck; Hahn/m/Hähne/rooster;
-        Affe/w/Affen/monkey; Gans/f/Gänse/goose/geese; Strauß/m/Strauße/ostrich;
-        Bär/w/Bären/bear; Ziege/f/Ziegen/goat""",
+        Hund/m/Hunde/dog; Hahn/m/Hähne/rooster; Katze/f/Katzen/cat; Strauß/m/Strauße/ostrich;
+        Pferd/n/Pferde/horse; Vogel/m/Vögel/bird; Kuh/f/Kühe/cow; Maus/f/Mäuse/mouse/mice;
+        Affe/w/Affen/monkey; Gans/f/Gänse/goose/geese; Bär/w/Bären/bear; Ziege/f/Ziegen/goat""",
     "thing": """
         Schlüssel/m/Schlüssel/key; Lampe/f/Lampen/lamp; Tasche/f/Taschen/bag;
         Messer/n/Messer/knife/knives; Löffel/m/Löffel/spoon; Tasse/f/Tassen/cup;
@@ -88,9 +181,9 @@ NOUNS = {
         Puppe/f/Puppen/doll; Besen/m/Besen/broom; Nadel/f/Nadeln/needle; Sieb/n/Siebe/sieve;
         Zange/f/Zangen/pliers/-; Trommel/f/Trommeln/drum; Amboss/m/Ambosse/anvil""",
     "furniture": """
-        Tisch/m/Tische/table; Stuhl/m/Stühle/chair; Schrank/m/Schränke/cupboard;
-        Bett/n/Betten/bed; Regal/n/Regale/shelf/shelves; Truhe/f/Truhen/chest;
-        Hocker/m/Hocker/stool; Wiege/f/Wiegen/cradle""",
+        Tisch/m/Tische/table; Stuhl/m/Stühle/chair; Schrank/m/Schränke/cupboard; Bett/n/Betten/bed;
+        Regal/n/Regale/shelf/shelves; Truhe/f/Truhen/chest; Hocker/m/Hocker/stool;
+        Wiege/f/Wiegen/cradle""",
     "clothes": """
         Mantel/m/Mäntel/coat; Jacke/f/Jacken/jacket; Hut/m/Hüte/hat; Kleid/n/Kleider/dress;
         Hose/f/Hosen/trousers/-; Hemd/n/Hemden/shirt; Mütze/f/Mützen/cap;
@@ -107,57 +200,42 @@ NOUNS = {
         Tür/f/Türen/door; Fenster/n/Fenster/window; Schloss/n/Schlösser/lock; Tor/n/Tore/gate;
         Schublade/f/Schubladen/drawer; Luke/f/Luken/hatch""",
     "load": """
-        Koffer/m/Koffer/suitcase; Kiste/f/Kisten/box; Leiter/f/Leitern/ladder;
-        Stein/m/Steine/stone; Eimer/m/Eimer/bucket; Sack/m/Säcke/sack; Fass/n/Fässer/barrel""",
-    "wall": "Wand/f/Wände/wall; Decke/f/Decken/ceiling; Zaun/m/Zäune/fence; Mauer/f/Mauern/wall",
-    "part": "Reifen/m/Reifen/tyre; Birne/f/Birnen/light bulb; Mutter/f/Muttern/nut",
+        Koffer/m/Koffer/suitcase; Kiste/f/Kisten/box; Leiter/f/Leitern/ladder; Stein/m/Steine/stone;
+        Eimer/m/Eimer/bucket; Sack/m/Säcke/sack; Fass/n/Fässer/barrel""",
+    "wall": "Decke/f/Decken/ceiling; Wand/f/Wände/wall; Zaun/m/Zäune/fence; Mauer/f/Mauern/wall",
+    "part": "Birne/f/Birnen/light bulb; Reifen/m/Reifen/tyre; Mutter/f/Muttern/nut",
     "food": """
         Apfel/m/Äpfel/apple; Suppe/f/Suppen/soup; Kuchen/m/Kuchen/cake; Birne/f/Birnen/pear;
         Ei/n/Eier/egg; Kartoffel/f/Kartoffeln/potato/potatoes; Gericht/n/Gerichte/dish;
         Brötchen/n/Brötchen/roll; Orange/f/Orangen/orange; Wurst/f/Würste/sausage;
         Semmel/f/Semmeln/roll; Apfelsine/f/Apfelsinen/orange; Pflaume/f/Pflaumen/plum""",
     "drink": """
-        Kaffee/m//coffee; Wasser/n//water; Tee/m//tea; Milch/f//milk; Wein/m//wine;
-        Saft/m//juice; Bier/n//beer; Limonade/f//lemonade""",
+        Kaffee/m//coffee; Wasser/n//water; Tee/m//tea; Milch/f//milk; Wein/m//wine; Saft/m//juice;
+        Bier/n//beer; Limonade/f//lemonade""",
     "sight": """
         Schloss/n/Schlösser/castle; Museum/n/Museen/museum; Kirche/f/Kirchen/church;
-        Turm/m/Türme/tower; Burg/f/Burgen/castle; Brücke/f/Brücken/bridge;
-        Dom/m/Dome/cathedral; Rathaus/n/Rathäuser/town hall; Mühle/f/Mühlen/mill""",
+        Turm/m/Türme/tower; Burg/f/Burgen/castle; Brücke/f/Brücken/bridge; Dom/m/Dome/cathedral;
+        Rathaus/n/Rathäuser/town hall; Mühle/f/Mühlen/mill""",
     "gift": """
         Geschenk/n/Geschenke/present; Strauß/m/Sträuße/bouquet; Bild/n/Bilder/picture;
         Blume/f/Blumen/flower; Karte/f/Karten/card; Armband/n/Armbänder/bracelet""",
     "seat": "Bank/f/Bänke/bench; Stuhl/m/Stühle/chair; Sofa/n/Sofas/sofa; Boden/m/Böden/floor",
 }
-# What makes compounds of the nouns of a kind, put before them.
-MODIFIERS = {
-    "thing": """
-        Küchen/kitchen; Holz/wooden; Silber/silver; Kinder/children's; Metall/metal; Garten/garden;
-        Reise/travel; Gold/golden; Leder/leather; Plastik/plastic; Gäste/guest; Puppen/doll's;
-        Kupfer/copper; Schul/school; Theater/theatre; Papier/paper; Picknick/picnic""",
-    "furniture": """
-        Küchen/kitchen; Holz/wooden; Garten/garden; Büro/office; Kinder/children's; Metall/metal;
-        Schul/school; Puppen/doll's; Gäste/guest; Eichen/oak; Keller/cellar; Glas/glass;
-        Bauern/farmer's; Marmor/marble; Bambus/bamboo""",
-    "clothes": """
-        Winter/winter; Sommer/summer; Leder/leather; Kinder/children's; Regen/rain; Samt/velvet;
-        Damen/ladies'; Herren/men's; Sport/sports; Woll/woollen; Seiden/silk; Arbeits/work;
-        Hochzeits/wedding; Frühlings/spring""",
-    "text": """
-        Kinder/children's; Liebes/love; Reise/travel; Kriegs/war; Schul/school; Tier/animal;
-        Familien/family; Dorf/village; Weihnachts/Christmas; Abenteuer/adventure""",
-    "machine": """
-        Kinder/children's; Sport/sports; Dampf/steam; Renn/racing; Garten/garden; Spielzeug/toy;
-        Polizei/police; Miet/rental""",
-    "opening": """
-        Küchen/kitchen; Keller/cellar; Holz/wooden; Garten/garden; Stall/stable; Glas/glass;
-        Kloster/monastery; Eisen/iron; Kirchen/church; Stahl/steel""",
-}
+# First parts of compounds.
+MODIFIERS = pairs("""
+    Kinder/children's; Garten/garden; Schul/school; Küchen/kitchen; Reise/travel; Winter/winter;
+    Sommer/summer; Jagd/hunting; Stadt/city; Sport/sports; Gäste/guest; Hotel/hotel;
+    Puppen/doll's; Arbeits/work; Theater/theatre; Schiffs/ship's; Familien/family; Dorf/village;
+    Weihnachts/Christmas; Bauern/farmer's; Kloster/monastery; Luxus/luxury; Polizei/police;
+    Hochzeits/wedding; Museums/museum; Spielzeug/toy; Miet/rental; Stall/stable""")
+COMPOUND_KINDS = ("thing", "furniture", "clothes", "text", "machine", "opening")
 # A surname, or the name of a town, is a beginning and an ending.
 NAME_BEGINNINGS = """
     Berg Stein Wald Feld Neu Alt Ober Nieder Linden Eichen Sonnen Rosen Kirch Brunn Grün Schwarz
     Hoch Winter Tannen Mühl Silber Königs Adel Birken Hirsch Wolfs""".split()
 SURNAME_ENDINGS = """
-    mann meier hofer bauer müller hauser berger wirt huber stetter thaler gruber schmidt eder""".split()
+    mann meier hofer bauer müller hauser berger wirt huber stetter thaler gruber schmidt
+    eder""".split()
 TOWN_ENDINGS = "dorf heim burg stadt bach furt brück hausen tal see".split()
 
 # Preposition + German/gender = preposition + English: where people are and go.
@@ -170,33 +248,33 @@ PLACES = """
     auf Bauernhof/m = on farm; in Werkstatt/f = in workshop; in Keller/m = in cellar"""
 
 ADJECTIVES = {
-    "person": """
+    "person": pairs("""
         alt/old; jung/young; groß/tall; klein/short; nett/nice; arm/poor; reich/rich; klug/clever;
-        höflich/polite; freundlich/friendly; neugierig/curious; faul/lazy; ehrgeizig/ambitious""",
-    "thing": """
+        höflich/polite; freundlich/friendly; neugierig/curious; faul/lazy; ehrgeizig/ambitious"""),
+    "thing": pairs("""
         alt/old; neu/new; groß/big; klein/small; schön/beautiful; rot/red; schwarz/black;
-        billig/cheap; grün/green; hässlich/ugly; weiß/white; seltsam/strange;
-        ungewöhnlich/unusual; winzig/tiny""",
-    "food": "frisch/fresh; groß/big; klein/small; kalt/cold; warm/warm; lecker/tasty",
-    "drink": "kalt/cold; warm/warm; gut/good; frisch/fresh",
-    "text": """
+        billig/cheap; grün/green; hässlich/ugly; weiß/white; seltsam/strange; ungewöhnlich/unusual;
+        winzig/tiny"""),
+    "food": pairs("frisch/fresh; groß/big; klein/small; kalt/cold; warm/warm; billig/cheap"),
+    "drink": pairs("kalt/cold; warm/warm; gut/good; frisch/fresh; billig/cheap"),
+    "text": pairs("""
         neu/new; lang/long; kurz/short; alt/old; interessant/interesting; langweilig/boring;
-        lustig/funny; unbekannt/unknown; geheim/secret""",
-    "sight": "alt/old; klein/small; groß/big; neu/new; schön/beautiful; berühmt/famous",
+        lustig/funny; unbekannt/unknown; geheim/secret"""),
+    "sight": pairs("alt/old; klein/small; groß/big; neu/new; schön/beautiful; berühmt/famous"),
     # Of people alone, and of things alone: these tell which noun a pronoun stands for.
-    "mood": """
+    "mood": pairs("""
         müde/tired; krank/ill; glücklich/happy; traurig/sad; hungrig/hungry; nervös/nervous;
-        böse/angry; zufrieden/satisfied; stolz/proud; einsam/lonely; eifersüchtig/jealous""",
-    "quality": """
+        böse/angry; zufrieden/satisfied; stolz/proud; einsam/lonely; eifersüchtig/jealous"""),
+    "quality": pairs("""
         teuer/expensive; neu/new; billig/cheap; kaputt/broken; nützlich/useful; schwer/heavy;
-        praktisch/practical; wertvoll/valuable; schmutzig/dirty""",
+        praktisch/practical; wertvoll/valuable; schmutzig/dirty"""),
 }
 
 # German principal parts = English ones : what goes with the verb. German: the infinitive, "|"
 # after a separable prefix; the third person if its vowel changes; "ist" if the perfect takes sein;
 # the participle. English: the infinitive, the past if irregular. What follows "_" is part of the
 # verb, what follows "+" comes after the object.
-VERBS = {
+VERB_TABLES = {
     # : kinds of objects
     "transitive": """
         kaufen gekauft = buy bought : thing clothes furniture text machine;
@@ -204,28 +282,32 @@ VERBS = {
         suchen gesucht = look_for : thing text clothes person;
         finden gefunden = find found : thing text clothes; öffnen geöffnet = open : opening;
         essen isst gegessen = eat ate : food; trinken getrunken = drink drank : drink;
-        an|rufen angerufen = call : person; schreiben geschrieben = write wrote : text;
-        tragen trägt getragen = wear wore : clothes; tragen trägt getragen = carry : load;
+        füttern gefüttert = feed fed : animal; an|rufen angerufen = call : person;
+        schreiben geschrieben = write wrote : text; tragen trägt getragen = wear wore : clothes;
+        tragen trägt getragen = carry : load; streichen gestrichen = paint : wall;
         brauchen gebraucht = need : thing furniture clothes load machine;
         auf|machen aufgemacht = open : opening; besuchen besucht = visit : person sight;
-        mit|bringen mitgebracht = bring brought : thing food; reparieren repariert = repair : machine;
-        verkaufen verkauft = sell sold : thing furniture machine; treffen trifft getroffen = meet met : person;
+        mit|bringen mitgebracht = bring brought : thing food;
+        wechseln gewechselt = change : part; reparieren repariert = repair : machine;
+        verkaufen verkauft = sell sold : thing furniture machine;
+        treffen trifft getroffen = meet met : person; kosten gekostet = taste : food;
         vergessen vergisst vergessen = forget forgot : thing clothes;
         ein|laden lädt eingeladen = invite : person; bestellen bestellt = order : food drink;
-        verlieren verloren = lose lost : thing clothes; ab|holen abgeholt = pick+up : person load;
-        füttern gefüttert = feed fed : animal; schließen geschlossen = close : opening;
-        an|ziehen angezogen = put+on put : clothes; streichen gestrichen = paint : wall;
+        verlieren verloren = lose lost : thing clothes;
+        ab|holen abgeholt = pick+up : person load; schließen geschlossen = close : opening;
+        an|ziehen angezogen = put+on put : clothes;
         verstehen verstanden = understand understood : text person;
         putzen geputzt = clean : machine opening; besichtigen besichtigt = visit : sight;
-        stehlen stiehlt gestohlen = steal stole : thing machine; kosten gekostet = taste : food;
+        stehlen stiehlt gestohlen = steal stole : thing machine;
         waschen wäscht gewaschen = wash : clothes; bekommen bekommen = receive : gift text;
-        benutzen benutzt = use : thing machine; wechseln gewechselt = change : part;
+        benutzen benutzt = use : thing machine;
         weg|werfen wirft weggeworfen = throw+away threw : thing text;
         zurück|geben gibt zurückgegeben = give+back gave : thing text;
         aus|ziehen ausgezogen = take+off took : clothes; zu|machen zugemacht = close : opening;
         verstecken versteckt = hide hid : thing gift; heben gehoben = lift : load;
         zeichnen gezeichnet = draw drew : sight gift; verwenden verwendet = use : thing;
-        vor|lesen liest vorgelesen = read+aloud read : text; fangen fängt gefangen = catch caught : animal;
+        vor|lesen liest vorgelesen = read+aloud read : text;
+        fangen fängt gefangen = catch caught : animal;
         empfangen empfängt empfangen = receive : gift; übersetzen übersetzt = translate : text;
         auf|wecken aufgeweckt = wake+up woke : person; schälen geschält = peel : food;
         retten gerettet = rescue : animal person; umarmen umarmt = hug hugged : person""",
@@ -242,15 +324,17 @@ VERBS = {
     # : German preposition, its case, kind of object
     "prepositional": """
         warten gewartet = wait_for : auf acc person; sitzen gesessen = sit_on sat : auf dat seat;
-        denken gedacht = think_of thought : an acc person; lachen gelacht = laugh_at : über acc text;
+        denken gedacht = think_of thought : an acc person;
+        lachen gelacht = laugh_at : über acc text;
         sprechen spricht gesprochen = talk_to : mit dat person;
         träumen geträumt = dream_of : von dat sight;
         schlafen schläft geschlafen = sleep_on slept : auf dat seat""",
     "placed": """
-        arbeiten gearbeitet = work; schlafen schläft geschlafen = sleep slept; spielen gespielt = play;
-        warten gewartet = wait; ein|kaufen eingekauft = go_shopping went; singen gesungen = sing sang;
-        an|kommen ist angekommen = arrive; tanzen getanzt = dance; bleiben ist geblieben = stay;
-        ein|schlafen schläft ist eingeschlafen = fall_asleep fell; weinen geweint = cry""",
+        arbeiten gearbeitet = work; schlafen schläft geschlafen = sleep slept;
+        spielen gespielt = play; warten gewartet = wait; ein|kaufen eingekauft = go_shopping went;
+        singen gesungen = sing sang; an|kommen ist angekommen = arrive; tanzen getanzt = dance;
+        bleiben ist geblieben = stay; ein|schlafen schläft ist eingeschlafen = fall_asleep fell;
+        weinen geweint = cry""",
     "moving": """
         gehen ist gegangen = go went; fahren fährt ist gefahren = drive drove;
         laufen läuft ist gelaufen = run ran; zurück|kehren ist zurückgekehrt = return""",
@@ -259,49 +343,55 @@ VERBS = {
         denken gedacht = think thought; behaupten behauptet = claim""",
     "modal": "können gekonnt = can could; müssen gemusst = have_to had; wollen gewollt = want_to",
 }
+# The forms of ich, du, er and wir; other plural persons have that of wir, and ihr is left out.
 PRESENT = {
-    "sein": "bin bist ist sind seid sind",
-    "haben": "habe hast hat haben habt haben",
-    "können": "kann kannst kann können könnt können",
-    "müssen": "muss musst muss müssen müsst müssen",
-    "wollen": "will willst will wollen wollt wollen",
+    "sein": "bin bist ist sind",
+    "haben": "habe hast hat haben",
+    "können": "kann kannst kann können",
+    "müssen": "muss musst muss müssen",
+    "wollen": "will willst will wollen",
 }
-# The verbs whose past is not the perfect but this.
+# The verbs whose past is this and not the perfect.
 PRETERITE = {
-    "sein": "war warst war waren wart waren",
-    "können": "konnte konntest konnte konnten konntet konnten",
-    "müssen": "musste musstest musste mussten musstet mussten",
-    "wollen": "wollte wolltest wollte wollten wolltet wollten",
+    "sein": "war warst war waren",
+    "können": "konnte konntest konnte konnten",
+    "müssen": "musste musstest musste mussten",
+    "wollen": "wollte wolltest wollte wollten",
 }
 
 TIMES = {
-    "past": """
+    "past": pairs("""
         gestern/yesterday; letzte Woche/last week; heute Morgen/this morning; am Montag/on Monday;
         gestern Abend/yesterday evening; am Samstag/on Saturday; letzten Sommer/last summer;
         vorgestern/the day before yesterday; im Mai/in May; am Sonnabend/on Saturday;
-        letztes Jahr/last year; am Mittwoch/on Wednesday; eines Tages/one day""",
-    "present": """
+        letztes Jahr/last year; am Mittwoch/on Wednesday; eines Tages/one day"""),
+    "present": pairs("""
         jeden Tag/every day; am Wochenende/at the weekend; jeden Morgen/every morning;
-        abends/in the evening; im Sommer/in summer; sonntags/on Sundays; mittags/at noon""",
-    "future": """
-        morgen/tomorrow; nächste Woche/next week; morgen früh/tomorrow morning; bald/soon;
-        heute Abend/this evening; übermorgen/the day after tomorrow; nächsten Montag/next Monday""",
+        abends/in the evening; im Sommer/in summer; sonntags/on Sundays; mittags/at noon"""),
+    "future": pairs("""
+        morgen/tomorrow; nächste Woche/next week; morgen früh/tomorrow morning;
+        heute Abend/this evening; übermorgen/the day after tomorrow;
+        nächsten Montag/next Monday"""),
 }
-MONTHS = """
+MONTHS = pairs("""
     Januar/January; Februar/February; März/March; April/April; Mai/May; Juni/June; Juli/July;
-    August/August; September/September; Oktober/October; November/November; Dezember/December"""
+    August/August; September/September; Oktober/October; November/November; Dezember/December""")
 CONJUNCTIONS = {
-    "past": "weil/because; als/when; obwohl/although; denn/because; bevor/before; während/while",
-    "present": "weil/because; wenn/if; obwohl/although; denn/because; bevor/before; während/while",
+    "past": pairs("""
+        weil/because; als/when; obwohl/although; denn/because; bevor/before; während/while"""),
+    "present": pairs("""
+        weil/because; wenn/if; obwohl/although; denn/because; bevor/before; während/while"""),
 }
 CONTRACTIONS = {
-    "in dem ": "im ", "an dem ": "am ", "zu dem ": "zum ", "zu der ": "zur ", "von dem ": "vom ",
+    "in dem ": "im ",
     "in das ": "ins ",
-}  # fmt: skip
+    "an dem ": "am ",
+    "zu dem ": "zum ",
+    "zu der ": "zur ",
+    "von dem ": "vom ",
+}
 
-# ---------------------------------------------------------------------------------------------
-# Noun phrases
-# ---------------------------------------------------------------------------------------------
+# ---- Noun phrases -------------------------------------------------------------------------------
 
 CASES = NOMINATIVE, ACCUSATIVE, DATIVE, GENITIVE = range(4)
 
@@ -316,14 +406,24 @@ DIES = STRONG | {"m": "er en em es", "n": "es es em es"}
 
 # By person, or gender in the third: nominative, accusative, dative, possessive.
 GERMAN_PRONOUNS = {
-    "ich": "ich mich mir mein", "du": "du dich dir dein", "wir": "wir uns uns unser",
-    "m": "er ihn ihm sein", "f": "sie sie ihr ihr", "n": "es es ihm sein", "p": "sie sie ihnen ihr",
-}  # fmt: skip
+    "ich": "ich mich mir mein",
+    "du": "du dich dir dein",
+    "m": "er ihn ihm sein",
+    "f": "sie sie ihr ihr",
+    "n": "es es ihm sein",
+    "wir": "wir uns uns unser",
+    "p": "sie sie ihnen ihr",
+}
 # Subject, object, possessive.
 ENGLISH_PRONOUNS = {
-    "ich": "I me my", "du": "you you your", "wir": "we us our",
-    "m": "he him his", "f": "she her her", "n": "it it its", "p": "they them their",
-}  # fmt: skip
+    "ich": "I me my",
+    "du": "you you your",
+    "m": "he him his",
+    "f": "she her her",
+    "n": "it it its",
+    "wir": "we us our",
+    "p": "they them their",
+}
 
 
 def words(*parts: str) -> str:
@@ -341,10 +441,15 @@ def add_s(word: str) -> str:
     return word + ("es" if re.search("(s|x|ch|sh)$", word) else "s")
 
 
+def add_ed(verb: str) -> str:
+    """The regular past of an English verb; a consonant to double is not seen."""
+    return re.sub("(?<=[^aeiou])y$", "i", verb.removesuffix("e")) + "ed"
+
+
 class Noun(NamedTuple):
     singular: str
     gender: str
-    plural: str
+    plural: str  # empty if there is none, or none is wanted
     en: str
     en_plural: str  # the same as ``en`` if English has the plural alone
     weak: bool
@@ -356,7 +461,7 @@ class Noun(NamedTuple):
         if self.weak and case != NOMINATIVE:
             return self.plural
         if case == GENITIVE and self.gender in "mn":
-            one_syllable = re.fullmatch("[^aeiouäöü]*[aeiouäöü]+[^aeiouäöü]+", self.singular.lower())
+            one_syllable = len(re.findall("[aeiouäöü]+", self.singular.lower())) == 1
             return self.singular + ("es" if one_syllable else "s")
         return self.singular
 
@@ -367,6 +472,15 @@ class Noun(NamedTuple):
             en=f"{modifier.en} {self.en}",
             en_plural=f"{modifier.en} {self.en_plural}",
         )
+
+
+def titled(surname: str, woman: bool) -> Noun:
+    """Frau or Herr, whose declined form is where other weak nouns have their plural."""
+    if woman:
+        return Noun(f"Frau {surname}", "f", "", f"Mrs {surname}", "", weak=False, human=True)
+    return Noun(
+        f"Herr {surname}", "m", f"Herrn {surname}", f"Mr {surname}", "", weak=True, human=True
+    )
 
 
 class Determiner(NamedTuple):
@@ -403,11 +517,19 @@ class NounPhrase:
     is_pronoun: bool = False
     is_negative: bool = False
 
+    def pronoun(self) -> "NounPhrase":
+        """The personal pronoun that takes it up."""
+        return pronoun(self.person, self.en_person)
+
 
 def noun_phrase(
     noun: Noun, determiner: Determiner, adjective: Pair | None = None, plural: bool = False
 ) -> NounPhrase:
-    """Inflect a noun and what stands before it for each other, in all cases."""
+    """Inflect a noun and what stands before it for each other, in all cases.
+
+    Nothing in the lexicon begins like ``hour`` or ``unit``: a vowel letter makes the English
+    article *an*.
+    """
     plural = plural or noun.gender == "p"
     gender = "p" if plural else noun.gender
     cases = []
@@ -469,11 +591,10 @@ def after_preposition(preposition: str, phrase: NounPhrase, case: int) -> str:
     return text
 
 
-# ---------------------------------------------------------------------------------------------
-# Verbs and clauses
-# ---------------------------------------------------------------------------------------------
+# ---- Verbs and clauses --------------------------------------------------------------------------
 
-PARADIGM = {"ich": 0, "du": 1, "m": 2, "f": 2, "n": 2, "wir": 3, "p": 5}  # 4 would be ihr
+# Where the persons stand in PRESENT and PRETERITE.
+PARADIGM = {"ich": 0, "du": 1, "m": 2, "f": 2, "n": 2, "wir": 3, "p": 3}
 
 
 class Verb(NamedTuple):
@@ -487,47 +608,20 @@ class Verb(NamedTuple):
     en_particle: str  # after the object: throw the key away
     complements: list[str]
 
-    def present(self, person: str) -> str:
+    def present(self, index: int) -> str:
         """The finite form, without the prefix."""
-        index = PARADIGM[person]
         if self.base in PRESENT:
             return PRESENT[self.base].split()[index]
         stem = self.base.removesuffix("n").removesuffix("e")
-        if person == "ich":
-            return re.sub("el$", "l", stem) + "e"
-        if index > 2:
-            return self.base
-        if self.third and index == 2:
-            return self.third
         if self.third:
-            stem = self.third.removesuffix("t")
-        elif re.search("([dt]|chn|[fg]n)$", stem):
-            stem += "e"
-        return stem + ("t" if index == 2 or stem[-1] in "sßz" else "st")
+            changed = self.third.removesuffix("t")
+        else:
+            changed = stem + ("e" if re.search("([dt]|chn|[fg]n)$", stem) else "")
+        second = changed + ("t" if changed[-1] in "sßz" else "st")
+        return (stem + "e", second, self.third or changed + "t", self.base)[index]
 
 
-def parse_verb(entry: str) -> Verb:
-    german, english, *complements = re.split(" [=:] ", entry)
-    infinitive, *third, participle = german.replace(" ist ", " ").split()
-    prefix, _, base = infinitive.rpartition("|")
-    en, *past = english.split()
-    head, glue, tail = re.fullmatch("([a-z]+)([_+]?)(.*)", en).groups()
-    inside, particle = (tail.replace("_", " "), "") if glue == "_" else ("", tail)
-    return Verb(
-        prefix,
-        base,
-        third[0] if third else "",
-        participle,
-        "sein" if " ist " in german else "haben",
-        words(head, inside),
-        past[0] if past else re.sub("(?<=[^aeiou])y$", "i", head.removesuffix("e")) + "ed",
-        particle,
-        " ".join(complements).split(),
-    )
-
-
-COPULA = parse_verb("sein ist gewesen = be was")
-COST = parse_verb("kosten gekostet = cost cost")
+Objects = tuple[tuple[int, NounPhrase], ...]  # each after its German case
 
 
 @dataclass(frozen=True)
@@ -536,7 +630,7 @@ class Clause:
 
     subject: NounPhrase
     verb: Verb
-    objects: tuple[tuple[int, NounPhrase], ...] = ()  # each with its German case
+    objects: Objects = ()
     rest: Pair = NOTHING  # a prepositional phrase, or what the copula says of the subject
     time: Pair = NOTHING
     tense: str = "present"
@@ -565,7 +659,7 @@ class Clause:
         verb, finite_verb = self.verb, self.modal or self.verb
         index, past = PARADIGM[self.subject.person], self.tense == "past"
         if not past:
-            finite = finite_verb.present(self.subject.person)
+            finite = finite_verb.present(index)
         elif finite_verb.base in PRETERITE:
             finite = PRETERITE[finite_verb.base].split()[index]
         else:
@@ -592,47 +686,41 @@ class Clause:
         if self.tense == "future" and not self.modal:
             return words("will", negation, verb.en)
         if head == "be":
-            be = "was were was were were were" if past else "am are is are are are"
+            be = "was were was were" if past else "am are is are"
             return words(be.split()[index], negation)
         if head == "can":
-            return words(verb.en_past if past else head, negation, tail).replace("can not", "cannot")
+            auxiliary = verb.en_past if past else head
+            return words(auxiliary, negation, tail).replace("can not", "cannot")
         if negation:
             return words("did" if past else "does" if index == 2 else "do", negation, head, tail)
         third = {"have": "has", "go": "goes"}.get(head) or add_s(head)
         return words(verb.en_past if past else third if index == 2 else head, tail)
 
 
-# ---------------------------------------------------------------------------------------------
-# Numbers and times of day
-# ---------------------------------------------------------------------------------------------
+# ---- Numbers and times of day -------------------------------------------------------------------
 
-GERMAN_UNITS = """
-    null ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn
-    sechzehn siebzehn achtzehn neunzehn""".split()
-ENGLISH_UNITS = """
-    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-    sixteen seventeen eighteen nineteen""".split()
-GERMAN_TENS = "- - zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
-ENGLISH_TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()
+GERMAN_UNITS = (
+    "/ein/zwei/drei/vier/fünf/sechs/sieben/acht/neun/zehn/elf/zwölf/dreizehn/vierzehn/fünfzehn/"
+    "sechzehn/siebzehn/achtzehn/neunzehn"
+).split("/")
+ENGLISH_UNITS = (
+    "/one/two/three/four/five/six/seven/eight/nine/ten/eleven/twelve/thirteen/fourteen/fifteen/"
+    "sixteen/seventeen/eighteen/nineteen"
+).split("/")
+GERMAN_TENS = "//zwanzig/dreißig/vierzig/fünfzig/sechzig/siebzig/achtzig/neunzig".split("/")
+ENGLISH_TENS = "//twenty/thirty/forty/fifty/sixty/seventy/eighty/ninety".split("/")
 
 
 def number(n: int) -> Pair:
     """``n`` from 1 to 999 in words, as before a noun."""
     hundreds, below = divmod(n, 100)
-    tens, unit = divmod(below, 10)
-    if below < 20:
-        german, english = GERMAN_UNITS[below], ENGLISH_UNITS[below]
-    elif unit:
-        german = f"{GERMAN_UNITS[unit]}und{GERMAN_TENS[tens]}"
-        english = f"{ENGLISH_TENS[tens]}-{ENGLISH_UNITS[unit]}"
-    else:
-        german, english = GERMAN_TENS[tens], ENGLISH_TENS[tens]
-    if not hundreds:
-        return Pair(german, english)
-    german_hundreds, english_hundreds = GERMAN_UNITS[hundreds], ENGLISH_UNITS[hundreds]
-    if not below:
-        return Pair(f"{german_hundreds}hundert", f"{english_hundreds} hundred")
-    return Pair(f"{german_hundreds}hundert{german}", f"{english_hundreds} hundred and {english}")
+    tens, unit = divmod(below, 10) if below >= 20 else (0, below)
+    german = "und".join(filter(None, (GERMAN_UNITS[unit], GERMAN_TENS[tens])))
+    english = "-".join(filter(None, (ENGLISH_TENS[tens], ENGLISH_UNITS[unit])))
+    if hundreds:
+        german = f"{GERMAN_UNITS[hundreds]}hundert{german}"
+        english = " and ".join(filter(None, (f"{ENGLISH_UNITS[hundreds]} hundred", english)))
+    return Pair(german, english)
 
 
 def clock_time(hour: int, minute: int) -> Pair:
@@ -649,17 +737,7 @@ def clock_time(hour: int, minute: int) -> Pair:
     return Pair(f"um {de} {german}", f"at {en} {ENGLISH_UNITS[en_hour]}")
 
 
-# ---------------------------------------------------------------------------------------------
-# Drawing sentences
-# ---------------------------------------------------------------------------------------------
-
-
-def entries(table: str) -> list[str]:
-    return [entry.strip() for entry in table.split(";")]
-
-
-def pairs(table: str) -> list[Pair]:
-    return [Pair(*entry.split("/")) for entry in entries(table)]
+# ---- The lexicon parsed -------------------------------------------------------------------------
 
 
 def parse_noun(entry: str, human: bool = False) -> Noun:
@@ -669,6 +747,45 @@ def parse_noun(entry: str, human: bool = False) -> Noun:
     return Noun(singular, gender.replace("w", "m"), plural, en, en_plural, gender == "w", human)
 
 
+def parse_verb(entry: str) -> Verb:
+    german, english, *complements = re.split(" [=:] ", entry)
+    infinitive, *third, participle = german.replace(" ist ", " ").split()
+    prefix, _, base = infinitive.rpartition("|")
+    en, *past = english.split()
+    head, glue, tail = re.fullmatch("([a-z]+)([_+]?)(.*)", en).groups()
+    return Verb(
+        prefix,
+        base,
+        third[0] if third else "",
+        participle,
+        auxiliary="sein" if " ist " in german else "haben",
+        en=words(head, tail.replace("_", " ")) if glue == "_" else head,
+        en_past=past[0] if past else add_ed(head),
+        en_particle=tail if glue == "+" else "",
+        complements=" ".join(complements).split(),
+    )
+
+
+HUMAN = ("person", "relative", "name")
+NOUNS = {
+    kind: [parse_noun(entry, kind in HUMAN) for entry in entries(table)]
+    for kind, table in NOUN_TABLES.items()
+}
+VERBS = {
+    frame: [parse_verb(entry) for entry in entries(table)] for frame, table in VERB_TABLES.items()
+}
+COPULA = parse_verb("sein ist gewesen = be was")
+COST = parse_verb("kosten gekostet = cost cost")
+
+# ---- Sentences drawn ----------------------------------------------------------------------------
+
+# German parts clauses by a comma where English does not.
+GERMAN_COMMA = Pair(", ", " ")
+SPEAKERS = [pronoun(person, person) for person in ("ich", "du", "wir")]
+THIRD_PERSONS = [pronoun(person, person) for person in "mfp"]
+POSSESSIONS = ("thing", "text", "clothes", "furniture", "machine", "opening", "load")
+
+
 def say(*parts: Pair | str) -> Pair:
     """The parts in a row; a string is the same in both languages."""
     pairs = [Pair(part, part) if isinstance(part, str) else part for part in parts]
@@ -676,17 +793,14 @@ def say(*parts: Pair | str) -> Pair:
 
 
 @cache
+def verbs_with(kind: str) -> list[Verb]:
+    return [verb for verb in VERBS["transitive"] if kind in verb.complements]
+
+
+@cache
 def cumulative_weights(n: int) -> list[float]:
-    """Of ranks 1 to ``n`` under the Zipf-Mandelbrot law 1 / (rank + 4)^2."""
-    return list(accumulate(1 / (rank + 4) ** 2 for rank in range(1, n + 1)))
-
-
-# German parts clauses by commas where English does not.
-GERMAN_COMMA = Pair(", ", " ")
-
-SPEAKERS = [pronoun(person, person) for person in ("ich", "du", "wir")]
-THIRD_PERSONS = [pronoun(person, person) for person in "mfp"]
-POSSESSIONS = ["thing", "text", "clothes", "furniture", "machine", "opening", "load"]
+    """Of ranks 1 to ``n`` under the Zipf-Mandelbrot law 1 / (rank + 6)^2."""
+    return list(accumulate(1 / (rank + 6) ** 2 for rank in range(1, n + 1)))
 
 
 class Grammar:
@@ -698,26 +812,15 @@ class Grammar:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed).random
-        self.nouns = {
-            kind: [parse_noun(e, kind in ("person", "relative", "name")) for e in entries(table)]
-            for kind, table in NOUNS.items()
-        }
-        self.verbs = {frame: [parse_verb(e) for e in entries(t)] for frame, t in VERBS.items()}
-        self.modifiers = {kind: pairs(table) for kind, table in MODIFIERS.items()}
-        self.adjectives = {kind: pairs(table) for kind, table in ADJECTIVES.items()}
-        self.times = {tense: pairs(table) for tense, table in TIMES.items()}
-        self.conjunctions = {tense: pairs(table) for tense, table in CONJUNCTIONS.items()}
-        self.months = pairs(MONTHS)
-        self.places = [re.split("[ /=]+", entry) for entry in entries(PLACES)]
 
     def pair(self) -> Pair:
         """One sentence in both languages."""
         template = self.weighted(
-            (30, self.simple),
-            (22, self.joined),
-            (12, self.contrasted),
-            (12, self.with_relative_object),
-            (8, self.reported),
+            (34, self.simple),
+            (25, self.joined),
+            (14, self.contrasted),
+            (14, self.with_relative_object),
+            (9, self.reported),
             (4, self.measured),
         )
         return Pair(*(text[0].upper() + text[1:].rstrip(",") + "." for text in template()))
@@ -733,132 +836,102 @@ class Grammar:
     def any_of(self, items: Sequence[T]) -> T:
         return items[self.between(0, len(items) - 1)]
 
-    def weighted(self, *options: tuple[int, T]) -> T:
-        totals = list(accumulate(weight for weight, _ in options))
-        return options[bisect(totals, self._random() * totals[-1])][1]
-
     def frequent(self, items: Sequence[T]) -> T:
         """One of the items, the first ones most often."""
         weights = cumulative_weights(len(items))
         return items[bisect(weights, self._random() * weights[-1])]
 
-    # Phrases
+    def weighted(self, *options: tuple[int, T]) -> T:
+        totals = list(accumulate(weight for weight, _ in options))
+        return options[bisect(totals, self._random() * totals[-1])][1]
 
-    def somebody(self, owner: NounPhrase, negated: bool = False) -> NounPhrase:
-        """Not a pronoun; perhaps a relative of the owner's."""
-        sort = self.weighted((15, "name"), (15, "surname"), (20, "relative"), (50, "person"))
-        if sort == "surname":
-            return noun_phrase(self.surname(), BARE)
-        noun = self.frequent(self.nouns[sort])
-        if sort == "name":
-            return noun_phrase(noun, BARE)
-        if sort == "relative":
-            return noun_phrase(noun, possessive(owner))
-        # Nobody's: mein Mann is my husband.
-        return self.determined(noun, "person", THE, negated)
+    # Sentences
 
-    def surname(self) -> Noun:
-        name = self.any_of(NAME_BEGINNINGS) + self.any_of(SURNAME_ENDINGS)
+    def simple(self) -> Pair:
+        subject = self.any_of(SPEAKERS + THIRD_PERSONS) if self.chance(0.2) else self.subject()
+        return self.told(self.timed(self.action(subject, negated=self.chance(0.2))))
+
+    def told(self, clause: Clause) -> Pair:
+        """As a main clause, in one of the word orders of German."""
+        if clause.time != NOTHING and self.chance(0.45):
+            return say(clause.time, " ", replace(clause, time=NOTHING).pair("inverted"))
+        if len(clause.objects) == 1 and self.chance(0.6):
+            [(case, phrase)] = clause.objects
+            # Or else it would be taken for the subject.
+            if phrase.cases[case] != phrase.cases[NOMINATIVE] and not phrase.is_pronoun:
+                german = replace(clause, objects=()).german("inverted")
+                return Pair(f"{phrase.cases[case]} {german}", clause.english())
+        return clause.pair()
+
+    def joined(self) -> Pair:
+        """Two clauses; a pronoun in the second takes up a noun of the first."""
+        tense = self.any_of(("past", "present"))
+        conjunction = self.frequent(CONJUNCTIONS[tense])
+        subject = self.subject()
+        if conjunction.de != "denn" and self.chance(0.4):
+            one = replace(self.circumstance(conjunction.de, subject), tense=tense)
+            two = replace(self.action(subject.pronoun()), tense=tense)
+            return say(conjunction, " ", one.pair("subordinate"), ", ", two.pair("inverted"))
+        one = replace(self.action(subject, negated=self.chance(0.2)), tense=tense)
+        two = self.circumstance(conjunction.de, subject.pronoun(), one.objects)
+        order = "main" if conjunction.de == "denn" else "subordinate"
+        second = replace(two, tense=tense).pair(order)
+        return say(one.pair(), GERMAN_COMMA, conjunction, " ", second)
+
+    def circumstance(self, conjunction: str, subject: NounPhrase, objects: Objects = ()) -> Clause:
+        """What the conjunction opens: something about the subject, or one of the objects."""
+        if conjunction not in ("weil", "denn", "obwohl") or self.chance(0.4):
+            return self.action(subject)
+        things = [phrase for _, phrase in objects if phrase.en_person == "n"]
+        if things and self.chance(0.6):
+            quality = self.frequent(ADJECTIVES["quality"])
+            return Clause(self.any_of(things).pronoun(), COPULA, rest=quality)
+        return Clause(subject, COPULA, rest=self.frequent(ADJECTIVES["mood"]))
+
+    def contrasted(self) -> Pair:
+        """Two things done with the same object, a pronoun in the second."""
+        tense = self.any_of(("past", "present"))
+        kind = self.frequent(POSSESSIONS)
+        subject = self.subject()
+        thing = self.something(kind, subject)
+        verb = self.frequent(verbs_with(kind))
+        other = self.frequent([other for other in verbs_with(kind) if other.en != verb.en])
+        one = Clause(subject, verb, ((ACCUSATIVE, thing),), tense=tense)
+        two = Clause(subject.pronoun(), other, ((ACCUSATIVE, thing.pronoun()),), tense=tense)
         if self.chance(0.5):
-            return Noun(f"Frau {name}", "f", "", f"Mrs {name}", "", weak=False, human=True)
-        # The declined form of Herr is where other weak nouns have their plural.
-        return Noun(f"Herr {name}", "m", f"Herrn {name}", f"Mr {name}", "", weak=True, human=True)
+            return say(one.pair(), Pair(", und dann ", ", and then "), two.pair("inverted"))
+        return say(one.pair(), Pair(", aber ", ", but "), replace(two, negated=True).pair())
 
-    def something(self, kind: str, owner: NounPhrase, negated: bool = False) -> NounPhrase:
-        """Of the kind, perhaps the owner's."""
-        noun = self.frequent(self.nouns[kind])
-        if kind in self.modifiers and self.chance(0.5):
-            noun = noun.compound(self.frequent(self.modifiers[kind]))
-        return self.determined(noun, kind, possessive(owner), negated)
+    def with_relative_object(self) -> Pair:
+        kind = self.frequent(POSSESSIONS)
+        subject = self.subject()
+        thing = self.something(kind, subject)
+        main = Clause(
+            subject,
+            self.frequent(verbs_with(kind)),
+            ((ACCUSATIVE, thing),),
+            tense=self.any_of(("past", "present")),
+        )
+        that = Pair(relative_pronoun(thing, "that").cases[ACCUSATIVE], "that")
+        relative = self.timed(Clause(self.subject(), self.frequent(verbs_with(kind))))
+        return say(main.pair(), GERMAN_COMMA, that, " ", relative.pair("subordinate"))
 
-    def determined(self, noun: Noun, kind: str, own: Determiner, negated: bool) -> NounPhrase:
-        adjective = self.adjective(kind) if self.chance(0.5) else None
-        if not noun.plural:
-            return noun_phrase(noun, NO if negated else BARE, adjective)
-        plural = noun.gender == "p" or (noun.en != noun.en_plural and self.chance(0.25))
-        if kind != "person" and self.chance(0.2):
-            person = self.frequent(self.nouns["person"])
-            # Without the ending of an article or the like the genitive would not show.
-            owner = noun_phrase(person, self.any_of((THE, THIS)))
-            return owned(noun, owner, adjective, plural)
-        if negated:
-            choice = [(45, NO), (40, THE), (15, own)]
-        elif plural:
-            choice = [(40, THE), (15, BARE), (25, self.count()), (10, MANY), (10, own)]
-        else:
-            choice = [(50, THE), (25, A), (10, THIS), (15, own)]
-        return noun_phrase(noun, self.weighted(*choice), adjective, plural)
+    def reported(self) -> Pair:
+        speaker = self.subject()
+        saying = Clause(speaker, self.frequent(VERBS["saying"]))
+        who = speaker.pronoun() if self.chance(0.5) else self.subject()
+        said = self.timed(self.action(who, negated=self.chance(0.2)))
+        that = Pair("dass ", "that ")
+        return say(saying.pair(), GERMAN_COMMA, that, said.pair("subordinate"))
 
-    def adjective(self, kind: str) -> Pair:
-        return self.frequent(self.adjectives.get(kind, self.adjectives["thing"]))
-
-    def count(self) -> Determiner:
-        de, en = number(self.between(2, 9) if self.chance(0.5) else self.between(10, 999))
-        return Determiner(de, NONE, STRONG, en, en)
-
-    def subject(self) -> NounPhrase:
-        """One person or two, and not a pronoun."""
-        shape = self.weighted((70, "plain"), (12, "double"), (18, "described"))
-        if shape == "described":
-            return self.described()
-        one = self.somebody(self.any_of(SPEAKERS))
-        return both(one, self.somebody(one)) if shape == "double" else one
-
-    def described(self) -> NounPhrase:
-        """A person with a relative clause, in the nominative alone."""
-        head = self.determined(self.frequent(self.nouns["person"]), "person", THE, negated=False)
-        if self.chance(0.3):
-            whom = Pair(relative_pronoun(head, "").cases[DATIVE], "whom")
-            helper = self.somebody(self.any_of(SPEAKERS))
-            helping = self.timed(Clause(helper, self.frequent(self.verbs["dative"])))
-            de, en = say(whom, " ", helping.pair("subordinate"))
-        else:
-            de, en = self.timed(self.action(relative_pronoun(head, "who"))).pair("subordinate")
-        nominative = f"{head.cases[NOMINATIVE]}, {de},"
-        return replace(head, cases=(nominative,), en_subject=f"{head.en_subject} {en}")
-
-    def object(self, kind: str, subject: NounPhrase, negated: bool = False) -> NounPhrase:
-        if kind != "person":
-            one = self.something(kind, subject, negated)
-            if not negated and self.chance(0.15):
-                return both(one, self.something(kind, subject))
-            return one
-        if self.chance(0.25):
-            return self.any_of([p for p in SPEAKERS if p.person != subject.person])
-        return self.somebody(subject, negated)
-
-    def place(self, going: bool = False) -> Pair:
-        if self.chance(0.25):
-            town = self.any_of(NAME_BEGINNINGS) + self.any_of(TOWN_ENDINGS)
-            german, english = ("nach", "to") if going else ("in", "in")
-            return Pair(f"{german} {town}", f"{english} {town}")
-        preposition, singular, gender, en_preposition, en = self.frequent(self.places)
-        adjective = self.adjective("sight") if self.chance(0.2) else None
-        place = noun_phrase(parse_noun(f"{singular}/{gender}//{en}"), THE, adjective)
-        case = DATIVE
-        if going and preposition == "in" and self.chance(0.4):
-            case, en_preposition = ACCUSATIVE, "into"
-        elif going:
-            preposition, en_preposition = "zu", "to"
-        german = after_preposition(preposition, place, case)
-        return Pair(german, f"{en_preposition} {place.en_object}")
-
-    def time(self, tense: str) -> Pair:
-        if tense != "future" and self.chance(0.2):
-            return clock_time(self.between(1, 12), 15 * self.between(0, 3))
-        if tense == "past" and self.chance(0.4):
-            return self.date()
-        return self.frequent(self.times[tense])
-
-    def date(self) -> Pair:
-        year = self.between(1900, 2020)
-        if self.chance(0.3):
-            return Pair(self.any_of((f"{year}", f"im Jahr {year}")), f"in {year}")
-        if self.chance(0.4):
-            days = number(self.between(2, 99))
-            return Pair(f"vor {days.de} Tagen", f"{days.en} days ago")
-        day, month = self.between(1, 28), self.any_of(self.months)
-        return Pair(f"am {day}. {month.de} {year}", f"on {day} {month.en} {year}")
+    def measured(self) -> Pair:
+        """An age or a price."""
+        if self.chance(0.5):
+            age = say(number(self.between(2, 99)), Pair(" Jahre alt", " years old"))
+            return Clause(self.subject(), COPULA, rest=age).pair()
+        price = say(number(self.between(2, 999)), Pair(" Euro", " euros"))
+        thing = self.something(self.frequent(POSSESSIONS), self.any_of(SPEAKERS))
+        return Clause(thing, COST, rest=price).pair()
 
     # Clauses
 
@@ -872,171 +945,156 @@ class Grammar:
             (10, "placed"),
             (8, "moving"),
         )
-        verb = self.frequent(self.verbs[frame])
-        if frame in ("placed", "moving"):
-            where = self.place(going=frame == "moving")
-            return Clause(subject, verb, rest=where, negated=negated)
+        verb = self.frequent(VERBS[frame])
+        if frame == "placed":
+            return Clause(subject, verb, rest=self.place(), negated=negated)
+        if frame == "moving":
+            return Clause(subject, verb, rest=self.destination(), negated=negated)
         if frame == "prepositional":
             preposition, case, kind = verb.complements
-            phrase = self.object(kind, subject)
+            phrase = self.complement(kind, subject)
             german = after_preposition(preposition, phrase, ACCUSATIVE if case == "acc" else DATIVE)
             return Clause(subject, verb, rest=Pair(german, phrase.en_object), negated=negated)
-        phrase = self.object(self.frequent(verb.complements), subject, negated)
-        objects = [(DATIVE if frame == "dative" else ACCUSATIVE, phrase)]
+        phrase = self.complement(self.frequent(verb.complements), subject, negated)
+        objects: Objects = ((DATIVE if frame == "dative" else ACCUSATIVE, phrase),)
         if frame == "ditransitive":
-            objects.insert(0, (DATIVE, self.object("person", subject)))
+            objects = ((DATIVE, self.complement("person", subject)), *objects)
         where = self.place() if self.chance(0.3) else NOTHING
         negated = negated and not phrase.is_negative
-        return Clause(subject, verb, tuple(objects), rest=where, negated=negated)
+        return Clause(subject, verb, objects, rest=where, negated=negated)
 
     def timed(self, clause: Clause) -> Clause:
         """Give it a tense, perhaps a modal verb, perhaps a time."""
         tense = self.weighted((50, "past"), (30, "present"), (20, "future"))
-        modal = self.frequent(self.verbs["modal"]) if self.chance(0.2) else None
+        modal = self.frequent(VERBS["modal"]) if self.chance(0.2) else None
         # Only its time tells a German future from a present.
         has_time = tense == "future" or self.chance(0.6)
         time = self.time(tense) if has_time else NOTHING
         return replace(clause, tense=tense, modal=modal, time=time)
 
-    def told(self, clause: Clause) -> Pair:
-        """As a main clause, in one of the word orders of German."""
-        if clause.time != NOTHING and self.chance(0.45):
-            german, english = replace(clause, time=NOTHING).pair("inverted")
-            return Pair(f"{clause.time.de} {german}", f"{clause.time.en} {english}")
-        if len(clause.objects) == 1 and self.chance(0.25):
-            [(case, phrase)] = clause.objects
-            # Or else it would be taken for the subject.
-            if phrase.cases[case] != phrase.cases[NOMINATIVE] and not phrase.is_pronoun:
-                german = replace(clause, objects=()).german("inverted")
-                return Pair(f"{phrase.cases[case]} {german}", clause.english())
-        return clause.pair()
+    # Phrases
 
-    def circumstance(
-        self, conjunction: str, subject: NounPhrase, main: Clause | None = None
-    ) -> Clause:
-        """What follows the conjunction: about the subject, or about a thing in the main clause."""
-        if conjunction not in ("weil", "denn", "obwohl") or self.chance(0.4):
-            return self.action(subject)
-        things = [phrase for _, phrase in main.objects if phrase.en_person == "n"] if main else []
-        if things and self.chance(0.6):
-            thing = pronoun(things[-1].person, "n")
-            return Clause(thing, COPULA, rest=self.frequent(self.adjectives["quality"]))
-        return Clause(subject, COPULA, rest=self.frequent(self.adjectives["mood"]))
+    def subject(self) -> NounPhrase:
+        """One person, perhaps with a relative clause, or two; not a pronoun."""
+        sort = self.weighted((60, "plain"), (15, "two"), (25, "described"))
+        if sort == "described":
+            return self.described()
+        one = self.somebody(self.any_of(SPEAKERS))
+        return both(one, self.somebody(one)) if sort == "two" else one
 
-    def about(self, kind: str) -> list[Verb]:
-        return [verb for verb in self.verbs["transitive"] if kind in verb.complements]
+    def described(self) -> NounPhrase:
+        """A person with a relative clause, for use as a subject."""
+        head = self.determined("person", self.frequent(NOUNS["person"]), THE)
+        if self.chance(0.3):
+            whom = Pair(relative_pronoun(head, "whom").cases[DATIVE], "whom")
+            helper = self.somebody(self.any_of(SPEAKERS))
+            helping = self.timed(Clause(helper, self.frequent(VERBS["dative"])))
+            relative = say(whom, " ", helping.pair("subordinate"))
+        else:
+            who = relative_pronoun(head, "who")
+            relative = self.timed(self.action(who)).pair("subordinate")
+        nominative = f"{head.cases[NOMINATIVE]}, {relative.de},"
+        return replace(head, cases=(nominative,), en_subject=f"{head.en_subject} {relative.en}")
 
-    # Sentences
+    def complement(self, kind: str, subject: NounPhrase, negated: bool = False) -> NounPhrase:
+        """A phrase of the kind that depends on the subject's verb."""
+        if kind == "person":
+            if self.chance(0.25):
+                return self.any_of([p for p in SPEAKERS if p.person != subject.person])
+            return self.somebody(subject, negated)
+        one = self.something(kind, subject, negated)
+        if not negated and self.chance(0.15):
+            return both(one, self.something(kind, subject))
+        return one
 
-    def simple(self) -> Pair:
-        subject = self.any_of(SPEAKERS + THIRD_PERSONS) if self.chance(0.2) else self.subject()
-        return self.told(self.timed(self.action(subject, negated=self.chance(0.2))))
+    def somebody(self, owner: NounPhrase, negated: bool = False) -> NounPhrase:
+        """A person by name, as a relative of the owner's, or by what they are."""
+        sort = self.weighted((15, "name"), (20, "surname"), (20, "relative"), (45, "person"))
+        if sort == "surname":
+            name = self.any_of(NAME_BEGINNINGS) + self.any_of(SURNAME_ENDINGS)
+            return noun_phrase(titled(name, woman=self.chance(0.5)), BARE)
+        noun = self.frequent(NOUNS[sort])
+        if sort == "name":
+            return noun_phrase(noun, BARE)
+        if sort == "relative":
+            return noun_phrase(noun, possessive(owner))
+        # Never the owner's: mein Mann is my husband.
+        return self.determined("person", noun, THE, negated)
 
-    def joined(self) -> Pair:
-        """Two clauses; a pronoun in the second takes up a noun of the first."""
-        tense = self.any_of(("past", "present"))
-        conjunction = self.frequent(self.conjunctions[tense])
-        first = self.subject()
-        second = pronoun(first.person, first.en_person)
-        if conjunction.de != "denn" and self.chance(0.4):
-            one = replace(self.circumstance(conjunction.de, first), tense=tense)
-            two = replace(self.action(second), tense=tense)
-            return say(conjunction, " ", one.pair("subordinate"), ", ", two.pair("inverted"))
-        one = replace(self.action(first, negated=self.chance(0.2)), tense=tense)
-        two = replace(self.circumstance(conjunction.de, second, one), tense=tense)
-        order = "main" if conjunction.de == "denn" else "subordinate"
-        return say(one.pair(), GERMAN_COMMA, conjunction, " ", two.pair(order))
+    def something(self, kind: str, owner: NounPhrase, negated: bool = False) -> NounPhrase:
+        """A phrase of the kind, perhaps the owner's, perhaps with a compound."""
+        noun = self.frequent(NOUNS[kind])
+        if kind in COMPOUND_KINDS and self.chance(0.55):
+            noun = noun.compound(self.any_of(MODIFIERS))
+        return self.determined(kind, noun, possessive(owner), negated)
 
-    def contrasted(self) -> Pair:
-        """Two things done to the same object, a pronoun in the second."""
-        kind = self.frequent(POSSESSIONS)
-        verb = self.frequent(self.about(kind))
-        other = self.frequent([v for v in self.about(kind) if v.en != verb.en])
-        tense = self.any_of(("past", "present"))
-        subject = self.subject()
-        thing = self.something(kind, subject)
-        again, it = (pronoun(phrase.person, phrase.en_person) for phrase in (subject, thing))
-        one = Clause(subject, verb, ((ACCUSATIVE, thing),), tense=tense)
-        two = Clause(again, other, ((ACCUSATIVE, it),), tense=tense)
-        if self.chance(0.5):
-            return say(one.pair(), Pair(", und dann ", ", and then "), two.pair("inverted"))
-        return say(one.pair(), Pair(", aber ", ", but "), replace(two, negated=True).pair())
+    def determined(
+        self, kind: str, noun: Noun, own: Determiner, negated: bool = False
+    ) -> NounPhrase:
+        """The noun with a determiner and perhaps an adjective; *kein* only if ``negated``."""
+        adjective = self.adjective(kind) if self.chance(0.5) else None
+        if not noun.plural:
+            return noun_phrase(noun, NO if negated else BARE, adjective)
+        plural = noun.gender == "p" or (noun.en != noun.en_plural and self.chance(0.25))
+        if kind != "person" and self.chance(0.2):
+            # Without the ending of an article the genitive would not show.
+            owner = noun_phrase(self.frequent(NOUNS["person"]), self.any_of((THE, THIS)))
+            return owned(noun, owner, adjective, plural)
+        if negated:
+            determiner = self.weighted((45, NO), (40, THE), (15, own))
+        elif plural:
+            de, en = number(self.between(2, 9) if self.chance(0.5) else self.between(10, 999))
+            count = Determiner(de, NONE, STRONG, en, en)
+            determiner = self.weighted((35, THE), (15, BARE), (30, count), (10, MANY), (10, own))
+        else:
+            determiner = self.weighted((50, THE), (25, A), (10, THIS), (15, own))
+        return noun_phrase(noun, determiner, adjective, plural)
 
-    def with_relative_object(self) -> Pair:
-        kind = self.frequent(POSSESSIONS)
-        subject, other = self.subject(), self.subject()
-        thing = self.something(kind, subject)
-        main = Clause(subject, self.frequent(self.about(kind)), ((ACCUSATIVE, thing),))
-        that = Pair(relative_pronoun(thing, "that").cases[ACCUSATIVE], "that")
-        relative = self.timed(Clause(other, self.frequent(self.about(kind))))
-        tense = self.any_of(("past", "present"))
-        return say(
-            replace(main, tense=tense).pair(), GERMAN_COMMA, that, " ", relative.pair("subordinate")
+    def adjective(self, kind: str) -> Pair:
+        return self.frequent(ADJECTIVES.get(kind, ADJECTIVES["thing"]))
+
+    def location(self) -> tuple[str, NounPhrase, str]:
+        """A place, before it its preposition in German, after it that in English."""
+        preposition, singular, gender, en_preposition, en = re.split(
+            "[ /=]+", self.frequent(entries(PLACES))
         )
+        adjective = self.adjective("sight") if self.chance(0.2) else None
+        place = noun_phrase(parse_noun(f"{singular}/{gender}//{en}"), THE, adjective)
+        return preposition, place, en_preposition
 
-    def reported(self) -> Pair:
-        speaker = self.subject()
-        same = pronoun(speaker.person, speaker.en_person)
-        who = same if self.chance(0.5) else self.subject()
-        saying = Clause(speaker, self.frequent(self.verbs["saying"]))
-        said = self.timed(self.action(who, negated=self.chance(0.2)))
-        return say(
-            saying.pair(), GERMAN_COMMA, Pair("dass ", "that "), said.pair("subordinate")
-        )
+    def town(self) -> str:
+        return self.any_of(NAME_BEGINNINGS) + self.any_of(TOWN_ENDINGS)
 
-    def measured(self) -> Pair:
-        """An age or a price."""
-        if self.chance(0.5):
-            de, en = number(self.between(2, 99))
-            return Clause(self.subject(), COPULA, rest=Pair(f"{de} Jahre alt", f"{en} years old")).pair()
-        de, en = number(self.between(2, 999))
-        thing = self.something(self.frequent(POSSESSIONS), self.any_of(SPEAKERS))
-        return Clause(thing, COST, rest=Pair(f"{de} Euro", f"{en} euros")).pair()
+    def place(self) -> Pair:
+        """Where something happens."""
+        if self.chance(0.25):
+            return say("in ", self.town())
+        preposition, place, en_preposition = self.location()
+        german = after_preposition(preposition, place, DATIVE)
+        return Pair(german, f"{en_preposition} {place.en_object}")
 
+    def destination(self) -> Pair:
+        if self.chance(0.25):
+            return say(Pair("nach ", "to "), self.town())
+        preposition, place, _ = self.location()
+        if preposition == "in" and self.chance(0.4):
+            return Pair(after_preposition("in", place, ACCUSATIVE), f"into {place.en_object}")
+        return Pair(after_preposition("zu", place, DATIVE), f"to {place.en_object}")
 
-# ---------------------------------------------------------------------------------------------
-# The corpus
-# ---------------------------------------------------------------------------------------------
+    def time(self, tense: str) -> Pair:
+        if self.chance(0.25):
+            clock = clock_time(self.between(1, 12), 15 * self.between(0, 3))
+            return say(Pair("morgen ", "tomorrow "), clock) if tense == "future" else clock
+        if tense == "past" and self.chance(0.4):
+            return self.date()
+        return self.frequent(TIMES[tense])
 
-
-def distinct_pairs(seed: int) -> Iterator[Pair]:
-    """Pairs of which no two have the same German or the same English."""
-    grammar = Grammar(seed)
-    german: set[str] = set()
-    english: set[str] = set()
-    while True:
-        pair = grammar.pair()
-        lengths = [len(text.split()) for text in pair]
-        fits = MIN_WORDS <= min(lengths) and max(lengths) <= MAX_WORDS
-        if fits and pair.de not in german and pair.en not in english:
-            german.add(pair.de)
-            english.add(pair.en)
-            yield pair
-
-
-def toy_corpus(train: int, valid: int, test: int, seed: int) -> dict[str, list[Pair]]:
-    """Draw the splits ``train``, ``valid`` and ``test`` of so many sentence pairs.
-
-    No sentence of either language occurs twice, within a split or between two. The training pairs
-    are drawn last, so that with one seed a larger training set has the same test set.
-
-    Raises:
-        UserError: if a size is below 1, or all together are more than ``MAX_PAIRS``.
-    """
-    sizes = {"test": test, "valid": valid, "train": train}
-    for split, size in sizes.items():
-        if size < 1:
-            raise UserError(f"--{split} {size}: ask for at least 1 sentence pair")
-    total = sum(sizes.values())
-    if total > MAX_PAIRS:
-        raise UserError(
-            f"--train, --valid and --test add up to {total} sentence pairs: "
-            f"the grammar gives up to {MAX_PAIRS}, ask for fewer"
-        )
-    drawn = distinct_pairs(seed)
-    return {split: list(islice(drawn, size)) for split, size in sizes.items()}
-
-
-def write_corpus(corpus: dict[str, list[Pair]], destdir: Path) -> None:
-    """Write ``SPLIT.de`` and ``SPLIT.en`` of each split, a sentence a line."""
-    ...
+    def date(self) -> Pair:
+        year = str(self.between(1900, 2020))
+        form = self.weighted((15, "year"), (15, "im Jahr"), (30, "ago"), (40, "day"))
+        if form == "ago":
+            return say(Pair("vor ", ""), number(self.between(2, 99)), Pair(" Tagen", " days ago"))
+        if form == "day":
+            day = self.between(1, 28)
+            return say(Pair(f"am {day}. ", f"on {day} "), self.any_of(MONTHS), f" {year}")
+        return Pair(year if form == "year" else f"im Jahr {year}", f"in {year}")
