@@ -5,16 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from intra_distill.tools import UserError, toy_corpus
-from intra_distill.tools.toy_corpus import (
+from intra_distill.tools import UserError, toy_corpus, toy_grammar
+from intra_distill.tools.toy_corpus import MAX_PAIRS
+from intra_distill.tools.toy_grammar import (
     ACCUSATIVE,
-    ADJECTIVES,
     BARE,
     COPULA,
     DATIVE,
     GENITIVE,
-    MAX_PAIRS,
-    MODIFIERS,
     NO,
     NOUNS,
     THE,
@@ -26,7 +24,6 @@ from intra_distill.tools.toy_corpus import (
     Grammar,
     Noun,
     NounPhrase,
-    Pair,
     Verb,
     both,
     clock_time,
@@ -36,6 +33,7 @@ from intra_distill.tools.toy_corpus import (
     possessive,
     pronoun,
 )
+from intra_distill.tools.toy_lexicon import ADJECTIVES, MODIFIERS, Pair
 
 # Of the default files in the order of their names. Another grammar has another: set it anew.
 DIGEST = "f0d643afe055c1869c54e746ae81a12b1c8bec947b5e8e2a6c3cb44849ea91dd"
@@ -263,7 +261,7 @@ def test_rare_words_are_seen_a_few_times(corpus):
             "her children's cup",
         ),
         (
-            noun_phrase(toy_corpus.titled("Neumann", woman=False), BARE),
+            noun_phrase(toy_grammar.titled("Neumann", woman=False), BARE),
             ("Herr Neumann", "Herrn Neumann", "Herrn Neumann", "Herrn Neumann"),
             "Mr Neumann",
         ),
@@ -283,7 +281,7 @@ def test_noun_phrase_agrees_in_gender_case_and_number(
 
 
 def test_numbers_inflect_what_follows_and_not_themselves():
-    three = Determiner("drei", toy_corpus.NONE, toy_corpus.STRONG, "three", "three")
+    three = Determiner("drei", toy_grammar.NONE, toy_grammar.STRONG, "three", "three")
     phrase = noun_phrase(noun("thing", "Löffel"), three, adjective("thing", "alt"), plural=True)
     assert phrase.cases[DATIVE] == "drei alten Löffeln"
     assert phrase.cases[GENITIVE] == "drei alter Löffel"
