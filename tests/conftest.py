@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from fairseq import tasks, utils
+from fairseq import checkpoint_utils, tasks, utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.options import get_preprocessing_parser, get_training_parser, parse_args_and_arch
 from fairseq.trainer import Trainer
-from fairseq_cli import preprocess
+from fairseq_cli import preprocess, train
 
 import intra_distill
 
@@ -34,6 +34,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore::UserWarning")  # hydra's, of fairseq
     config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning")
     config.addinivalue_line("filterwarnings", "ignore::FutureWarning")
+
+
+def run_training(cfg) -> None:
+    """fairseq-train in this process, free of what an earlier run left in fairseq's functions."""
+    checkpoint_utils.save_checkpoint.__dict__.clear()
+    train.should_stop_early.__dict__.clear()
+    train.main(cfg)
 
 
 @pytest.fixture(scope="session", autouse=True)

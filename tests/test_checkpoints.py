@@ -15,9 +15,9 @@ from fairseq.options import (
     get_validation_parser,
     parse_args_and_arch,
 )
-from fairseq_cli import generate, interactive, train, validate
+from fairseq_cli import generate, interactive, validate
 
-from .conftest import INTRA, USER_DIR
+from .conftest import INTRA, USER_DIR, run_training
 
 EVAL_BLEU = ["--eval-bleu", "--eval-bleu-args", '{"beam":1,"max_len_b":5}']
 BEST_BLEU = ["--best-checkpoint-metric", "bleu", "--maximize-best-checkpoint-metric"]
@@ -28,14 +28,13 @@ GENERATE = f"--user-dir {USER_DIR} --cpu --beam 2 --num-workers 0".split()
 def checkpoint(configure, tmp_path) -> str:
     """Of an intra-distilled run that selects by BLEU, whose metrics hold numpy arrays."""
     cfg = configure(*INTRA, *EVAL_BLEU, *BEST_BLEU, "--patience", "3", "--max-update", "4")
-    train.main(cfg)
-    train.should_stop_early.__dict__.clear()
+    run_training(cfg)
     return str(tmp_path / "checkpoints" / "checkpoint_best.pt")
 
 
 def test_it_trains_on_from_a_checkpoint_with_bleu(configure, checkpoint):
     cfg = configure(*INTRA, *EVAL_BLEU, *BEST_BLEU, "--max-update", "6")
-    train.main(cfg)
+    run_training(cfg)
     state = torch.load(checkpoint.replace("best", "last"), weights_only=True)
     assert state["optimizer_history"][-1]["num_updates"] == 6
 

@@ -5,12 +5,11 @@ from pathlib import Path
 
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.options import get_training_parser, parse_args_and_arch
-from fairseq_cli import train
 
 from intra_distill.cli import main as intra_distill
 from intra_distill.tools.args import config_arguments
 
-from .conftest import TINY_TRANSFORMER, USER_DIR
+from .conftest import TINY_TRANSFORMER, USER_DIR, run_training
 
 CONFIG = Path(__file__).parents[1] / "configs" / "quickstart"
 
@@ -22,7 +21,7 @@ def train_system(data: Path, system: str, run: Path) -> None:
     arguments += config_arguments(CONFIG / f"{system}.yaml", overrides)
     arguments += TINY_TRANSFORMER[2:]  # the config's architecture at the smallest size
     cfg = parse_args_and_arch(get_training_parser(), arguments)
-    train.main(convert_namespace_to_omegaconf(cfg))
+    run_training(convert_namespace_to_omegaconf(cfg))
 
 
 def test_from_raw_text_to_the_table(tmp_path, capsys):

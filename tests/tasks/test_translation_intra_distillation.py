@@ -5,9 +5,8 @@ import logging
 import pytest
 import torch
 from fairseq.trainer import Trainer
-from fairseq_cli import train
 
-from ..conftest import INTRA, LSTM, PLAIN, TASK, TINY_TRANSFORMER
+from ..conftest import INTRA, LSTM, PLAIN, TASK, TINY_TRANSFORMER, run_training
 
 REFUSALS = {
     "K < 1": (["--num-passes", "0"], "--num-passes must be at least 1, not 0"),
@@ -90,11 +89,6 @@ def test_n_is_the_smaller_bound(trainer, options, updates_per_epoch):
     assert by_updates.task.total_updates == 5
 
 
-def run(cfg) -> None:
-    train.main(cfg)
-    train.should_stop_early.__dict__.clear()
-
-
 def load(path) -> dict:
     return torch.load(path, map_location="cpu")
 
@@ -119,13 +113,13 @@ def kill_at(monkeypatch, update: int) -> None:
 def test_stop_and_resume_gives_the_same_checkpoint(configure, tmp_path, monkeypatch, options):
     saving = ["--save-interval-updates", "4", "--validate-interval-updates", "4", *options]
     through, resumed = tmp_path / "through", tmp_path / "resumed"
-    run(configure(*INTRA, *saving, "--save-dir", str(through)))
+    run_training(configure(*INTRA, *saving, "--save-dir", str(through)))
 
     with monkeypatch.context() as patch:
         kill_at(patch, 6)
         with pytest.raises(Killed):
-            run(configure(*INTRA, *saving, "--save-dir", str(resumed)))
-    run(configure(*INTRA, *saving, "--save-dir", str(resumed)))
+            run_training(configure(*INTRA, *saving, "--save-dir", str(resumed)))
+    run_training(configure(*INTRA, *saving, "--save-dir", str(resumed)))
 
     one, other = load(through / "checkpoint_last.pt"), load(resumed / "checkpoint_last.pt")
     assert one["optimizer_history"][-1]["num_updates"] == 12
@@ -153,10 +147,10 @@ def test_another_n_after_a_resume_is_warned_of(configure, caplog):
     def warnings():
         return [message for message in caplog.messages if "N = " in message]
 
-    run(configure(*INTRA))
-    run(configure(*INTRA))
+    run_training(configure(*INTRA))
+    run_training(configure(*INTRA))
     assert not warnings()
-    run(configure(*INTRA, "--max-update", "15"))
+    run_training(configure(*INTRA, "--max-update", "15"))
     assert len(warnings()) == 1 and "N = 15" in warnings()[0] and "towards 12" in warnings()[0]
 
 
@@ -166,7 +160,7 @@ def test_plain_and_intra_distilled_runs_start_from_each_other(configure, tmp_pat
     def train_from(start, system, folder, updates):
         bounds = ["--save-dir", str(folder), "--max-update", str(updates)]
         finetune = ["--finetune-from-model", str(start / "checkpoint_last.pt")] if start else []
-        run(configure(*system, *bounds, *finetune))
+        run_training(configure(*system, *bounds, *finetune))
 
     train_from(None, PLAIN, plain, 12)
     train_from(plain, INTRA, intra, 9)
@@ -180,7 +174,7 @@ def test_the_log_names_divergence_and_alpha_and_counts_tokens_once(configure, tm
     caplog.set_level(logging.INFO, "train")
     one_epoch = "--max-epoch 1 --max-update 0 --log-format json".split()
     for name, system in {"plain": PLAIN, "intra": INTRA}.items():
-        run(configure(*system, *one_epoch, "--save-dir", str(tmp_path / name)))
+        run_training(configure(*system, *one_epoch, "--save-dir", str(tmp_path / name)))
     plain, intra = (json.loads(text) for name, _, text in caplog.record_tuples if name == "train")
     assert plain["train_wpb"] == intra["train_wpb"]
     assert plain["train_bsz"] == intra["train_bsz"]

@@ -16,11 +16,13 @@ import sentencepiece
 import torch
 from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from fairseq_cli import preprocess, train
+from fairseq_cli import preprocess
 
 import intra_distill
 from intra_distill.tools import UserError, evaluate
 from intra_distill.tools.evaluate import Evaluation
+
+from ..conftest import run_training
 
 WORDS = dict(
     zip(
@@ -92,7 +94,7 @@ def train_model(data: Path, folder: Path, updates: int, *arguments: str) -> Path
             *("--num-workers", "0", "--required-batch-size-multiple", "1"),
         ],
     )
-    train.main(convert_namespace_to_omegaconf(args))
+    run_training(convert_namespace_to_omegaconf(args))
     return folder / "checkpoint_last.pt"
 
 
