@@ -14,12 +14,12 @@ url=${MULTI30K_URL:-https://raw.githubusercontent.com/multi30k/dataset/master/da
 fetch() { # FILE → $raw/FILE
     [[ -s $raw/$1 ]] && return
     echo "fetching $url/$1.gz"
-    if ! curl --fail --location --silent --show-error --retry 3 "$url/$1.gz" | gunzip >"$raw/$1.part"; then
-        rm -f "$raw/$1.part"
+    if ! curl --fail --location --silent --show-error --retry 3 --output "$raw/$1.gz" "$url/$1.gz" ||
+        ! gunzip --force "$raw/$1.gz"; then
+        rm -f "$raw/$1.gz" "$raw/$1"
         echo "prepare: cannot fetch $url/$1.gz: put the raw files into a folder and name it" >&2
         exit 1
     fi
-    mv "$raw/$1.part" "$raw/$1"
 }
 
 raw=${1:-$data/raw}
