@@ -41,11 +41,12 @@ class IntraDistillationConfig(FairseqDataclass):
             "--max-tokens counts a batch before it is replicated: K times as many pass at once"
         },
     )
-    # the bounds of the run, as given elsewhere: they make N
+    # given elsewhere: the bounds of the run, which make N, and how it is trained
     max_update: int = II("optimization.max_update")
     max_epoch: int = II("optimization.max_epoch")
     update_freq: List[int] = II("optimization.update_freq")
     skip_remainder_batch: bool = II("optimization.skip_remainder_batch")
+    train_subset: str = II("dataset.train_subset")
     ddp_backend: Any = II("distributed_training.ddp_backend")
 
 
@@ -60,6 +61,7 @@ class IntraDistillationTask:
     """
 
     total_updates: int | None = None  # N, known from the first epoch on if α′ needs it
+    _needs_total_updates = False
 
     def __init__(self, cfg: IntraDistillationConfig, *args: Any, **kwargs: Any) -> None:
         if cfg.num_passes < 1:

@@ -12,11 +12,6 @@ from intra_distill.criterions.objective import Objective, ObjectiveConfig
 from intra_distill.tasks.intra_distillation import IntraDistillationConfig, IntraDistillationTask
 
 
-@dataclass
-class RegressionConfig(IntraDistillationConfig):
-    train_subset: str = "train"
-
-
 class RegressionTask(IntraDistillationTask, FairseqTask):
     pass
 
@@ -48,7 +43,7 @@ class Optimizer:
 
 @pytest.fixture
 def regression():
-    task = RegressionTask(RegressionConfig(num_passes=4, max_update=0, max_epoch=0))
+    task = RegressionTask(IntraDistillationConfig(num_passes=4, max_update=0, max_epoch=0))
     criterion = RegressionCriterion(task, RegressionCriterionConfig(alpha=2.0))
     model = torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Dropout(0.5))
     model.set_num_updates = lambda updates: None
