@@ -22,7 +22,7 @@ from .toy_lexicon import (
     NAME_BEGINNINGS,
     NOTHING,
     NOUN_TABLES,
-    PLACES,
+    PLACE_TABLE,
     PRESENT,
     PRETERITE,
     SURNAME_ENDINGS,
@@ -410,6 +410,12 @@ def parse_verb(entry: str) -> Verb:
     )
 
 
+def parse_place(entry: str) -> tuple[str, Noun, str]:
+    """The German preposition, the noun and the English preposition."""
+    preposition, singular, gender, en_preposition, en = re.split("[ /=]+", entry)
+    return preposition, parse_noun(f"{singular}/{gender}//{en}"), en_preposition
+
+
 HUMAN = ("person", "relative", "name")
 NOUNS = {
     kind: [parse_noun(entry, kind in HUMAN) for entry in entries(table)]
@@ -418,6 +424,7 @@ NOUNS = {
 VERBS = {
     frame: [parse_verb(entry) for entry in entries(table)] for frame, table in VERB_TABLES.items()
 }
+PLACES = [parse_place(entry) for entry in entries(PLACE_TABLE)]
 COPULA = parse_verb("sein ist gewesen = be was")
 COST = parse_verb("kosten gekostet = cost cost")
 
@@ -699,12 +706,9 @@ class Grammar:
 
     def location(self) -> tuple[str, NounPhrase, str]:
         """A place, before it its preposition in German, after it that in English."""
-        preposition, singular, gender, en_preposition, en = re.split(
-            "[ /=]+", self.frequent(entries(PLACES))
-        )
+        preposition, noun, en_preposition = self.frequent(PLACES)
         adjective = self.adjective("sight") if self.chance(0.2) else None
-        place = noun_phrase(parse_noun(f"{singular}/{gender}//{en}"), THE, adjective)
-        return preposition, place, en_preposition
+        return preposition, noun_phrase(noun, THE, adjective), en_preposition
 
     def town(self) -> str:
         return self.any_of(NAME_BEGINNINGS) + self.any_of(TOWN_ENDINGS)

@@ -117,7 +117,7 @@ SURNAME_ENDINGS = """
 TOWN_ENDINGS = "dorf heim burg stadt bach furt brück hausen tal see".split()
 
 # Preposition + German/gender = preposition + English: where people are and go.
-PLACES = """
+PLACE_TABLE = """
     in Garten/m = in garden; in Küche/f = in kitchen; in Schule/f = at school;
     in Stadt/f = in town; in Büro/n = in office; an Bahnhof/m = at station; in Park/m = in park;
     in Bank/f = at bank; in Wald/m = in forest; auf Markt/m = at market; an See/m = by lake;
