@@ -1,12 +1,17 @@
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
+root = Path(__file__).parent
+# read, not imported: importing the package needs what is only about to be installed
+package = (root / "intra_distill" / "__init__.py").read_text(encoding="utf-8")
+
 setup(
     name="intra_distill",
-    version="0.1.0",
+    version=re.search('__version__ = "(.+)"', package)[1],
     description="Intra-distillation for fairseq: translation models whose parameters all count",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(root / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["intra_distill", "intra_distill.*"]),

@@ -40,6 +40,5 @@ SAFE_TYPES = [
 
 
 def allow_fairseq_checkpoints() -> None:
-    """Let ``torch.load`` build :data:`SAFE_TYPES`; older torch has no such list."""
-    if hasattr(torch.serialization, "add_safe_globals"):
-        torch.serialization.add_safe_globals(SAFE_TYPES)
+    """Let ``torch.load`` build :data:`SAFE_TYPES`."""
+    torch.serialization.add_safe_globals(SAFE_TYPES)
