@@ -13,6 +13,7 @@ from fairseq_cli import preprocess, train
 
 import intra_distill
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 USER_DIR = str(Path(intra_distill.__file__).parent)
 TINY_TRANSFORMER = [
     *"--arch transformer --encoder-layers 1 --decoder-layers 1".split(),

@@ -11,6 +11,7 @@ from fairseq import checkpoint_utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models.transformer import TransformerModel
 from fairseq.options import (
+    get_generation_parser,
     get_interactive_generation_parser,
     get_validation_parser,
     parse_args_and_arch,
@@ -44,8 +45,6 @@ def generation_config(parser, *arguments):
 
 
 def test_fairseq_generate_reads_it(checkpoint, data, tmp_path):
-    from fairseq.options import get_generation_parser
-
     cfg = generation_config(
         get_generation_parser(), data, "--path", checkpoint, *GENERATE, "--max-len-b", "5",
         "--results-path", str(tmp_path), "--required-batch-size-multiple", "1",

@@ -9,16 +9,14 @@ from fairseq.options import get_training_parser, parse_args_and_arch
 from intra_distill.cli import main as intra_distill
 from intra_distill.tools.args import config_arguments
 
-from .conftest import TINY_TRANSFORMER, USER_DIR, run_training
-
-CONFIG = Path(__file__).parents[1] / "configs" / "quickstart"
+from .conftest import CONFIGS, TINY_TRANSFORMER, USER_DIR, run_training
 
 
 def train_system(data: Path, system: str, run: Path) -> None:
     overrides = ["optimization.max_update=8", "dataset.max_tokens=300"]
     overrides += ["dataset.validate_interval_updates=8", "checkpoint.save_interval_updates=8"]
     arguments = [str(data), "--user-dir", USER_DIR, "--cpu", "--save-dir", str(run)]
-    arguments += config_arguments(CONFIG / f"{system}.yaml", overrides)
+    arguments += config_arguments(CONFIGS / "quickstart" / f"{system}.yaml", overrides)
     arguments += TINY_TRANSFORMER[2:]  # the config's architecture at the smallest size
     cfg = parse_args_and_arch(get_training_parser(), arguments)
     run_training(convert_namespace_to_omegaconf(cfg))

@@ -7,9 +7,8 @@ import torch
 
 from intra_distill.tools.args import config_arguments
 
-from .conftest import USER_DIR
+from .conftest import CONFIGS, USER_DIR
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 COMMON = {
     "optimization.max_update": 3,
     "checkpoint.save_interval_updates": 0,

@@ -52,9 +52,6 @@ def config_arguments(
     Raises:
         UserError: for a file that is no configuration, and values that a shell would split
     """
-    for override in overrides:
-        if "=" not in override:
-            raise UserError(f"{override!r} is no override: write GROUP.KEY=VALUE")
     values = load_config(config, overrides)
     groups = {key: value for key, value in values.items() if (key == "generation") == generation}
     arguments = []
@@ -78,10 +75,13 @@ def load_config(config: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The values of a configuration file, with overrides put in their place.
 
     Raises:
-        UserError: for a file that is missing or no configuration
+        UserError: for a file that is missing or no configuration, and an override without =
     """
     if not config.is_file():
         raise UserError(f"{config}: no such configuration file")
+    for override in overrides:
+        if "=" not in override:
+            raise UserError(f"{override!r} is no override: write GROUP.KEY=VALUE")
     try:
         values = OmegaConf.merge(OmegaConf.load(config), OmegaConf.from_dotlist(list(overrides)))
         values = OmegaConf.to_container(values, resolve=True)

@@ -11,7 +11,6 @@ model takes: fairseq would truncate it or leave it out, and score another test s
 
 import argparse
 import io
-import json
 import logging
 import math
 import os
@@ -38,7 +37,7 @@ from sacrebleu.significance import PairedTest
 
 from .. import __version__
 from . import UserError
-from .files import read_lines, sha256, write_lines
+from .files import read_json, read_lines, sha256, write_lines
 from .results import (
     Checkpoint,
     Result,
@@ -251,7 +250,7 @@ def check_options(evaluation: Evaluation) -> None:
 def open_test_set(data: Path, subset: str) -> tuple[TestSet, list[str]]:
     """Describe a subset of a prepared directory, and read its references."""
     try:
-        prepared = json.loads((data / "prepare.json").read_text(encoding="utf-8"))["options"]
+        prepared = read_json(data / "prepare.json")["options"]
     except FileNotFoundError as error:
         raise UserError(f"{data} has no prepare.json: make it by intra-distill prepare") from error
     source_lang, target_lang = prepared["source_lang"], prepared["target_lang"]

@@ -3,13 +3,12 @@
 A score never stands there without its sacreBLEU signature and what it takes to get it again.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from . import UserError
-from .files import read_lines, sha256, write_json
+from .files import read_json, read_lines, sha256, write_json
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Result:
 def read_result(path: Path) -> Result:
     """Read a result that :func:`evaluate` wrote."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         content["test_set"] = TestSet(**content["test_set"])
         content["checkpoint"] = Checkpoint(**content["checkpoint"])
         return Result(**content)

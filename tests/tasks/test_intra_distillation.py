@@ -69,7 +69,7 @@ def test_the_loaders_batch_is_untouched(regression):
     assert sample["target"].shape == (2, 1)
 
 
-def test_a_replicated_batch_is_refused_by_a_criterion_that_does_not_know_it(regression):
+def test_an_adaptive_alpha_is_refused_in_a_run_without_an_end(regression):
     task, criterion, _, _ = regression
     assert task.num_passes == 4 and not task.bounded
     with pytest.raises(SystemExit, match="--constant-alpha"):

@@ -7,9 +7,8 @@ from intra_distill.cli import main
 from intra_distill.tools import UserError
 from intra_distill.tools.args import config_arguments
 
-from ..conftest import USER_DIR
+from ..conftest import CONFIGS, USER_DIR
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 SYSTEMS = sorted(p for p in CONFIGS.glob("*/*.yaml") if p.name != "prepare.yaml")
 
 

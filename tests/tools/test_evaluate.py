@@ -18,11 +18,10 @@ from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq_cli import preprocess
 
-import intra_distill
 from intra_distill.tools import UserError, evaluate
 from intra_distill.tools.evaluate import Evaluation
 
-from ..conftest import run_training
+from ..conftest import USER_DIR, run_training
 
 WORDS = dict(
     zip(
@@ -84,7 +83,7 @@ def train_model(data: Path, folder: Path, updates: int, *arguments: str) -> Path
         parser,
         [
             *(str(data), "--save-dir", str(folder), "--cpu", "--no-progress-bar"),
-            *("--user-dir", str(Path(intra_distill.__file__).parent), *arguments),
+            *("--user-dir", USER_DIR, *arguments),
             *("--arch", "transformer", "--share-all-embeddings", "--dropout", "0.01"),
             *(f"--{side}-{size}" for side in sides for size in ("layers=1", "embed-dim=16")),
             *(f"--{side}-ffn-embed-dim=32" for side in sides),
