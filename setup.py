@@ -22,6 +22,7 @@ setup(
         "sentencepiece>=0.2.0",
         "sacrebleu>=2.4",
         "sacremoses>=0.1.1",
+        "matplotlib>=3.8",
         "numpy",
     ],
     extras_require={"test": ["pytest>=8"]},
