@@ -23,10 +23,19 @@ def process_group(tmp_path):
     distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("implementation", ["plain", "fused"])
 @pytest.mark.parametrize("sharing", [[], ["--share-all-embeddings"]])
-def test_gradients_reach_the_reducer(trainer, gradients, process_group, implementation, sharing):
-    built = trainer(*INTRA, "--alpha", "1", "--loss-implementation", implementation, *sharing)
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--loss-implementation", "plain"],
+        ["--loss-implementation", "fused"],
+        ["--passes-in-memory", "1"],
+        ["--passes-in-memory", "2"],
+    ],
+    ids=" ".join,
+)
+def test_gradients_reach_the_reducer(trainer, gradients, process_group, options, sharing):
+    built = trainer(*INTRA, "--alpha", "1", *options, *sharing)
     sample = built.batches[0]
     loss, _, _, expected = gradients(built, sample)
 

@@ -1,5 +1,6 @@
 """K copies of a batch side by side: one forward pass of the copies is K passes of the batch."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,16 +19,35 @@ def replicate(batch: Any, num_passes: int) -> Any:
     Returns:
         the same nesting, each tensor (K·B, ...) on its own device
     """
-    if isinstance(batch, Tensor):
-        return torch.cat([batch] * num_passes) if batch.dim() > 0 else batch
-    if isinstance(batch, dict):
-        return {key: replicate(value, num_passes) for key, value in batch.items()}
-    if isinstance(batch, (list, tuple)):
-        copies = [replicate(value, num_passes) for value in batch]
-        return type(batch)(*copies) if hasattr(batch, "_fields") else type(batch)(copies)
-    return batch
+    return _with_tensors(batch, lambda tensor: torch.cat([tensor] * num_passes))
+
+
+def take_passes(batch: Any, num_passes: int, start: int, stop: int) -> Any:
+    """The copies ``start`` to ``stop`` of a batch [x; x; …], without a copy of its tensors.
+
+    Args:
+        batch: what :func:`replicate` returned, (K·B, ...) each
+        num_passes: K
+    Returns:
+        the same nesting, each tensor ((stop − start)·B, ...)
+    """
+    return _with_tensors(
+        batch, lambda tensor: split_passes(tensor, num_passes)[start:stop].flatten(0, 1)
+    )
 
 
 def split_passes(output: Tensor, num_passes: int) -> Tensor:
     """Undo the concatenation: (K·B, ...) → (K, B, ...), without a copy where possible."""
     return output.reshape(num_passes, -1, *output.shape[1:])
+
+
+def _with_tensors(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A nested batch with each of its tensors that has a first dimension changed."""
+    if isinstance(batch, Tensor):
+        return change(batch) if batch.dim() > 0 else batch
+    if isinstance(batch, dict):
+        return {key: _with_tensors(value, change) for key, value in batch.items()}
+    if isinstance(batch, (list, tuple)):
+        copies = [_with_tensors(value, change) for value in batch]
+        return type(batch)(*copies) if hasattr(batch, "_fields") else type(batch)(copies)
+    return batch

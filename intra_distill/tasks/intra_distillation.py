@@ -15,7 +15,7 @@ and trained with a criterion that holds an :class:`~intra_distill.criterions.obj
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any, List
+from typing import Any, List, Optional
 
 from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
@@ -23,6 +23,7 @@ from omegaconf import II
 from torch import nn
 
 from ..core.dropout import dropout_sites
+from ..core.passes_in_memory import limit_passes_in_memory
 from ..core.replicate import replicate
 from ..core.schedule import total_updates
 from ..refusal import refuse
@@ -41,6 +42,13 @@ class IntraDistillationConfig(FairseqDataclass):
             "--max-tokens counts a batch before it is replicated: K times as many pass at once"
         },
     )
+    passes_in_memory: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "M: take the K passes M at a time, each group forward twice and backward once: "
+            "the activations of M passes in memory, for about 4/3 of the time (default: all K)"
+        },
+    )
     # given elsewhere: the bounds of the run, which make N, and how it is trained
     max_update: int = II("optimization.max_update")
     max_epoch: int = II("optimization.max_epoch")
@@ -48,6 +56,7 @@ class IntraDistillationConfig(FairseqDataclass):
     skip_remainder_batch: bool = II("optimization.skip_remainder_batch")
     train_subset: str = II("dataset.train_subset")
     ddp_backend: Any = II("distributed_training.ddp_backend")
+    distributed_world_size: int = II("distributed_training.distributed_world_size")
 
 
 class IntraDistillationTask:
@@ -66,6 +75,11 @@ class IntraDistillationTask:
     def __init__(self, cfg: IntraDistillationConfig, *args: Any, **kwargs: Any) -> None:
         if cfg.num_passes < 1:
             refuse(f"--num-passes must be at least 1, not {cfg.num_passes}")
+        if cfg.passes_in_memory is not None and not 1 <= cfg.passes_in_memory <= cfg.num_passes:
+            refuse(
+                f"--passes-in-memory must be 1 to --num-passes {cfg.num_passes}, "
+                f"not {cfg.passes_in_memory}"
+            )
         if cfg.num_passes > 1 and str(cfg.ddp_backend) == "fully_sharded":
             refuse(
                 "--ddp-backend fully_sharded is fairscale's and not supported: "
@@ -79,6 +93,11 @@ class IntraDistillationTask:
         return self.cfg.num_passes
 
     @property
+    def passes_in_memory(self) -> int:
+        """M"""
+        return self.cfg.passes_in_memory or self.num_passes
+
+    @property
     def bounded(self) -> bool:
         """Whether the run has an end that N can be counted from."""
         return self.cfg.max_update > 0 or self.cfg.max_epoch > 0
@@ -87,7 +106,20 @@ class IntraDistillationTask:
         model = super().build_model(cfg, from_checkpoint)
         if not from_checkpoint and self.num_passes > 1:
             self.check_model(model)
+            if self.passes_in_memory < self.num_passes:
+                self._check_checkpoints(cfg)
+                limit_passes_in_memory(model, self.num_passes, self.passes_in_memory)
         return model
+
+    def _check_checkpoints(self, cfg: Any) -> None:
+        # fairseq recomputes activations in a backward pass of their own, a group at a time, and
+        # torch's DDP takes a gradient that comes in parts for an error
+        torch_ddp = str(self.cfg.ddp_backend) != "legacy_ddp"
+        if torch_ddp and self.cfg.distributed_world_size > 1 and cfg.checkpoint_activations:
+            refuse(
+                "--passes-in-memory with --checkpoint-activations on several ranks needs "
+                "--ddp-backend legacy_ddp"
+            )
 
     def check_model(self, model: nn.Module) -> None:
         """Refuse to train a model that K passes cannot work with."""

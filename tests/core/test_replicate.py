@@ -2,7 +2,7 @@ from collections import namedtuple
 
 import torch
 
-from intra_distill.core.replicate import replicate, split_passes
+from intra_distill.core.replicate import replicate, split_passes, take_passes
 
 Pair = namedtuple("Pair", "left right")
 
@@ -48,3 +48,11 @@ def test_split_passes_undoes_the_concatenation():
 
 def test_an_empty_batch_stays_empty():
     assert replicate(torch.zeros(0, 5), 3).shape == (0, 5)
+
+
+def test_take_passes_takes_copies_from_start_to_stop():
+    tokens = torch.arange(12).view(4, 3)
+    copies = {"tokens": torch.cat([tokens, tokens + 1, tokens + 2]), "names": ["a"]}
+    taken = take_passes(copies, 3, 1, 3)
+    assert torch.equal(taken["tokens"], torch.cat([tokens + 1, tokens + 2]))
+    assert taken["names"] == ["a"]
