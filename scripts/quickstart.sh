@@ -6,5 +6,5 @@ recipe=quickstart
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 
 intra-distill toy-corpus --destdir "$data/raw"
-prepare "$data/raw/train" "$data/raw/valid" "$data/raw/test"
+prepare --train "$data/raw/train" --valid "$data/raw/valid" --test "$data/raw/test"
 compare transformer intra_x

@@ -1,47 +1,78 @@
 # Sourced by the steps of a recipe, after setting recipe=NAME: its paths and its steps.
 #
-#   DATA   where the data goes (default: data/NAME)
-#   RUNS   one folder per system, with its checkpoints, log and scores (default: runs/NAME)
+#   PAIR       SOURCE-TARGET, where the recipe has several language pairs
+#   SEED       of the run (default: 1)
+#   DATA       where the data goes (default: data/NAME)
+#   RUNS       where each run has its folder, [PAIR/]SYSTEM/seedSEED (default: runs/NAME)
+#   OVERRIDES  GROUP.KEY=VALUE … put in place of every configuration's values
+#   LAUNCHER   what starts training, such as "torchrun --nproc-per-node 8" (default: nothing)
+#
+# A SYSTEM is a file of configs/NAME, or one with some of its values changed, which then stand in
+# the run's name: intra_x+task.num_passes=5+criterion.alpha=1
 
 # shellcheck shell=bash disable=SC2154
 set -euo pipefail
 # shellcheck source=scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 configs=$root/configs/$recipe
-data=${DATA:-$root/data/$recipe}
-runs=${RUNS:-$root/runs/$recipe}
-export PYTHONWARNINGS=ignore  # hydra's and torch's, of how fairseq uses them
+data=${DATA:-$root/data/$recipe}${PAIR:+/$PAIR}
+runs=${RUNS:-$root/runs/$recipe}${PAIR:+/$PAIR}
+seed=${SEED:-1}
+export PYTHONWARNINGS=ignore # hydra's and torch's, of how fairseq uses them
 
-# prepare TRAIN VALID TEST: the text of three prefixes → the data directory $data/bin
+run_of() { # SYSTEM → its folder
+    echo "$runs/${1:?name a system: $(systems)}/seed$seed"
+}
+
+# options_of SYSTEM [ARGS OPTION…]: what its configuration says, as command-line arguments
+options_of() {
+    local values
+    IFS=+ read -ra values <<<"$1"
+    # shellcheck disable=SC2086
+    intra-distill args "$configs/${config:-${values[0]}}.yaml" "${values[@]:1}" ${OVERRIDES:-} "${@:2}"
+}
+
+# prepare OPTION…: text → the data directory $data/bin
 prepare() {
     local options
     options=$(intra-distill args "$configs/prepare.yaml")
     # shellcheck disable=SC2086  # no option has a space in it: `intra-distill args` sees to that
-    intra-distill prepare $options --train "$1" --valid "$2" --test "$3" --destdir "$data/bin"
+    intra-distill prepare $options "$@" --destdir "$data/bin"
 }
 
 # train SYSTEM [OPTION…]: a run that was stopped is resumed, one that is finished is left alone
 train() {
-    local run=$runs/${1:?name a system: $(systems)} options
+    local run options command
+    run=$(run_of "$1")
     if [[ -e $run/trained ]]; then
         echo "$run is trained already"
         return
     fi
-    options=$(intra-distill args "$configs/$1.yaml")
+    options=$(options_of "$1" "common.seed=$seed")
     mkdir -p "$run"
-    # shellcheck disable=SC2086
-    fairseq-train "$data/bin" --user-dir "$(intra-distill user-dir)" $options \
-        --save-dir "$run" "${@:2}" 2>&1 | tee -a "$run/train.log"
-    touch "$run/trained"
+    (
+        flock --nonblock 9 || {
+            echo "$run is being trained by another process" >&2
+            exit 1
+        }
+        command=fairseq-train
+        [[ -z ${LAUNCHER:-} ]] || command="$LAUNCHER $(command -v fairseq-train)"
+        # shellcheck disable=SC2086
+        $command "$data/bin" --user-dir "$(intra-distill user-dir)" $options \
+            ${PAIR:+--source-lang "${PAIR%-*}" --target-lang "${PAIR#*-}"} \
+            --save-dir "$run" "${@:2}" 2>&1 | tee -a "$run/train.log"
+        touch "$run/trained"
+    ) 9>"$run/lock"
 }
 
 # evaluate SYSTEM [OPTION…]: translate the test set with the best checkpoint and score it
 evaluate() {
-    local run=$runs/${1:?name a system: $(systems)} options
-    options=$(intra-distill args "$configs/$1.yaml" --generation)
+    local run options
+    run=$(run_of "$1")
+    options=$(options_of "$1" --generation)
     # shellcheck disable=SC2086
     intra-distill evaluate "$data/bin" --path "$run/checkpoint_best.pt" --results-path "$run" \
-        $options "${@:2}"
+        --name "$1" $options "${@:2}"
 }
 
 # compare SYSTEM…: train and evaluate each, against the first, and print the table
@@ -51,11 +82,11 @@ compare() {
         echo "== $system"
         train "$system"
         evaluate "$system" ${results:+--baseline "${results[0]}"}
-        results+=("$runs/$system/test.json")
+        results+=("$(run_of "$system")/test.json")
     done
     intra-distill table "${results[@]}"
 }
 
 systems() {
-    basename -s .yaml "$configs"/*.yaml | grep -v prepare | paste -sd ' '
+    basename -s .yaml "$configs"/*.yaml | grep -vx -e prepare -e paper | paste -sd ' '
 }

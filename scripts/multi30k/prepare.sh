@@ -27,4 +27,4 @@ if [[ $# == 0 ]]; then
     mkdir -p "$raw"
     for file in {train,val,test_2016_flickr}.{de,en}; do fetch "$file"; done
 fi
-prepare "$raw/train" "$raw/val" "$raw/test_2016_flickr"
+prepare --train "$raw/train" --valid "$raw/val" --test "$raw/test_2016_flickr"

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# One run of a grid, trained and evaluated: bash scripts/cell.sh RECIPE PAIR|- SYSTEM SEED
+#
+# GPUS and SLOT, where scripts/grid.sh sets them: the machine's GPUs, and which of them is ours.
+recipe=$1
+export SEED=$4
+[[ $2 == - ]] || export PAIR=$2
+if [[ -n ${GPUS:-} ]]; then
+    IFS=, read -ra gpus <<<"$GPUS"
+    export CUDA_VISIBLE_DEVICES=${gpus[SLOT % ${#gpus[@]}]}
+fi
+# shellcheck source=scripts/recipe.sh
+source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
+
+run=$(run_of "$3")
+mkdir -p "$run"
+echo "== $run: its log is cell.log there"
+steps=$root/scripts/$recipe
+{ bash "$steps/train.sh" "$3" && bash "$steps/evaluate.sh" "$3"; } >>"$run/cell.log" 2>&1 || {
+    echo "== $run failed: $(tail -n 1 "$run/cell.log")" >&2
+    exit 1
+}

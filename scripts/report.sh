@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# What a grid came to: the table, with each system tested against the first, and the runs that
+# have no result.
+#
+#   SYSTEMS=… PAIRS=… SEEDS=… bash scripts/report.sh RECIPE [intra-distill table's options…]
+recipe=${1:?name a recipe: iwslt14, wmt17 or multi30k}
+# shellcheck source=scripts/recipe.sh
+source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
+all=$runs
+read -ra systems <<<"${SYSTEMS:?name the systems}"
+
+missing=() results=()
+for pair in ${PAIRS:--}; do
+    [[ $pair == - ]] || export PAIR=$pair runs=$all/$pair data=${DATA:-$root/data/$recipe}/$pair
+    for seed in ${SEEDS:-1}; do
+        baseline=$(run_of "${systems[0]}")/test.json
+        for system in "${systems[@]}"; do
+            run=$(run_of "$system")
+            if [[ ! -e $run/test.json ]]; then
+                missing+=("$run")
+                continue
+            fi
+            results+=("$run/test.json")
+            [[ $system == "${systems[0]}" || ! -e $baseline ]] ||
+                evaluate "$system" --baseline "$baseline" >/dev/null
+        done
+    done
+done
+[[ ${#results[@]} == 0 ]] || intra-distill table "${results[@]}" "${@:2}"
+[[ ${#missing[@]} == 0 ]] || {
+    printf 'no result: %s\n' "${missing[@]}" >&2
+    exit 1
+}
