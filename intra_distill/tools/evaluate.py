@@ -14,10 +14,8 @@ import io
 import logging
 import math
 import os
-import pickle
 import platform
 import warnings
-import zipfile
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -37,6 +35,7 @@ from sacrebleu.significance import PairedTest
 
 from .. import __version__
 from . import UserError
+from .checkpoint import load_checkpoint, num_updates
 from .files import read_json, read_lines, sha256, write_lines
 from .results import (
     Checkpoint,
@@ -300,30 +299,11 @@ def inspect_checkpoint(path: Path, cfg: DictConfig, test_set: TestSet) -> Checkp
     return Checkpoint(
         path=str(path),
         sha256=sha256(path),
-        updates=state["optimizer_history"][-1]["num_updates"],
+        seed=state["cfg"]["common"]["seed"],
+        updates=num_updates(state),
         training_seconds=training_seconds(path, state),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
     )
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of a translation model as data, never running code from it."""
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is not a PyTorch checkpoint, or not all of one")
-    try:
-        # fairseq trusts torch's default, which an environment variable can switch off
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        unsafe = ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-        raise UserError(
-            f"{path} is refused: it is no plain data, and loading it could run code ({unsafe})"
-        ) from error
-    except RuntimeError as error:
-        raise UserError(f"{path} is not a PyTorch checkpoint") from error
-    keys = {"model", "optimizer_history", "extra_state"}
-    if not (isinstance(state, dict) and keys <= state.keys()):
-        raise UserError(f"{path} is not a checkpoint that fairseq-train wrote")
-    return state
 
 
 def refuse_other_dictionary(path: Path, weights: dict[str, Any], task: TranslationTask) -> None:
@@ -481,8 +461,7 @@ def compare(
 def print_result(result: Result) -> None:
     """Print the scores and the comparison with the baseline."""
     test_set = result.test_set
-    languages = f"{test_set.source_lang}-{test_set.target_lang}"
-    print(f"{result.system}, {test_set.subset} {languages}, {test_set.sentences} sentences")
+    print(f"{result.system}, {test_set.subset} {test_set.pair}, {test_set.sentences} sentences")
     for metric, score in result.scores.items():
         print(f"{metric} = {score:.2f}  {result.signatures[metric]}")
     if result.significance:

@@ -25,6 +25,11 @@ class TestSet:
     references: str  # file in data
     references_sha256: str
 
+    @property
+    def pair(self) -> str:
+        """The language pair, such as ``de-en``."""
+        return f"{self.source_lang}-{self.target_lang}"
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -32,6 +37,7 @@ class Checkpoint:
 
     path: str
     sha256: str
+    seed: int
     updates: int
     training_seconds: float
     parameters: int
@@ -75,11 +81,19 @@ def write_result(path: Path, result: Result) -> None:
 
 def why_incomparable(result: Result, test_set: TestSet, signatures: dict[str, str]) -> str:
     """What makes the scores of a result mean something else; empty where nothing does."""
+    return why_other_test_set(result, test_set) or why_other_metrics(result, signatures)
+
+
+def why_other_test_set(result: Result, test_set: TestSet) -> str:
     theirs = result.test_set
     if theirs.subset != test_set.subset:
         return f"its subset is {theirs.subset}, not {test_set.subset}"
     if theirs.references_sha256 != test_set.references_sha256:
         return f"its references, {theirs.data}/{theirs.references}, are others"
+    return ""
+
+
+def why_other_metrics(result: Result, signatures: dict[str, str]) -> str:
     for metric, signature in signatures.items():
         if result.signatures[metric] != signature:
             return f"its {metric} is {result.signatures[metric]}, not {signature}"

@@ -1,70 +1,237 @@
-"""print results of evaluate as a Markdown table
+"""put results of evaluate into a Markdown table, a CSV file and a picture
 
-The first result is the reference: behind the scores of the others is the difference to its own.
-The sacreBLEU signatures stand below the table. Results that were not scored alike, on the same
-subset against the same references, are refused.
+PATH is a result, or a folder that is searched for results. One language pair gives a row per
+system with all metrics; several give systems × pairs in one metric, with the average of the
+complete rows. Scores of several seeds become their mean ± standard deviation.
+
+The p-values are those of paired bootstrap resampling against the reference system: what evaluate
+found with --baseline or, where it was not asked, found now from the hypotheses and references.
+Each seed is compared with the same seed of the reference, and the largest p-value counts, or 1
+where the seeds disagree on which system is better. The sacreBLEU signatures stand below the table.
+Results that were not scored alike are refused.
 """
 
 import argparse
+import csv
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from . import UserError
-from .results import Result, read_result, why_incomparable
+from .evaluate import BOOTSTRAP_SAMPLES
+from .files import write_lines
+from .grid import Cell, Score, Table, gather, lay_out, read_paper
+
+SIGNIFICANT = 0.05
+MISSING = "—"
+# Okabe and Ito's colours, which the colour-blind tell apart
+COLOURS = ["#999999", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``intra-distill table``."""
     parser.add_argument(
-        "results",
+        "paths",
         nargs="+",
         type=Path,
-        metavar="RESULT.json",
-        help="what intra-distill evaluate wrote; the first is the reference",
+        metavar="PATH",
+        help="result of intra-distill evaluate, or folder to search for results",
     )
+    parser.add_argument(
+        "--gen-subset",
+        default="test",
+        metavar="SUBSET",
+        help="search folders for SUBSET.json (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="SYSTEM",
+        help="reference system (default: transformer, where there is none the first)",
+    )
+    parser.add_argument(
+        "--metric",
+        choices=["BLEU", "chrF"],
+        help="the metric shown (default: all for one language pair, BLEU for several)",
+    )
+    parser.add_argument(
+        "--systems", type=names, metavar="SYSTEM,…", help="the rows (default: all there are)"
+    )
+    parser.add_argument(
+        "--pairs", type=names, metavar="PAIR,…", help="the language pairs (default: all there are)"
+    )
+    parser.add_argument(
+        "--paper", type=Path, metavar="YAML", help="published numbers to show beside ours"
+    )
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write a row for each system, pair and metric"
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw the first metric: a picture of the type that the name ends with, such as .png",
+    )
+
+
+def names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
 
 
 def main(args: argparse.Namespace) -> None:
     """Run the command."""
-    print(markdown_table(args.results))
+    for option, path in (("--csv", args.csv), ("--plot", args.plot)):
+        if path and not path.parent.is_dir():
+            raise UserError(f"{option} {path}: there is no folder {path.parent}")
+    if args.plot:
+        refuse_other_pictures(args.plot)
+    paper = args.paper and read_paper(args.paper)
+    runs = gather(args.paths, args.gen_subset)
+    table = lay_out(runs, args.systems, args.pairs, args.metric, args.baseline, paper)
+    for reason in dict.fromkeys(cell.not_compared for cell in table.shown.values()):
+        if reason:
+            print(f"no p-value: {reason}", file=sys.stderr)
+    if args.csv:
+        write_csv(args.csv, table)
+    if args.plot:
+        draw(args.plot, table)
+    print(markdown(table))
 
 
-def markdown_table(paths: list[Path]) -> str:
-    """The table of the results in some JSON files, with the signatures below it.
+# Markdown
 
-    Raises:
-        UserError: a file is no result, or not comparable with the first.
-    """
-    reference, *others = (read_result(path) for path in paths)
-    for path, result in zip(paths[1:], others, strict=True):
-        obstacle = why_incomparable(result, reference.test_set, reference.signatures)
-        if obstacle:
-            raise UserError(f"{path} cannot stand in one table with {paths[0]}: {obstacle}")
-    metrics = list(reference.signatures)
-    header = ["System", *metrics, "updates", "training time"]
+
+def markdown(table: Table) -> str:
+    """The table, with what it takes to read it below."""
+    header, *rows = one_pair(table) if len(table.pairs) == 1 else many_pairs(table)
     alignment = ["---", *("---:" for _ in header[1:])]
-    rows = [row(result, reference) for result in (reference, *others)]
     lines = [f"| {' | '.join(cells)} |" for cells in (header, alignment, *rows)]
-    signatures = [f"- {metric}: `{reference.signatures[metric]}`" for metric in metrics]
-    return "\n".join([*lines, "", *signatures])
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes(table))])
 
 
-def row(result: Result, reference: Result) -> list[str]:
-    """The cells of a result."""
-    return [
-        result.system.replace("|", r"\|"),
-        *(score_cell(result, reference, metric) for metric in reference.signatures),
-        str(result.checkpoint.updates),
-        duration(result.checkpoint.training_seconds),
+def one_pair(table: Table) -> Iterable[Sequence[str]]:
+    """The header and the rows of a table of one language pair: all that is known."""
+    (pair,) = table.pairs
+    cells = [table.cells.get((system, pair)) for system in table.systems]
+    reference = table.cells.get((table.reference, pair))
+    digits = 2 if table.paper else 1
+    columns = [["System", *map(escape, table.systems)]]
+    for metric in table.metrics:
+        scores = [cell and cell.scores[metric] for cell in cells]
+        base = None if reference is None else reference.scores[metric]
+        columns.append([metric, *(score_text(score, base, digits) for score in scores)])
+        if any(system != table.reference for system in table.systems):
+            columns.append(["p", *(p_value_text(score, base) for score in scores)])
+        if table.paper and metric == table.paper.metric:
+            theirs = [table.paper.score(system, pair, metric) for system in table.systems]
+            means = [score and score.mean for score in scores]
+            columns.append(["paper", *map(published, means, theirs)])
+    if any(len(cell.seeds) > 1 for cell in cells if cell):
+        columns.append(["seeds", *texts(cells, lambda cell: str(len(cell.seeds)))])
+    columns += [
+        ["updates", *texts(cells, lambda cell: f"{cell.updates:.0f}")],
+        ["training time", *texts(cells, lambda cell: duration(cell.training_seconds))],
+        ["parameters", *texts(cells, lambda cell: millions(cell.parameters))],
     ]
+    return zip(*columns, strict=True)
 
 
-def score_cell(result: Result, reference: Result, metric: str) -> str:
-    """A score to one decimal, and what it differs by from the reference's."""
-    score = round(result.scores[metric], 1)
-    if result is reference:
-        return f"{score:.1f}"
-    # of the rounded scores, so that the table adds up
-    return f"{score:.1f} ({score - round(reference.scores[metric], 1):+.1f})"
+def many_pairs(table: Table) -> Iterable[Sequence[str]]:
+    """The header and the rows of systems × language pairs, as in the paper's Table 2."""
+    (metric,) = table.metrics
+    numbers_of_seeds = {len(cell.seeds) for cell in table.shown.values()}
+    yield ["System", *map(escape, table.pairs), "average", "parameters"]
+    for system in table.systems:
+        cells = [table.cells.get((system, pair)) for pair in table.pairs]
+        row = []
+        for cell in cells:
+            text = score_text(cell and cell.scores[metric], None, 2)
+            if cell and (cell.scores[metric].p_value or 1) < SIGNIFICANT:
+                text += "†"
+            if cell and len(numbers_of_seeds) > 1:
+                text += f" (n = {len(cell.seeds)})"
+            row.append(text)
+        means = [cell and cell.scores[metric].mean for cell in cells]
+        sizes = sorted({cell.parameters for cell in cells if cell})
+        size = "–".join(dict.fromkeys(map(millions, [*sizes[:1], *sizes[-1:]])))
+        yield [escape(system), *row, decimals(complete_mean(means)), size or MISSING]
+        if table.paper and system in table.paper.scores:
+            theirs = [table.paper.score(system, pair, metric) for pair in table.pairs]
+            row = map(published, [*means, complete_mean(means)], [*theirs, complete_mean(theirs)])
+            yield [f"{escape(system)}, paper", *row, table.paper.parameters[system]]
+
+
+def notes(table: Table) -> Iterable[str]:
+    """What the scores are, line by line."""
+    for metric, signature in table.signatures.items():
+        yield f"{metric}: `{signature}`"
+    yield f"{table.subset}, beam {table.beam}, length penalty {table.lenpen:g}"
+    cells = table.shown
+    seeds = {len(cell.seeds) for cell in cells.values()}
+    if seeds != {1}:
+        n = f" (n = {min(seeds)})" if len(seeds) == 1 else ""
+        yield f"mean ± standard deviation over the seeds{n}"
+    if any(score.p_value for cell in cells.values() for score in cell.scores.values()):
+        mark = "p" if len(table.pairs) == 1 else f"†: p < {SIGNIFICANT}"
+        largest = ", the largest over the seeds" if seeds != {1} else ""
+        yield (
+            f"{mark}: paired bootstrap against {table.reference}, {BOOTSTRAP_SAMPLES} resamples"
+            f"{largest}"
+        )
+    untested = [
+        f"{system} on {pair}" for (system, pair), cell in cells.items() if cell.not_compared
+    ]
+    if untested and len(table.pairs) > 1:
+        yield f"not compared with {table.reference}: {', '.join(untested)}"
+    if table.paper:
+        yield f"paper: {table.paper.source}; in brackets what ours differs by"
+
+
+def texts(cells: Sequence[Cell | None], text: Callable[[Cell], str]) -> list[str]:
+    return [text(cell) if cell else MISSING for cell in cells]
+
+
+def score_text(score: Score | None, base: Score | None, digits: int) -> str:
+    """A score, and in brackets what it differs by from another than itself."""
+    if score is None:
+        return MISSING
+    text = f"{score.mean:.{digits}f}"
+    if score.sd is not None:
+        text += f" ± {score.sd:.{digits}f}"
+    if base is None or score is base:
+        return text
+    return text + difference(score.mean, base.mean, digits)
+
+
+def p_value_text(score: Score | None, base: Score | None) -> str:
+    if score is not None and score is base:
+        return ""
+    return MISSING if score is None or score.p_value is None else f"{score.p_value:.3f}"
+
+
+def published(ours: float | None, theirs: float | None) -> str:
+    """A published score, and in brackets what ours differs from it by."""
+    text = decimals(theirs)
+    return text if None in (ours, theirs) else text + difference(ours, theirs, 2)
+
+
+def difference(ours: float, theirs: float, digits: int) -> str:
+    """Of the rounded scores, so that the table adds up."""
+    return f" ({round(ours, digits) - round(theirs, digits):+.{digits}f})"
+
+
+def complete_mean(values: Sequence[float | None]) -> float | None:
+    return None if None in values else fmean(values)
+
+
+def decimals(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.2f}"
+
+
+def millions(parameters: int) -> str:
+    return f"{parameters / 1e6:.2f}M" if parameters >= 1e6 else str(parameters)
 
 
 def duration(seconds: float) -> str:
@@ -72,3 +239,106 @@ def duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def escape(name: str) -> str:
+    return name.replace("|", r"\|")
+
+
+# CSV
+
+
+def write_csv(path: Path, table: Table) -> None:
+    """Write a row for each system, pair and metric; what is missing is empty."""
+    rows = [
+        csv_row(table, system, pair, metric)
+        for system in table.systems
+        for pair in table.pairs
+        for metric in table.metrics
+    ]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_lines(path, [text.getvalue().removesuffix("\n")])
+
+
+def csv_row(table: Table, system: str, pair: str, metric: str) -> dict[str, object]:
+    """All that is known of a system on a pair in a metric."""
+    cell = table.cells.get((system, pair))
+    score = cell and cell.scores[metric]
+    paper = table.paper and table.paper.score(system, pair, metric)
+    return {
+        "system": system,
+        "pair": pair,
+        "metric": metric,
+        "n": len(cell.seeds) if cell else 0,
+        "seeds": " ".join(map(str, cell.seeds)) if cell else None,
+        "mean": score and score.mean,
+        "sd": score and score.sd,
+        "p_value": score and score.p_value,
+        "baseline": table.reference,
+        "paper": paper,
+        "difference": None if not score or paper is None else round(score.mean - paper, 6),
+        "parameters": cell and cell.parameters,
+        "updates": cell and cell.updates,
+        "training_seconds": cell and cell.training_seconds,
+        "subset": table.subset,
+        "beam": table.beam,
+        "lenpen": table.lenpen,
+        "signature": table.signatures[metric],
+    }
+
+
+# The picture
+
+
+def refuse_other_pictures(path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    if path.suffix.removeprefix(".") not in Figure().canvas.get_supported_filetypes():
+        raise UserError(f"--plot {path}: pictures of that type cannot be drawn: call it .png")
+
+
+def draw(path: Path, table: Table) -> None:
+    """Draw the first metric: a group of bars per language pair, a bar per system."""
+    from matplotlib.figure import Figure  # here, since no other command has to wait for it
+
+    metric, systems, pairs, paper = table.metrics[0], table.systems, table.pairs, table.paper
+    bars = len(systems) * len(pairs)
+    figure = Figure(figsize=(max(5.0, 1.5 + 0.27 * bars), 4.5), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(systems)
+    for i, system in enumerate(systems):
+        places = {pair: p + (i - (len(systems) - 1) / 2) * width for p, pair in enumerate(pairs)}
+        scores = {
+            pair: table.cells[system, pair].scores[metric]
+            for pair in pairs
+            if (system, pair) in table.cells
+        }
+        container = axes.bar(
+            [places[pair] for pair in scores],
+            [score.mean for score in scores.values()],
+            width,
+            yerr=[score.sd or 0 for score in scores.values()],
+            error_kw={"elinewidth": 1, "capsize": 2, "zorder": 4},
+            color=COLOURS[i % len(COLOURS)],
+            hatch="//" * (i // len(COLOURS)),
+            label=system,
+        )
+        axes.bar_label(container, fmt="%.1f", label_type="center", rotation=90, fontsize=8)
+        if paper:
+            axes.scatter(
+                [places[pair] for pair in pairs],
+                [paper.score(system, pair, metric) for pair in pairs],
+                label="paper" if i == 0 else None,
+                **{"marker": "D", "s": 16, "facecolor": "white", "edgecolor": "black", "zorder": 3},
+            )
+    axes.set_xticks(range(len(pairs)), pairs)
+    axes.set_ylabel(f"{metric} (0–100), {table.subset}")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=4, frameon=False)
+
+    temporary = path.with_name(f"{path.name}.tmp")
+    figure.savefig(temporary, format=path.suffix.removeprefix("."), dpi=150)
+    os.replace(temporary, path)

@@ -31,6 +31,7 @@ WORDS = dict(
     )
 )
 UPDATES = 70
+SEED = 3
 
 
 def translate_words(sentence: str) -> str:
@@ -101,7 +102,7 @@ def train_model(data: Path, folder: Path, updates: int, *arguments: str) -> Path
 def checkpoint(prepared, tmp_path_factory) -> Path:
     """A checkpoint of fairseq's own task, good enough to tell the sentences apart."""
     folder = tmp_path_factory.mktemp("runs") / "plain"
-    return train_model(prepared, folder, UPDATES, "--task", "translation")
+    return train_model(prepared, folder, UPDATES, "--task", "translation", "--seed", str(SEED))
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +181,7 @@ def test_result(prepared, checkpoint, base):
         "checkpoint": {
             "path": str(checkpoint),
             "sha256": digest(checkpoint),
+            "seed": SEED,
             "updates": UPDATES,
             "training_seconds": trained["extra_state"]["previous_training_time"],
             # embeddings; 3 attentions of 4 projections; 2 × (16·32 + 32·16); biases and norms
@@ -376,11 +378,15 @@ def test_sentences_longer_than_the_model_takes_are_refused(evaluation, no_search
         ("zip", "is not a PyTorch checkpoint"),
         ([1], "is not a checkpoint that fairseq-train wrote"),
         (
-            {"model": {}, "optimizer_history": [], "extra_state": {}},
+            {"model": {}, "cfg": {}, "optimizer_history": [], "extra_state": {}},
+            "is not a checkpoint that fairseq-train wrote",
+        ),
+        (
+            {"model": {}, "cfg": {}, "optimizer_history": [{}], "extra_state": {}},
             "is not a checkpoint of a translation model",
         ),
     ],
-    ids=["text", "truncated", "zip", "tensors", "no embeddings"],
+    ids=["text", "truncated", "zip", "tensors", "no updates", "no embeddings"],
 )
 def test_other_files_than_checkpoints_are_refused(
     content, message, evaluation, no_search, tmp_path

@@ -1,0 +1,180 @@
+"""average the parameters of several checkpoints of a run
+
+The checkpoints are named one by one, or are the last of a folder, as fairseq-train names them::
+
+    intra-distill average --inputs run --num-epoch-checkpoints 5 --output run/average.pt
+
+All but the parameters is of the checkpoint with the most updates, without its optimizer's state:
+the average translates, and another training starts from it (--finetune-from-model).
+"""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import UserError
+from .checkpoint import load_checkpoint, num_updates, save_checkpoint
+from .files import sha256
+
+EPOCH_CHECKPOINT = re.compile(r"checkpoint(\d+)\.pt")
+UPDATE_CHECKPOINT = re.compile(r"checkpoint_\d+_(\d+)\.pt")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``intra-distill average``, which are those of fairseq's script."""
+    parser.add_argument(
+        "--inputs",
+        required=True,
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="the checkpoints, or the folder they are in",
+    )
+    parser.add_argument(
+        "--output", required=True, type=Path, metavar="FILE", help="where the average goes"
+    )
+    last = parser.add_mutually_exclusive_group()
+    last.add_argument(
+        "--num-epoch-checkpoints",
+        type=int,
+        metavar="N",
+        help="the last N checkpoints at the end of an epoch (checkpointEPOCH.pt) of the folder",
+    )
+    last.add_argument(
+        "--num-update-checkpoints",
+        type=int,
+        metavar="N",
+        help="the last N checkpoints within an epoch (checkpoint_EPOCH_UPDATES.pt) of the folder",
+    )
+    parser.add_argument(
+        "--checkpoint-upper-bound",
+        type=int,
+        metavar="MAX",
+        help="of these, none after that epoch, or that number of updates",
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    """Run the command."""
+    paths = choose(args)
+    if not args.output.parent.is_dir():
+        raise UserError(f"--output {args.output}: there is no folder {args.output.parent}")
+    if any(args.output.resolve() == path.resolve() for path in paths):
+        raise UserError(f"--output {args.output} is one of the inputs: give it another name")
+    save_checkpoint(args.output, average(paths))
+    print(f"{args.output}: the average of {', '.join(map(str, paths))}")
+
+
+def choose(args: argparse.Namespace) -> list[Path]:
+    """The checkpoints that the options ask for."""
+    by_epoch = args.num_epoch_checkpoints is not None
+    number = args.num_epoch_checkpoints if by_epoch else args.num_update_checkpoints
+    if number is None:
+        if args.checkpoint_upper_bound is not None:
+            raise UserError(
+                "--checkpoint-upper-bound goes with --num-epoch-checkpoints or "
+                "--num-update-checkpoints"
+            )
+        return args.inputs
+    if len(args.inputs) > 1 or not args.inputs[0].is_dir():
+        raise UserError("--inputs must be one folder for its last checkpoints to be averaged")
+    pattern = EPOCH_CHECKPOINT if by_epoch else UPDATE_CHECKPOINT
+    return last_checkpoints(args.inputs[0], number, pattern, args.checkpoint_upper_bound)
+
+
+def last_checkpoints(
+    folder: Path, number: int, pattern: re.Pattern[str], upper_bound: int | None = None
+) -> list[Path]:
+    """The last checkpoints of a folder, the oldest first.
+
+    Args:
+        folder: where fairseq-train saved
+        number: how many
+        pattern: what they are called, with the epoch or the updates as its group
+        upper_bound: the last epoch or number of updates that counts
+    Raises:
+        UserError: there are fewer
+    """
+    found = sorted(
+        (int(match[1]), path)
+        for path in folder.iterdir()
+        if (match := pattern.fullmatch(path.name))
+        and (upper_bound is None or int(match[1]) <= upper_bound)
+    )
+    if not 1 <= number <= len(found):
+        raise UserError(
+            f"{number} checkpoints are asked for: {folder} has {len(found)} called "
+            f"{pattern.pattern}"
+        )
+    return [path for _, path in found[-number:]]
+
+
+def average(paths: list[Path]) -> dict[str, Any]:
+    """A checkpoint whose parameters are the mean of those of several.
+
+    One checkpoint is read at a time and added up in float64; the mean has the parameters' own
+    type. What is no floating-point number, such as a counter, is of the newest checkpoint.
+
+    Raises:
+        UserError: a file is missing or no checkpoint, is given twice, has other parameters than
+            the first, or values that are no numbers.
+    """
+    sums: dict[str, Tensor] = {}
+    shapes: dict[str, torch.Size] = {}
+    averaged_from: list[dict[str, Any]] = []
+    newest: dict[str, Any] | None = None
+    for path in paths:
+        state = load_checkpoint(path)
+        digest = sha256(path)
+        for earlier in averaged_from:
+            if earlier["sha256"] == digest:
+                raise UserError(f"{path} is the same as {earlier['path']}: name one of them")
+        averaged_from.append({"path": str(path), "sha256": digest, "updates": num_updates(state)})
+        shapes = shapes or {name: tensor.shape for name, tensor in state["model"].items()}
+        refuse_other_model(path, state["model"], paths[0], shapes)
+        for name, tensor in state["model"].items():
+            if tensor.is_floating_point():
+                if not tensor.isfinite().all():
+                    raise UserError(f"{path}: {name} has values that are infinite or no number")
+                sums[name] = (
+                    sums[name].add_(tensor) if name in sums else tensor.to(torch.float64, copy=True)
+                )
+        if newest is None or num_updates(state) > num_updates(newest):
+            newest = state
+
+    means = {
+        name: (sums.pop(name) / len(paths)).to(tensor.dtype) if name in sums else tensor
+        for name, tensor in newest["model"].items()
+    }
+    newest["extra_state"]["averaged_from"] = averaged_from
+    newest.pop("last_optimizer_state", None)
+    return {**newest, "model": share_memory(means, like=newest["model"])}
+
+
+def refuse_other_model(
+    path: Path, model: dict[str, Tensor], first_path: Path, first_shapes: dict[str, torch.Size]
+) -> None:
+    """Refuse a model that does not have the first one's parameters."""
+    for name in sorted(first_shapes.keys() ^ model.keys()):
+        owner, other = (path, first_path) if name in model else (first_path, path)
+        raise UserError(f"{other} is of another model than {owner}: it has no {name}")
+    for name, shape in first_shapes.items():
+        if model[name].shape != shape:
+            raise UserError(
+                f"{path} is of another model than {first_path}: its {name} is "
+                f"{list(model[name].shape)}, not {list(shape)}"
+            )
+
+
+def share_memory(model: dict[str, Tensor], like: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give equal tensors the same memory where those of another model have, as tied embeddings."""
+    owners: dict[tuple, str] = {}
+    shared = {}
+    for name, tensor in like.items():
+        owner = owners.setdefault((tensor.data_ptr(), tensor.shape, tensor.stride()), name)
+        shared[name] = model[owner if torch.equal(model[owner], model[name]) else name]
+    return shared
