@@ -24,6 +24,7 @@ setup(
         "sacremoses>=0.1.1",
         "matplotlib>=3.8",
         "numpy",
+        "tqdm",
     ],
     extras_require={"test": ["pytest>=8"]},
     entry_points={"console_scripts": ["intra-distill=intra_distill.cli:main"]},

@@ -4,7 +4,8 @@
 #   SEED       of the run (default: 1)
 #   DATA       where the data goes (default: data/NAME)
 #   RUNS       where each run has its folder, [PAIR/]SYSTEM/seedSEED (default: runs/NAME)
-#   OVERRIDES  GROUP.KEY=VALUE … put in place of every configuration's values
+#   OVERRIDES  GROUP.KEY=VALUE … put in place of what the systems' configurations say
+#   PREPARE    options of `intra-distill prepare` in place of what its configuration says
 #   LAUNCHER   what starts training, such as "torchrun --nproc-per-node 8" (default: nothing)
 #
 # A SYSTEM is a file of configs/NAME, or one with some of its values changed, which then stand in
@@ -37,7 +38,7 @@ prepare() {
     local options
     options=$(intra-distill args "$configs/prepare.yaml")
     # shellcheck disable=SC2086  # no option has a space in it: `intra-distill args` sees to that
-    intra-distill prepare $options "$@" --destdir "$data/bin"
+    intra-distill prepare $options ${PREPARE:-} "$@" --destdir "$data/bin"
 }
 
 # train SYSTEM [OPTION…]: a run that was stopped is resumed, one that is finished is left alone
@@ -83,6 +84,27 @@ compare() {
         train "$system"
         evaluate "$system" ${results:+--baseline "${results[0]}"}
         results+=("$(run_of "$system")/test.json")
+    done
+    intra-distill table "${results[@]}"
+}
+
+# self_distill ROUNDS: the plain transformer, and students each of which teaches the next
+self_distill() {
+    local rounds=${1:-} round student teacher=transformer results=()
+    [[ $rounds =~ ^[1-9][0-9]*$ ]] || {
+        echo "give a number of rounds: bash $0 2" >&2
+        exit 2
+    }
+    train transformer
+    evaluate transformer
+    results=("$(run_of transformer)/test.json")
+    for ((round = 1; round <= rounds; round++)); do
+        student=self_distillation_$round
+        config=self_distillation train "$student" \
+            --teacher-path "$(run_of "$teacher")/checkpoint_best.pt"
+        config=self_distillation evaluate "$student" --baseline "${results[0]}"
+        results+=("$(run_of "$student")/test.json")
+        teacher=$student
     done
     intra-distill table "${results[@]}"
 }

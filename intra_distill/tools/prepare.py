@@ -3,44 +3,51 @@
 The raw text PREFIX.SOURCE and PREFIX.TARGET of each split, one sentence a line, becomes
 
 - ``sentencepiece.model`` and ``sentencepiece.vocab``: one unigram SentencePiece model of both
-  languages (Kudo, 2018), learnt from the filtered training text alone;
+  languages (Kudo, 2018), learnt from the filtered training text alone unless asked otherwise;
 - ``dict.LANG.txt`` and ``{train,valid,test,test1,...}.SOURCE-TARGET.LANG.{bin,idx}``: the
   dictionary and the binaries that fairseq-train reads;
 - ``{valid,test,test1,...}.ref.TARGET``: the detokenised references;
 - ``prepare.json``: what was made from what, written last: it marks a finished directory.
 
 Training pairs are filtered as in Xu et al. (2022), appendix A; no other pair is ever dropped.
+Validation text is given, or held out from the training pairs that the filters keep. The text is
+streamed, except that SentencePiece holds what it learns from: --sentencepiece-sample bounds that.
+
 The files depend on the options and the text only, so two runs make the same bytes. They are
 written in ``.partial`` inside the directory and moved out when whole, so a run that was killed
 goes on from the last whole file.
 """
 
 import argparse
-import functools
-import io
-import logging
-import multiprocessing
 import os
-import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from importlib import metadata
-from itertools import chain, islice
+from itertools import chain, compress, islice
 from pathlib import Path
 from typing import Any
 
 import fairseq
-from fairseq import options
-from sacremoses import MosesTokenizer
-from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+from sentencepiece import SentencePieceProcessor
+from tqdm import tqdm
 
 from . import UserError
+from .cleaning import RULES, Cleaner, clean_in_parallel
 from .files import read_json, read_lines, sha256, write_json, write_lines
+from .sampling import SEED, draw
+from .subwords import SPECIAL_PIECES, binarise, learn, make_dictionary, pieces_of
 
-SPECIAL_PIECES = ("<unk>", "<s>", "</s>")
 MODEL_NAMES = ("sentencepiece.model", "sentencepiece.vocab")
+VALIDATION_OPTIONS = ("valid", "hold_out_every", "hold_out")
+
+
+def usable_cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -48,17 +55,23 @@ class Preparation:
     """What to prepare and how: the options of the command.
 
     ``train``, ``valid`` and each of ``test`` is a PREFIX of the files PREFIX.SOURCE_LANG and
-    PREFIX.TARGET_LANG. ``max_length`` counts Moses tokens, ``workers`` processes, and
-    ``train_pairs`` the training pairs that are read, from the first one on.
+    PREFIX.TARGET_LANG. Instead of ``valid``, every ``hold_out_every``-th training pair, or
+    ``hold_out`` of them drawn at random, are the validation set. ``max_length`` counts Moses
+    tokens, ``sentencepiece_sample`` lines, ``workers`` processes, and ``train_pairs`` the training
+    pairs that are read, from the first one on.
     """
 
     source_lang: str
     target_lang: str
     train: str
-    valid: str
     test: tuple[str, ...]
     destdir: Path
+    valid: str | None = None
+    hold_out_every: int | None = None
+    hold_out: int | None = None
     vocab_size: int = 12000
+    sentencepiece_text: str = "train"
+    sentencepiece_sample: int | None = None
     max_ratio: float = 1.5
     max_length: int = 175
     train_pairs: int | None = None
@@ -70,15 +83,16 @@ class Preparation:
         return self.source_lang, self.target_lang
 
     @property
-    def held_out(self) -> dict[str, str]:
-        """The prefixes of the validation and test sets by the split names fairseq gives them."""
+    def prefixes(self) -> dict[str, str]:
+        """The prefix of each split that is given, by the name fairseq gives the split."""
+        valid = {} if self.valid is None else {"valid": self.valid}
         tests = {f"test{k or ''}": prefix for k, prefix in enumerate(self.test)}
-        return {"valid": self.valid, **tests}
+        return {"train": self.train, **valid, **tests}
 
     @property
-    def splits(self) -> dict[str, str]:
-        """The prefix of each split by its name."""
-        return {"train": self.train, **self.held_out}
+    def splits(self) -> list[str]:
+        """The names of all splits, training first."""
+        return list(dict.fromkeys(["train", "valid", *self.prefixes]))
 
     @property
     def work(self) -> Path:
@@ -93,7 +107,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--train", required=True, metavar="PREFIX", help="training text PREFIX.LANG, one line each"
     )
-    parser.add_argument("--valid", required=True, metavar="PREFIX", help="validation text")
+    parser.add_argument(
+        "--valid", metavar="PREFIX", help="validation text; or give one of the next two options"
+    )
+    parser.add_argument(
+        "--hold-out-every",
+        type=int,
+        metavar="N",
+        help="validate on every N-th training pair that the filters keep",
+    )
+    parser.add_argument(
+        "--hold-out",
+        type=int,
+        metavar="N",
+        help="validate on N training pairs that the filters keep, drawn at random by a fixed seed",
+    )
     parser.add_argument(
         "--test",
         required=True,
@@ -112,6 +140,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Preparation.vocab_size,
         metavar="N",
         help="pieces in the joint SentencePiece model (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sentencepiece-text",
+        choices=("train", "all"),
+        default=Preparation.sentencepiece_text,
+        help="learn the SentencePiece model from the training text, or also, as the authors of "
+        "the paper did, from the validation and test text (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sentencepiece-sample",
+        type=int,
+        metavar="N",
+        help="learn it from N lines of that text, drawn at random by a fixed seed (default: all)",
     )
     parser.add_argument(
         "--max-ratio",
@@ -139,52 +180,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=Preparation.workers,
+        default=usable_cores(),
         metavar="N",
-        help="parallel processes; the files do not depend on it (default: %(default)s)",
+        help="parallel processes; the files do not depend on it (default: all cores, %(default)s)",
     )
 
 
 def main(args: argparse.Namespace) -> None:
     """Run the command."""
-    prepare(
-        Preparation(
-            source_lang=args.source_lang,
-            target_lang=args.target_lang,
-            train=args.train,
-            valid=args.valid,
-            test=tuple(args.test.split(",")),
-            destdir=args.destdir,
-            vocab_size=args.vocab_size,
-            max_ratio=args.max_ratio,
-            max_length=args.max_length,
-            train_pairs=args.train_pairs,
-            lowercase=args.lowercase,
-            workers=args.workers,
-        )
-    )
+    values = {field.name: getattr(args, field.name) for field in fields(Preparation)}
+    prepare(Preparation(**{**values, "test": tuple(args.test.split(","))}))
 
 
 def prepare(preparation: Preparation) -> None:
     """Make the data directory ``preparation.destdir``, or what an unfinished one lacks.
 
     Raises:
-        UserError: an option or an input file is wrong, the directory holds something else, or
-            the training text does not support such a vocabulary.
+        UserError: an option or an input file is wrong, the directory holds something else or
+            cannot be written in, or the training text does not support such a vocabulary or as
+            many validation pairs.
     """
     check_options(preparation)
     request = {"options": recorded_options(preparation), "inputs": check_inputs(preparation)}
-    destdir, work = preparation.destdir, preparation.work
+    destdir = preparation.destdir
     if is_finished(preparation, request):
         print(f"{destdir} is finished, from the same options and text: nothing to do")
         return
-    if not (work / "request.json").exists():
-        shutil.rmtree(work, ignore_errors=True)  # what it holds, if anything, is of who knows what
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        write_json(work / "request.json", request)
+        make_directory(preparation, request)
     except OSError as error:
         raise UserError(f"cannot write in --destdir {destdir}: {error.strerror}") from error
+    print(f"{destdir} is finished")
+
+
+def make_directory(preparation: Preparation, request: dict[str, Any]) -> None:
+    """Take the steps that are not yet taken."""
+    destdir, work = preparation.destdir, preparation.work
+    if not (work / "request.json").exists():
+        shutil.rmtree(work, ignore_errors=True)  # what it holds, if anything, is of who knows what
+    work.mkdir(parents=True, exist_ok=True)
+    write_json(work / "request.json", request)
     try:
         make_files(preparation, work, [*text_names(preparation), "counts.json"], write_text)
         counts = read_json(work / "counts.json")
@@ -196,9 +231,8 @@ def prepare(preparation: Preparation) -> None:
         raise
     make_files(preparation, destdir, reference_names(preparation), write_references)
     make_files(preparation, destdir, fairseq_names(preparation), write_fairseq)
-    write_json(destdir / "prepare.json", {**request, "counts": counts, **provenance()})
+    write_json(destdir / "prepare.json", {**request, "counts": counts, **provenance(preparation)})
     shutil.rmtree(work)
-    print(f"{destdir} is finished")
 
 
 def check_options(preparation: Preparation) -> None:
@@ -211,17 +245,25 @@ def check_options(preparation: Preparation) -> None:
             f"--vocab-size must be at least {least_pieces} ({', '.join(SPECIAL_PIECES)} and a "
             f"piece of text), not {preparation.vocab_size}"
         )
-    for name in ("max_ratio", "max_length", "train_pairs", "workers"):
+    given = [option(name) for name in VALIDATION_OPTIONS if getattr(preparation, name) is not None]
+    if len(given) != 1:
+        raise UserError(
+            f"give one of {', '.join(map(option, VALIDATION_OPTIONS))} for the validation set, "
+            f"not {' and '.join(given) or 'none'}"
+        )
+    least = {"max_ratio": 1, "max_length": 1, "train_pairs": 1, "workers": 1}
+    least |= {"hold_out_every": 2, "hold_out": 1, "sentencepiece_sample": 1}
+    for name, minimum in least.items():
         value = getattr(preparation, name)
-        if value is not None and not value >= 1:  # put so that it refuses nan too
-            raise UserError(f"{option(name)} must be at least 1, not {value}")
+        if value is not None and not value >= minimum:  # put so that it refuses nan too
+            raise UserError(f"{option(name)} must be at least {minimum}, not {value}")
     for prefix, times in Counter(preparation.test).items():
         if times > 1:
             raise UserError(f"--test names {prefix} {times} times: name each test set once")
     if {",", ":"} & set(str(preparation.destdir)):
         raise UserError(
-            f"--destdir {preparation.destdir} has a ',' or ':', at which fairseq splits paths: "
-            "choose another name"
+            f"--destdir {preparation.destdir} has a ',' or ':', at which hydra or fairseq would "
+            "split it: choose another name"
         )
 
 
@@ -233,7 +275,7 @@ def check_inputs(preparation: Preparation) -> dict[str, dict[str, Any]]:
             split differ in their numbers of lines.
     """
     inputs = {}
-    for split, prefix in preparation.splits.items():
+    for split, prefix in preparation.prefixes.items():
         files = [f"{prefix}.{lang}" for lang in preparation.langs]
         lines = [sum(1 for _ in read_lines(file)) for file in files]
         if lines[0] != lines[1]:
@@ -279,8 +321,8 @@ def find_difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:
     Where a text lies does not matter, only what it says.
     """
     for name, value in new["options"].items():
-        if old["options"][name] != value:
-            return f"{option(name)} {old['options'][name]}, not {value}"
+        if old["options"].get(name) != value:
+            return f"{option(name)} {old['options'].get(name)}, not {value}"
     if old["inputs"].keys() != new["inputs"].keys():
         return "another number of --test sets"
     for name, now in new["inputs"].items():
@@ -312,72 +354,90 @@ def make_files(
 
 def write_text(preparation: Preparation, scratch: Path) -> None:
     """Write the text of all splits that is left by the filters, and ``counts.json``."""
-    verdicts = judge_training_pairs(preparation)
-    counts = Counter(verdicts)
-    if not counts["kept"]:
+    inputs = read_json(preparation.work / "request.json")["inputs"]
+    lines = {
+        split: inputs[f"{split}.{preparation.source_lang}"]["lines"]
+        for split in preparation.prefixes
+    }
+    read = min(lines["train"], preparation.train_pairs or lines["train"])
+    verdicts = write_training_text(preparation, scratch, read)
+    kept = verdicts["kept"]
+    if not kept:
         raise UserError(
-            f"the filters drop all {len(verdicts)} training pairs of {preparation.train}: "
+            f"the filters drop all {read} training pairs of {preparation.train}: "
             "check that the two sides match, or raise --max-ratio or --max-length"
         )
-    for split, prefix in preparation.splits.items():
-        for lang in preparation.langs:
-            lines = read_lines(f"{prefix}.{lang}")
-            if split == "train":
-                lines = (line for verdict, line in zip(verdicts, lines) if verdict == "kept")
-            if preparation.lowercase:
-                lines = map(str.lower, lines)
-            write_lines(scratch / f"{split}.{lang}", lines)
-    dropped = {rule: counts[rule] for rule in ("empty", "ratio", "length")}
-    write_json(
-        scratch / "counts.json",
-        {"read": len(verdicts), "dropped": dropped, "kept": counts["kept"]},
-    )
+    lines["train"] = kept
+    if preparation.valid is None:
+        lines["valid"] = hold_out(preparation, scratch, kept)
+        lines["train"] -= lines["valid"]
+    for split, prefix in preparation.prefixes.items():
+        if split != "train":
+            for lang in preparation.langs:
+                text = read_lines(f"{prefix}.{lang}")
+                text = map(str.lower, text) if preparation.lowercase else text
+                write_lines(scratch / f"{split}.{lang}", text)
+    check_unchanged(inputs)
+    counts = {
+        "read": read,
+        "dropped": {rule: verdicts[rule] for rule in RULES},
+        "kept": kept,
+        "held_out": kept - lines["train"],
+        "lines": {split: lines[split] for split in preparation.splits},
+    }
+    write_json(scratch / "counts.json", counts)
 
 
-def judge_training_pairs(preparation: Preparation) -> list[str]:
-    """Return for each training pair the filter that drops it, or "kept"."""
-    with multiprocessing.Pool(preparation.workers) as pool:
-        source_lengths, target_lengths = (
-            pool.imap(
-                functools.partial(moses_length, lang=lang),
-                islice(read_lines(f"{preparation.train}.{lang}"), preparation.train_pairs),
-                chunksize=256,
-            )
-            for lang in preparation.langs
-        )
-        return [
-            judge_pair(source_length, target_length, preparation.max_ratio, preparation.max_length)
-            for source_length, target_length in zip(source_lengths, target_lengths)
-        ]
+def write_training_text(preparation: Preparation, scratch: Path, number: int) -> Counter[str]:
+    """Write those of the first ``number`` training pairs that the filters keep.
 
-
-def judge_pair(source_length: int, target_length: int, max_ratio: float, max_length: int) -> str:
-    """Return the first filter of Xu et al. (2022), appendix A, that drops a pair, or "kept".
-
-    Args:
-        source_length, target_length: Moses tokens on either side.
-        max_ratio: of the longer side to the shorter.
-        max_length: of the longer side.
+    Returns:
+        How many were kept, and how many dropped by each rule.
     """
-    shorter, longer = sorted((source_length, target_length))
-    if shorter == 0:
-        return "empty"
-    if longer / shorter > max_ratio:
-        return "ratio"
-    if longer > max_length:
-        return "length"
-    return "kept"
+    cleaner = Cleaner(
+        *preparation.langs,
+        max_ratio=preparation.max_ratio,
+        max_length=preparation.max_length,
+        lowercase=preparation.lowercase,
+    )
+    pairs = zip(*(read_lines(f"{preparation.train}.{lang}") for lang in preparation.langs))
+    pairs = progress(islice(pairs, number), number, "filtering")
+    verdicts = Counter()
+    source_name, target_name = (scratch / f"train.{lang}" for lang in preparation.langs)
+    with open(source_name, "wb") as source_file, open(target_name, "wb") as target_file:
+        for kept, counts in clean_in_parallel(cleaner, pairs, preparation.workers):
+            verdicts += counts
+            source_file.writelines(f"{source}\n".encode() for source, _ in kept)
+            target_file.writelines(f"{target}\n".encode() for _, target in kept)
+    return verdicts
 
 
-def moses_length(line: str, lang: str) -> int:
-    """The number of Moses tokens in a line."""
-    return len(moses_tokenizer(lang).tokenize(line, escape=False))
+def hold_out(preparation: Preparation, scratch: Path, kept: int) -> int:
+    """Move validation pairs out of the ``kept`` training pairs; return their number."""
+    every, number = preparation.hold_out_every, preparation.hold_out
+    asked = f"--hold-out-every {every}" if every else f"--hold-out {number}"
+    number = number or kept // every
+    if not 0 < number < kept:
+        raise UserError(
+            f"{asked} makes {number} validation pairs of the {kept} that the filters keep: "
+            "there must be some for validation, and some left to train on"
+        )
+    for lang in preparation.langs:
+        train, valid, both = (scratch / f"{name}.{lang}" for name in ("train", "valid", "both"))
+        os.replace(train, both)
+        held = (n % every == 0 for n in range(1, kept + 1)) if every else draw(number, kept)
+        with open(both, "rb") as text, open(train, "wb") as rest, open(valid, "wb") as drawn:
+            for line, is_held in zip(text, held):
+                (drawn if is_held else rest).write(line)
+        both.unlink()
+    return number
 
 
-@functools.cache
-def moses_tokenizer(lang: str) -> MosesTokenizer:
-    """The Moses tokeniser of a language, with the rules of English where it knows none."""
-    return MosesTokenizer(lang)
+def check_unchanged(inputs: dict[str, dict[str, Any]]) -> None:
+    """Raise UserError if an input file is not what it was when it was checked."""
+    for entry in inputs.values():
+        if sha256(entry["file"]) != entry["sha256"]:
+            raise UserError(f"{entry['file']} was changed while it was read: start again")
 
 
 def print_counts(preparation: Preparation, counts: dict[str, Any]) -> None:
@@ -386,56 +446,37 @@ def print_counts(preparation: Preparation, counts: dict[str, Any]) -> None:
     print(
         f"{counts['read']} training pairs read; dropped: {dropped['empty']} with an empty side, "
         f"{dropped['ratio']} with a length ratio over {preparation.max_ratio}, "
-        f"{dropped['length']} with over {preparation.max_length} tokens; {counts['kept']} kept"
+        f"{dropped['length']} with over {preparation.max_length} tokens; {counts['kept']} kept, "
+        f"{counts['held_out']} of them held out for validation"
     )
 
 
 def write_sentencepiece(preparation: Preparation, scratch: Path) -> None:
-    """Learn the joint SentencePiece model from the filtered training text."""
+    """Learn the joint SentencePiece model."""
+    counts = read_json(preparation.work / "counts.json")["lines"]
+    splits = preparation.splits if preparation.sentencepiece_text == "all" else ["train"]
     lines = chain.from_iterable(
-        read_lines(preparation.work / f"train.{lang}") for lang in preparation.langs
+        read_lines(preparation.work / f"{split}.{lang}")
+        for split in splits
+        for lang in preparation.langs
     )
-    model = io.BytesIO()
-    try:
-        # Given file names instead, SentencePiece would store them in the model.
-        SentencePieceTrainer.train(
-            sentence_iterator=map(without_next_line, lines),
-            model_writer=model,
-            model_type="unigram",
-            vocab_size=preparation.vocab_size,
-            character_coverage=1.0,
-            max_sentence_length=2**30,  # bytes, the most it takes; by default it skips long lines
-            num_threads=16,  # its default; the scores depend on it
-            minloglevel=2,
-        )
-    except RuntimeError as error:
-        raise UserError(explain_sentencepiece(str(error), preparation.vocab_size)) from error
-    (scratch / "sentencepiece.model").write_bytes(model.getvalue())
-    processor = SentencePieceProcessor(model_proto=model.getvalue())
+    total = number = sum(counts[split] for split in splits) * len(preparation.langs)
+    if preparation.sentencepiece_sample is not None:
+        number = min(preparation.sentencepiece_sample, total)
+        lines = compress(lines, draw(number, total))
+    lines = progress(lines, number, "learning SentencePiece")
+    model = learn(lines, preparation.vocab_size)
+    (scratch / "sentencepiece.model").write_bytes(model)
+    processor = SentencePieceProcessor(model_proto=model)
     write_lines(
         scratch / "sentencepiece.vocab",
         (f"{piece}\t{processor.get_score(i):g}" for i, piece in enumerate(pieces_of(processor))),
     )
 
 
-def explain_sentencepiece(message: str, vocab_size: int) -> str:
-    """Say what a failure of SentencePiece's training means for --vocab-size."""
-    if too_high := re.search(r"too high .* <= (\d+)", message):
-        return (
-            f"--vocab-size {vocab_size} is more than the training text supports: "
-            f"the largest possible is {too_high[1]}"
-        )
-    if too_low := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
-        return (
-            f"--vocab-size {vocab_size} has no room for all characters of the training text: "
-            f"the smallest possible is {too_low[1]}"
-        )
-    return f"SentencePiece cannot learn from the training text: {message}"
-
-
 def write_references(preparation: Preparation, scratch: Path) -> None:
     """Write the target side of the validation and test sets as plain text."""
-    for split in preparation.held_out:
+    for split in preparation.splits[1:]:
         shutil.copyfile(
             preparation.work / f"{split}.{preparation.target_lang}",
             scratch / f"{split}.ref.{preparation.target_lang}",
@@ -443,59 +484,23 @@ def write_references(preparation: Preparation, scratch: Path) -> None:
 
 
 def write_fairseq(preparation: Preparation, scratch: Path) -> None:
-    """Write the dictionaries and binaries with fairseq-preprocess."""
+    """Write the dictionaries and binaries that fairseq-train reads."""
     processor = SentencePieceProcessor(model_file=str(preparation.destdir / "sentencepiece.model"))
-    pieces = scratch / "pieces"
-    pieces.mkdir()
-    for name in text_names(preparation):
-        write_lines(pieces / name, encode(processor, read_lines(preparation.work / name)))
-    # fairseq's Dictionary has its own special symbols; it wants a count, which nothing reads here.
-    text_pieces = (piece for piece in pieces_of(processor) if piece not in SPECIAL_PIECES)
-    write_lines(pieces / "dict.txt", (f"{piece} 1" for piece in text_pieces))
-    fairseq_preprocess(
-        *("--source-lang", preparation.source_lang, "--target-lang", preparation.target_lang),
-        *("--srcdict", str(pieces / "dict.txt"), "--tgtdict", str(pieces / "dict.txt")),
-        *("--trainpref", str(pieces / "train"), "--validpref", str(pieces / "valid")),
-        *("--testpref", ",".join(str(pieces / s) for s in preparation.held_out if s != "valid")),
-        *("--destdir", str(scratch), "--workers", str(preparation.workers)),
-    )
+    dictionary = make_dictionary(processor)
+    counts = read_json(preparation.work / "counts.json")["lines"]
+    pair = "-".join(preparation.langs)
+    for lang in preparation.langs:
+        dictionary.save(str(scratch / f"dict.{lang}.txt"))
+        for split, number in counts.items():
+            name = f"{split}.{lang}"
+            lines = progress(read_lines(preparation.work / name), number, f"encoding {name}")
+            prefix = scratch / f"{split}.{pair}.{lang}"
+            binarise(processor, dictionary, lines, prefix, preparation.workers)
 
 
-def fairseq_preprocess(*arguments: str) -> None:
-    """Run fairseq-preprocess in this process, without its log."""
-    logging.disable(logging.INFO)
-    try:
-        # Imported here since it sets up logging for the whole process.
-        from fairseq_cli import preprocess
-
-        preprocess.main(options.get_preprocessing_parser().parse_args(arguments))
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-def encode(processor: SentencePieceProcessor, lines: Iterable[str]) -> Iterator[str]:
-    """Split each line into pieces, joined by spaces; what the model does not know is <unk>.
-
-    The pieces are looked up by id since SentencePiece gives unknown text as it stands, which
-    fairseq would take for its own symbol where it says "</s>" or "<pad>".
-    """
-    pieces = pieces_of(processor)
-    for line in lines:
-        yield " ".join(pieces[i] for i in processor.encode(without_next_line(line)))
-
-
-def without_next_line(line: str) -> str:
-    """Put a space for the control character NEXT LINE (U+0085).
-
-    SentencePiece's normalisation makes spaces of, or removes, all else that Python calls white
-    space; a piece with this one in it would come apart when fairseq splits a line at white space.
-    """
-    return line.replace("\x85", " ")
-
-
-def pieces_of(processor: SentencePieceProcessor) -> list[str]:
-    """The pieces of a SentencePiece model in the order of their ids."""
-    return [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
+def progress(lines: Iterable[Any], total: int, doing: str) -> Iterable[Any]:
+    """Show on a terminal how many lines have been read."""
+    return tqdm(lines, desc=doing, total=total, unit=" lines", unit_scale=True, disable=None)
 
 
 def text_names(preparation: Preparation) -> list[str]:
@@ -503,7 +508,7 @@ def text_names(preparation: Preparation) -> list[str]:
 
 
 def reference_names(preparation: Preparation) -> list[str]:
-    return [f"{split}.ref.{preparation.target_lang}" for split in preparation.held_out]
+    return [f"{split}.ref.{preparation.target_lang}" for split in preparation.splits[1:]]
 
 
 def fairseq_names(preparation: Preparation) -> list[str]:
@@ -526,7 +531,7 @@ def recorded_options(preparation: Preparation) -> dict[str, Any]:
     }
 
 
-def provenance() -> dict[str, Any]:
+def provenance(preparation: Preparation) -> dict[str, Any]:
     """What made the files."""
     return {
         "versions": {
@@ -534,7 +539,8 @@ def provenance() -> dict[str, Any]:
             "sacremoses": metadata.version("sacremoses"),
             "fairseq": fairseq.__version__,
         },
-        "sentencepiece_trained_on": "train",
+        "sentencepiece_trained_on": preparation.sentencepiece_text,
+        "seed": SEED,
     }
 
 

@@ -3,17 +3,18 @@ import json
 import os
 import random
 import re
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fairseq.data import Dictionary, LanguagePairDataset
 from fairseq.tasks.translation import load_langpair_dataset
-from fairseq_cli import preprocess
 from sentencepiece import SentencePieceProcessor
 
-from intra_distill.tools import UserError, prepare
+from intra_distill.tools import UserError, cleaning, prepare, subwords
 from intra_distill.tools.prepare import Preparation
 
 VOCAB_SIZE = 80
@@ -153,26 +154,6 @@ def test_unknown_text_never_becomes_a_special_symbol(toy: Preparation) -> None:
     assert decoded(toy.destdir, "valid") == [("<unk>", "<unk> <unk>")]
 
 
-@pytest.mark.parametrize(
-    ("source_length", "target_length", "verdict"),
-    [
-        (0, 3, "empty"),
-        (3, 0, "empty"),
-        (0, 0, "empty"),
-        (2, 3, "kept"),
-        (3, 2, "kept"),
-        (4, 7, "ratio"),
-        (7, 4, "ratio"),
-        (10, 10, "kept"),
-        (11, 10, "length"),
-        (10, 11, "length"),
-        (11, 2, "ratio"),
-    ],
-)
-def test_filters(source_length: int, target_length: int, verdict: str) -> None:
-    assert prepare.judge_pair(source_length, target_length, 1.5, max_length=10) == verdict
-
-
 def test_filters_count_moses_tokens_of_training_pairs_alone(
     toy: Preparation, capsys: pytest.CaptureFixture
 ) -> None:
@@ -192,6 +173,8 @@ def test_filters_count_moses_tokens_of_training_pairs_alone(
         "read": 205,
         "dropped": {"empty": 2, "ratio": 2, "length": 1},
         "kept": 200,
+        "held_out": 0,
+        "lines": {"train": 200, "valid": 5, "test": 9, "test1": 5},
     }
     assert "205 training pairs read; dropped: 2 with an empty side, 2 " in capsys.readouterr().out
     assert decoded(toy.destdir, "train") == pairs
@@ -213,13 +196,101 @@ def test_train_pairs_takes_the_first_ones(toy: Preparation) -> None:
         assert (first.destdir / name).read_bytes() == (head.destdir / name).read_bytes()
 
 
+def held_out_numbers(preparation: Preparation, pairs: list[tuple[str, str]]) -> list[int]:
+    """The places of the validation pairs among ``pairs``; the rest must be the training pairs."""
+    valid = decoded(preparation.destdir, "valid")
+    train = decoded(preparation.destdir, "train")
+    numbers = [n for n, pair in enumerate(pairs, start=1) if pair in valid]
+    assert [pairs[n - 1] for n in numbers] == valid
+    assert [pair for pair in pairs if pair not in valid] == train
+    references = (preparation.destdir / "valid.ref.en").read_text()
+    assert references == "".join(target + "\n" for _, target in valid)
+    return numbers
+
+
+def test_every_nth_pair_that_the_filters_keep_is_held_out(toy: Preparation) -> None:
+    pairs = toy_pairs(200, 0)
+    write_pairs(toy.train, [("ab", ""), *pairs[:30], ("ab ab", "ab ab ab ab"), *pairs[30:]])
+    every = replace(toy, valid=None, hold_out_every=23)
+    prepare.prepare(every)
+    assert held_out_numbers(every, pairs) == [23, 46, 69, 92, 115, 138, 161, 184]
+    counts = report(every)["counts"]
+    assert counts["kept"] == 200 and counts["held_out"] == 8
+    assert counts["lines"] == {"train": 192, "valid": 8, "test": 9, "test1": 5}
+
+
+def test_pairs_are_held_out_at_random(toy: Preparation, capsys: pytest.CaptureFixture) -> None:
+    held_out = replace(toy, valid=None, hold_out=40)
+    prepare.prepare(held_out)
+    assert "200 kept, 40 of them held out for validation" in capsys.readouterr().out
+    numbers = held_out_numbers(held_out, toy_pairs(200, 0))
+    assert len(numbers) == report(held_out)["counts"]["held_out"] == 40
+    assert len({n % 5 for n in numbers}) == 5 and min(numbers) < 25 and max(numbers) > 175
+    assert report(held_out)["seed"] == 1
+    elsewhere = replace(held_out, destdir=toy.destdir.with_name("elsewhere"), workers=4)
+    prepare.prepare(elsewhere)
+    assert contents(elsewhere.destdir) == contents(held_out.destdir)
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "known"),
+    [
+        ("train", {"valid": None, "hold_out": 2}, {"ü"}),
+        ("all", {}, {"ü", "漢", "ß"}),
+        ("all", {"valid": None, "hold_out": 2}, {"ü", "ß"}),
+    ],
+)
+def test_vocabulary_is_learnt_from_the_text_asked_for(
+    toy: Preparation, text: str, changes: dict, known: set[str]
+) -> None:
+    write_pairs(toy.train, [("ab ü", "ba ü"), *toy_pairs(200, 0)])
+    write_pairs(toy.valid, [("ab 漢", "ba")])
+    write_pairs(toy.test[1], [("ab", "ß ba")])
+    toy = replace(toy, sentencepiece_text=text, **changes)
+    prepare.prepare(toy)
+    symbols = "".join(load(toy.destdir, "train").src_dict.symbols)
+    assert {char for char in "ü漢ß" if char in symbols} == known
+    assert report(toy)["sentencepiece_trained_on"] == text
+
+
+def test_vocabulary_is_learnt_from_a_sample(
+    toy: Preparation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt_from = []
+
+    def learn(lines: Iterable[str], vocab_size: int) -> bytes:
+        learnt_from.append(list(lines))
+        return subwords.learn(learnt_from[-1], vocab_size)
+
+    monkeypatch.setattr(prepare, "learn", learn)
+    prepare.prepare(replace(toy, sentencepiece_sample=150))
+    everything = [line for side in zip(*toy_pairs(200, 0)) for line in side]
+    remaining = iter(everything)
+    assert len(learnt_from[0]) == 150
+    assert all(line in remaining for line in learnt_from[0])  # in their order
+    more = replace(toy, sentencepiece_sample=5000, destdir=toy.destdir.with_name("more"))
+    prepare.prepare(more)
+    assert learnt_from[1] == everything
+
+
+def test_more_workers_than_lines(toy: Preparation) -> None:
+    for prefix in (toy.valid, *toy.test):
+        write_pairs(prefix, [("Ab", "ba")])
+    prepare.prepare(replace(toy, workers=7))
+    assert decoded(toy.destdir, "test") == decoded(toy.destdir, "valid") == [("Ab", "ba")]
+
+
 def test_report_says_what_was_made_from_what(toy: Preparation) -> None:
     prepare.prepare(toy)
     content = report(toy)
     assert content["options"] == {
         "source_lang": "de",
         "target_lang": "en",
+        "hold_out_every": None,
+        "hold_out": None,
         "vocab_size": VOCAB_SIZE,
+        "sentencepiece_text": "train",
+        "sentencepiece_sample": None,
         "max_ratio": 1.5,
         "max_length": 175,
         "train_pairs": None,
@@ -261,7 +332,10 @@ def test_lowercase_lowers_all_text(toy: Preparation) -> None:
 
 # What Python, Unicode or a terminal takes for white space or for the end of a line, and others
 # that text tools stumble over.
-ODD_CHARACTERS = "\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000\u200b\ufeff\u2581\x00\x01"
+ODD_CHARACTERS = (
+    "\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000\u200b\ufeff\u2581\x00\x01"
+    "\x7f\xad\u180e\u200c\u200d\u200e\u200f\u202a\u202b\u202e\u2060\u2066\u2069\ufffd\U000e0001"
+)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -278,7 +352,7 @@ def test_odd_characters_and_empty_lines_keep_pairs_together(toy: Preparation, wo
     made = decoded(toy.destdir, "test")
     assert made[len(odd) :] == test[len(odd) :]
     for n, char in enumerate(ODD_CHARACTERS):
-        between = "<unk>" if char == "\x00" else " ?"
+        between = "<unk>" if char == "\x00" else f"( ?|{char})"
         assert re.fullmatch(f"Ab{between}ab {n}", made[n][0])
         assert re.fullmatch(f"ba{between}ba {n}", made[n][1])
     empty = load(toy.destdir, "test")[len(odd) + 2]
@@ -320,12 +394,15 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         "sentencepiece.vocab",
         "test.ref.en",
         "valid.de-en.de.idx",
+        "train.de-en.en.bin",
         "prepare.json",
     ],
 )
+@pytest.mark.parametrize("changes", [{}, {"valid": None, "hold_out": 9}])
 def test_killed_run_is_completed_by_the_next(
-    toy: Preparation, monkeypatch: pytest.MonkeyPatch, name: str
+    toy: Preparation, monkeypatch: pytest.MonkeyPatch, name: str, changes: dict
 ) -> None:
+    toy = replace(toy, **changes)
     whole = replace(toy, destdir=toy.destdir.with_name("whole"))
     prepare.prepare(whole)
     expected = contents(whole.destdir)
@@ -345,15 +422,15 @@ def test_killed_run_is_completed_by_the_next(
 def test_half_written_binary_has_no_final_name(
     toy: Preparation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_all = preprocess._make_all
+    binarise = prepare.binarise
 
-    def die_after_source_side(lang: str, *args: object) -> None:
-        if lang == "en":
+    def die_after_source_side(*args: Any) -> None:
+        binarise(*args)
+        if "train.de-en.de" in str(args):
             raise Killed
-        make_all(lang, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(preprocess, "_make_all", die_after_source_side)
+        patch.setattr(prepare, "binarise", die_after_source_side)
         with pytest.raises(Killed):
             prepare.prepare(toy)
     assert list((toy.work / "scratch").glob("*.bin"))
@@ -379,6 +456,11 @@ def test_text_of_an_unknown_preparation_is_not_taken_up(toy: Preparation) -> Non
         (lambda toy: replace(toy, vocab_size=70), "--vocab-size 80, not 70"),
         (lambda toy: replace(toy, max_ratio=2.0), "--max-ratio 1.5, not 2.0"),
         (lambda toy: replace(toy, lowercase=True), "--lowercase False, not True"),
+        (lambda toy: replace(toy, valid=None, hold_out=5), "--hold-out None, not 5"),
+        (
+            lambda toy: replace(toy, sentencepiece_text="all"),
+            "--sentencepiece-text train, not all",
+        ),
         (lambda toy: replace(toy, test=toy.test[:1]), "another number of --test sets"),
         (
             lambda toy: replace(toy, valid=toy.test[0]),
@@ -437,6 +519,12 @@ def test_destdir_that_cannot_be_made_is_refused(toy: Preparation) -> None:
         ({"max_length": 0}, "--max-length must be at least 1, not 0"),
         ({"train_pairs": 0}, "--train-pairs must be at least 1, not 0"),
         ({"workers": 0}, "--workers must be at least 1, not 0"),
+        ({"sentencepiece_sample": 0}, "--sentencepiece-sample must be at least 1, not 0"),
+        ({"valid": None}, "give one of --valid, --hold-out-every, --hold-out .*, not none"),
+        ({"hold_out": 5}, "give one of .*, not --valid and --hold-out"),
+        ({"valid": None, "hold_out": 5, "hold_out_every": 5}, "not --hold-out-every and --hold-o"),
+        ({"valid": None, "hold_out_every": 1}, "--hold-out-every must be at least 2, not 1"),
+        ({"valid": None, "hold_out": 0}, "--hold-out must be at least 1, not 0"),
         ({"test": ("x", "y", "x")}, "--test names x 2 times"),
         ({"destdir": Path("a,b")}, "--destdir a,b has a ','"),
         ({"train": "nowhere"}, "cannot read nowhere.de: No such file"),
@@ -469,6 +557,48 @@ def test_empty_split_is_refused(toy: Preparation) -> None:
         Path(f"{toy.valid}.{lang}").write_bytes(b"")
     with pytest.raises(UserError, match="valid.de and .*valid.en are empty"):
         prepare.prepare(toy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hold_out": 200}, "--hold-out 200 makes 200 validation pairs of the 200 that the filt"),
+        ({"hold_out_every": 201}, "--hold-out-every 201 makes 0 validation pairs of the 200"),
+    ],
+)
+def test_a_split_that_leaves_a_side_empty_is_refused(
+    toy: Preparation, changes: dict, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        prepare.prepare(replace(toy, valid=None, **changes))
+    prepare.prepare(toy)  # in the same directory
+
+
+@pytest.mark.parametrize("name", ["train.de", "b.en"])
+def test_text_that_changes_while_it_is_read_is_refused(
+    toy: Preparation, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    changing = Path(toy.train).with_name(name)
+
+    def change_and_clean(*args: Any) -> Iterator[Any]:
+        changing.write_text(changing.read_text() + "One line more\n")
+        return cleaning.clean_in_parallel(*args)
+
+    monkeypatch.setattr(prepare, "clean_in_parallel", change_and_clean)
+    with pytest.raises(UserError, match=f"{name} was changed while it was read"):
+        prepare.prepare(replace(toy, train_pairs=100))
+
+
+def test_full_disk_ends_the_run_with_a_line_and_the_next_goes_on(toy: Preparation) -> None:
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, unlimited[1]))  # bytes a file
+    try:
+        with pytest.raises(UserError, match="cannot write in --destdir .*: File too large"):
+            prepare.prepare(toy)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    prepare.prepare(toy)
+    assert decoded(toy.destdir, "train") == toy_pairs(200, 0)
 
 
 def test_nothing_left_to_train_on_is_refused(toy: Preparation) -> None:

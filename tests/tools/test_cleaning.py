@@ -1,0 +1,147 @@
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sacremoses import MosesTokenizer
+
+from intra_distill.tools import UserError, cleaning
+from intra_distill.tools.cleaning import Cleaner, Pair, clean_in_parallel, moses
+
+WORDS = (
+    "a ab Haus z.B. Mr. Nr. 5,300 5.3 e.g. U.S. l'eau don't 'tis rock'n'roll foo_bar a-b -- ... .. "
+    "etc.. ….  , . ' ` ? !? (x) [y] http://a.b/c?d=e&f @me #tag | & < > \" „so“ ,, .' '. «ß» "
+    "\u200fעברית سلام\u200cها 漢字、。 한국 \u0301x x\u0301 ½ ² € 😀 \x01 \x00 a\x01b \x1f \x85 "
+    "\u2028 DOTMULTI DOTDOTMULTI MULTI \ufeff \u00ad \u0950 ं a.b.c. A. i. 1. Nr. 3 art. III "
+).split(" ")
+
+
+def odd_lines(number: int) -> Iterator[str]:
+    """Lines of up to 12 words that tokenisers stumble over, joined by spaces or by nothing."""
+    rng = random.Random(number)
+    for _ in range(number):
+        words = rng.choices(WORDS, k=rng.randint(0, 12))
+        yield "".join(word + rng.choice(["", " ", " ", " ", "\t", "\xa0"]) for word in words)
+
+
+@pytest.mark.parametrize("lang", ["de", "en", "fr", "fa"])
+def test_length_is_that_of_sacremoses_and_within_its_bounds(lang: str) -> None:
+    reference = MosesTokenizer(lang)
+    tight = 0
+    for line in odd_lines(600):
+        length = len(reference.tokenize(line))  # escaped, as the published scripts count
+        least, most = moses(lang).bounds(line)
+        assert moses(lang).length(line) == length
+        assert least <= length <= most, line
+        tight += 0 < least >= most - 3
+    assert tight > 60  # the bounds are of use
+
+
+@pytest.mark.parametrize(
+    ("source_length", "target_length", "verdict"),
+    [
+        (0, 3, "empty"),
+        (3, 0, "empty"),
+        (0, 0, "empty"),
+        (2, 3, "kept"),
+        (3, 2, "kept"),
+        (4, 7, "ratio"),
+        (7, 4, "ratio"),
+        (10, 10, "kept"),
+        (11, 10, "length"),
+        (10, 11, "length"),
+        (11, 2, "ratio"),
+    ],
+)
+def test_rules(source_length: int, target_length: int, verdict: str) -> None:
+    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=False)
+    assert cleaner.judge_lengths(source_length, target_length) == verdict
+
+
+@pytest.mark.parametrize(("max_ratio", "max_length"), [(1.0, 9), (1.5, 9), (1.5, 30), (4.0, 12)])
+def test_judgement_is_that_of_the_exact_lengths(max_ratio: float, max_length: int) -> None:
+    cleaner = Cleaner("de", "en", max_ratio, max_length, lowercase=False)
+    german, english = MosesTokenizer("de"), MosesTokenizer("en")
+    verdicts = set()
+    lines = list(odd_lines(2000))
+    for source, target in zip(lines[::2], lines[1::2]):
+        lengths = len(german.tokenize(source)), len(english.tokenize(target))
+        verdict = cleaner.judge_lengths(*lengths)
+        assert cleaner.judge(source, target) == verdict, (source, target)
+        verdicts.add(verdict)
+    assert verdicts == {"empty", "ratio", "length", "kept"}
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_pairs_come_cleaned_and_in_order(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    monkeypatch.setattr(cleaning, "BLOCK", 2)
+    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=True)
+    pairs = [(f"Wort {n}", f"Word {n}" if n % 3 else "") for n in range(31)]
+    kept, counts = [], Counter()
+    for block, block_counts in clean_in_parallel(cleaner, pairs, workers):
+        kept += block
+        counts += block_counts
+    assert kept == [(f"wort {n}", f"word {n}") for n in range(31) if n % 3]
+    assert counts == {"kept": 20, "empty": 11}
+
+
+def test_only_so_many_arguments_are_read_ahead() -> None:
+    read = []
+    arguments = (read.append(n) or n for n in range(100))
+    with ThreadPoolExecutor(2) as executor:
+        results = cleaning.in_order(executor, lambda n: n * n, arguments, in_flight=5)
+        for n, result in enumerate(results):
+            assert result == n * n
+            assert len(read) <= n + 5
+
+
+class SuicidalCleaner(Cleaner):
+    def clean(self, pairs: list[Pair]) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_ends_the_cleaning_with_a_line() -> None:
+    cleaner = SuicidalCleaner("de", "en", 1.5, 10, False)
+    with pytest.raises(UserError, match="was killed: .* lower --workers"):
+        list(clean_in_parallel(cleaner, [("a", "b")], 2))
+
+
+class SlowCleaner(Cleaner):
+    """Says which process cleans."""
+
+    def clean(self, pairs: list[Pair]) -> int:
+        time.sleep(0.1)
+        return os.getpid()
+
+
+def clean_without_end(found: multiprocessing.Queue) -> None:
+    cleaner = SlowCleaner("de", "en", 1.5, 10, False)
+    for process in clean_in_parallel(cleaner, [("a", "b")] * 1_000_000, 3):
+        found.put(process)
+
+
+def is_running(process: int) -> bool:
+    try:
+        with open(f"/proc/{process}/stat") as stat:
+            return stat.read().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="looks at Linux's /proc")
+def test_a_killed_command_leaves_no_processes_behind() -> None:
+    found = multiprocessing.Queue()
+    command = multiprocessing.Process(target=clean_without_end, args=(found,))
+    command.start()
+    cleaners = {found.get(timeout=30) for _ in range(9)}
+    os.kill(command.pid, signal.SIGKILL)
+    command.join()
+    deadline = time.monotonic() + 10
+    while any(map(is_running, cleaners)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, cleaners))
