@@ -1,0 +1,195 @@
+"""SAGE: every weight's learning rate guided by its sensitivity, on top of Adam or Adamax.
+
+Liang et al.: No Parameters Left Behind: Sensitivity Guided Adaptive Learning Rate for Training
+Large Transformer Models, ICLR 2022. Attention and FFN matrices are guided; biases, LayerNorm,
+embeddings and the output projection take the base optimizer's plain steps.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, List
+
+import torch
+from fairseq.dataclass import FairseqDataclass
+from fairseq.optim import FairseqOptimizer, register_optimizer
+from omegaconf import II
+from torch import Tensor, nn
+
+from ..refusal import refuse
+
+logger = logging.getLogger(__name__)
+
+SECOND_MOMENT = {"adam": "exp_avg_sq", "adamax": "exp_inf"}  # of each base, named as in fairseq
+
+
+@dataclass
+class SageConfig(FairseqDataclass):
+    sage_base: str = field(default="adam", metadata={"help": "guided optimizer: adam or adamax"})
+    sage_beta1: float = field(default=0.9, metadata={"help": "β₁ of the guided optimizer"})
+    sage_beta2: float = field(default=0.999, metadata={"help": "β₂ of the guided optimizer"})
+    sage_beta3: float = field(default=0.75, metadata={"help": "β₃ of the mean sensitivity"})
+    sage_eps: float = field(default=1e-8, metadata={"help": "ε; squared beside the sensitivity"})
+    weight_decay: float = field(default=0.0, metadata={"help": "weight decay"})
+    lr: List[float] = II("optimization.lr")
+
+
+@register_optimizer("sage", dataclass=SageConfig)
+class FairseqSage(FairseqOptimizer):
+    """SAGE for fairseq's transformers.
+
+    Raises:
+        SystemExit: with one line, for options out of range, flattened parameters, a model
+            without attention and the checkpoint of another optimizer
+    """
+
+    def __init__(self, cfg: SageConfig, params: Iterable[nn.Parameter]) -> None:
+        super().__init__(cfg)
+        if cfg.sage_base not in SECOND_MOMENT:
+            refuse(f"--sage-base must be {' or '.join(SECOND_MOMENT)}, not {cfg.sage_base!r}")
+        for name, beta in (("beta1", cfg.sage_beta1), ("beta2", cfg.sage_beta2)):
+            if not 0 <= beta < 1:
+                refuse(f"--sage-{name} must be at least 0 and below 1, not {beta}")
+        if not 0 < cfg.sage_beta3 < 1:  # at 0, I = Î: what is guided would never move
+            refuse(f"--sage-beta3 must be above 0 and below 1, not {cfg.sage_beta3}")
+        if not 1e-16 <= cfg.sage_eps < 1:
+            refuse(f"--sage-eps must be at least 1e-16, and below 1, not {cfg.sage_eps}")
+        params = list(params)
+        if all(p.ndim < 2 for p in params):
+            refuse(
+                "--optimizer sage tells matrices from biases, and --fp16 flattens them all into "
+                "one vector: add --fp16-no-flatten-grads"
+            )
+        self._optimizer = Sage(params, **self.optimizer_config)
+
+    @property
+    def optimizer_config(self) -> dict[str, Any]:
+        return {
+            "lr": self.cfg.lr[0],
+            "base": self.cfg.sage_base,
+            "betas": (self.cfg.sage_beta1, self.cfg.sage_beta2, self.cfg.sage_beta3),
+            "eps": self.cfg.sage_eps,
+            "weight_decay": self.cfg.weight_decay,
+        }
+
+    def all_reduce_grads(self, module: nn.Module) -> None:
+        """Where fairseq shows its optimizer the model, before each step, the criterion after it.
+
+        An optimizer is built from a list without names, under --fp16 of copies. But the list
+        begins with the model's parameters in the model's order, which tells them apart.
+        """
+        super().all_reduce_grads(module)
+        if self._optimizer.guided is None:
+            self._optimizer.guided = self._guided(module)
+
+    def _guided(self, model: nn.Module) -> set[Tensor]:
+        matrices = attention_and_ffn_matrices(model)
+        trainable = [p for p in model.parameters() if p.requires_grad]
+        if any(mine.shape != p.shape for mine, p in zip(self.params, trainable)):
+            refuse("--optimizer sage has to be built after parameters are frozen, not before")
+        guided = {mine for mine, p in zip(self.params, trainable) if p in matrices}
+        if not guided:
+            refuse(
+                f"{type(model).__name__} has no attention and FFN matrices to train for "
+                f"--optimizer sage, which is made for transformers: use {self.cfg.sage_base}"
+            )
+        size, total = (sum(p.numel() for p in each) for each in (guided, self.params))
+        logger.info(
+            f"sage guides {len(guided)} attention and FFN matrices, "
+            f"{size:,} of {total:,} parameters"
+        )
+        return guided
+
+    def load_state_dict(
+        self, state_dict: dict[str, Any], optimizer_overrides: dict[str, Any] | None = None
+    ) -> None:
+        if state_dict["param_groups"][0].get("base") != self.cfg.sage_base:
+            refuse(
+                f"the checkpoint's optimizer is not sage on {self.cfg.sage_base}: go on with the "
+                "one that it is, or add --reset-optimizer"
+            )
+        super().load_state_dict(state_dict, optimizer_overrides)
+
+
+def attention_and_ffn_matrices(model: nn.Module) -> set[Tensor]:
+    """The matrices of a transformer's layers, a layer being whatever holds a ``self_attn``."""
+    return {
+        p
+        for layer in model.modules()
+        if hasattr(layer, "self_attn")
+        for name, p in layer.named_parameters()
+        if p.ndim >= 2 and "bias" not in name  # the biases of several experts come stacked
+    }
+
+
+class Sage(torch.optim.Optimizer):
+    """Adam or Adamax as in fairseq, but for the parameters in ``guided``, which is to be set.
+
+    Their steps are multiplied by U_t / (Î_t + ε²), with I_t = |θ ⊙ g|, U_t = |I_t − Î_t| and
+    Î_t the moving average of I_t by β₃, corrected for its start at 0; so step 1 is none.
+
+    Args:
+        params: parameters, or groups of them; state and arithmetic are at least in float32
+        lr: learning rate
+        base: ``adam`` or ``adamax``
+        betas: β₁, β₂, β₃
+        eps: ε
+        weight_decay: decoupled, times the learning rate alone
+    """
+
+    supports_memory_efficient_fp16 = True
+    guided: set[Tensor] | None = None
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float,
+        base: str = "adam",
+        betas: tuple[float, float, float] = (0.9, 0.999, 0.75),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        defaults = dict(lr=lr, base=base, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Make a step with every parameter that has a gradient."""
+        if self.guided is None:
+            refuse("--optimizer sage was shown no model: use it without bmuf or composite")
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._step(p, group)
+
+    def _step(self, p: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[p]
+        dtype = torch.promote_types(p.dtype, torch.float32)
+        theta, g = p.to(dtype), p.grad.to(dtype)
+        names = ["exp_avg", SECOND_MOMENT[group["base"]]]
+        if p in self.guided:
+            names.append("exp_avg_sensitivity")
+        for name in names:
+            # fairseq loads the state of --memory-efficient-fp16 on whichever device it was saved
+            state[name] = state[name].to(p.device) if name in state else torch.zeros_like(theta)
+        state["step"] = state.get("step", 0) + 1
+
+        m, v, *sensitivity = (state[name] for name in names)
+        lr, eps, (beta1, beta2, beta3) = group["lr"], group["eps"], group["betas"]
+        correction1, correction2, correction3 = (1 - b ** state["step"] for b in group["betas"])
+        update = m.lerp_(g, 1 - beta1)
+        if sensitivity:
+            I_t = (theta * g).abs_()
+            mean = sensitivity[0].lerp_(I_t, 1 - beta3) / correction3  # Î_t
+            U_t = I_t.sub_(mean).abs_()
+            update = U_t.div_(mean.add_(eps**2)).mul_(m)
+        if group["base"] == "adam":
+            denominator = v.mul_(beta2).addcmul_(g, g, value=1 - beta2).sqrt().add_(eps)
+            lr = lr * correction2**0.5
+        else:
+            denominator = torch.maximum(v.mul_(beta2), g.abs(), out=v) + eps
+        if group["weight_decay"]:
+            theta.mul_(1 - group["lr"] * group["weight_decay"])
+        theta.addcdiv_(update, denominator, value=-lr / correction1)
+        if theta is not p:
+            p.copy_(theta)
