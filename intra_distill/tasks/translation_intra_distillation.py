@@ -11,6 +11,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import nn
 
 from ..refusal import refuse
+from .auxiliary_loss import AuxiliaryLossTask
 from .intra_distillation import IntraDistillationConfig, IntraDistillationTask
 
 
@@ -20,7 +21,7 @@ class TranslationIntraDistillationConfig(IntraDistillationConfig, TranslationCon
 
 
 @register_task("translation_intra_distillation", dataclass=TranslationIntraDistillationConfig)
-class TranslationIntraDistillationTask(IntraDistillationTask, TranslationTask):
+class TranslationIntraDistillationTask(IntraDistillationTask, AuxiliaryLossTask, TranslationTask):
     """Translation by any autoregressive encoder–decoder, trained with K passes."""
 
     def check_model(self, model: nn.Module) -> None:

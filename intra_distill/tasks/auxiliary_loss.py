@@ -1,0 +1,65 @@
+"""The auxiliary loss of a model joins any criterion's loss.
+
+The behaviour is a mixin, put before the task that it changes. A model has an auxiliary loss if it
+has two methods: ``start_auxiliary_loss()`` is called before the forward passes of a batch, and
+``auxiliary_loss()`` after them. It gives the loss in nats per target token and figures to log, the
+means over the forward passes, or None where none was training.
+"""
+
+from typing import Any
+
+from fairseq.logging import metrics
+from torch import Tensor, nn
+
+PREFIX = "auxiliary/"  # of the figures' names on their way through fairseq's logging outputs
+
+
+class AuxiliaryLossTask:
+    """Mixin for a fairseq task: adds the auxiliary loss × target tokens to a criterion's sum.
+
+    fairseq's criteria sum over target tokens and the trainer divides by the sample size, so the
+    auxiliary loss weighs as one more term of every token's loss, whatever the sample size counts.
+    The loss that is logged stays the criterion's own, comparable between models.
+    """
+
+    joins_auxiliary_loss = True
+
+    def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
+        criterion = super().build_criterion(cfg, from_checkpoint)
+        criterion.register_forward_pre_hook(_start)
+        criterion.register_forward_hook(_join)
+        return criterion
+
+    def reduce_metrics(self, logging_outputs: list[dict[str, Any]], criterion: nn.Module) -> None:
+        super().reduce_metrics(logging_outputs, criterion)
+        ntokens = sum(log.get("ntokens", 0) for log in logging_outputs)
+        for key in logging_outputs[0] if ntokens > 0 else ():
+            if key.startswith(PREFIX):
+                mean = sum(log[key] for log in logging_outputs) / ntokens
+                metrics.log_scalar(key.removeprefix(PREFIX), mean, ntokens, round=3)
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    while hasattr(model, "module"):  # fairseq's wrapper for several ranks, and torch's
+        model = model.module
+    return model
+
+
+def _start(criterion: nn.Module, inputs: tuple[Any, ...]) -> None:
+    model = _unwrapped(inputs[0])
+    if hasattr(model, "auxiliary_loss"):
+        model.start_auxiliary_loss()
+
+
+def _join(
+    criterion: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Any, dict[str, Any]]
+) -> tuple[Tensor, Any, dict[str, Any]]:
+    model, sample = _unwrapped(inputs[0]), inputs[1]
+    auxiliary = model.auxiliary_loss() if hasattr(model, "auxiliary_loss") else None
+    if auxiliary is None:
+        return output
+    loss, sample_size, logging_output = output
+    auxiliary_loss, figures = auxiliary
+    ntokens = sample["ntokens"]
+    logged = {PREFIX + name: figure * ntokens for name, figure in figures.items()}
+    return loss + ntokens * auxiliary_loss, sample_size, {**logging_output, **logged}
