@@ -4,6 +4,6 @@ Each module has ``add_arguments(parser)``, which declares its options, and ``mai
 which does the work. What the user got wrong is raised as :class:`UserError`.
 """
 
+from ..refusal import UserError
 
-class UserError(Exception):
-    """Bad input: one line that names what is wrong and what to do about it."""
+__all__ = ["UserError"]

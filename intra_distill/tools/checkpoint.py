@@ -1,42 +1,13 @@
 """fairseq's checkpoints, read as data and written so that they are whole or not there."""
 
 import os
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..checkpoints import read_checkpoint as load_checkpoint  # noqa: F401
 from . import UserError
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of fairseq-train as data, never running code from it.
-
-    Its tensors stay in the file until they are used, and count in memory only then.
-
-    Raises:
-        UserError: the file is not there, not whole, no checkpoint of a model, or more than data.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such checkpoint")
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is not a PyTorch checkpoint, or not all of one")
-    try:
-        # fairseq trusts torch's default, which an environment variable can switch off
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        unsafe = ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-        raise UserError(
-            f"{path} is refused: it is no plain data, and loading it could run code ({unsafe})"
-        ) from error
-    except RuntimeError as error:
-        raise UserError(f"{path} is not a PyTorch checkpoint") from error
-    keys = {"model", "cfg", "optimizer_history", "extra_state"}
-    if not (isinstance(state, dict) and keys <= state.keys() and state["optimizer_history"]):
-        raise UserError(f"{path} is not a checkpoint that fairseq-train wrote")
-    return state
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -26,7 +26,6 @@ import torch
 from fairseq import checkpoint_utils, options, tasks, utils
 from fairseq.data import LanguagePairDataset
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from fairseq.tasks.translation import TranslationTask
 from fairseq_cli import generate
 from omegaconf import DictConfig
 from sacrebleu.metrics import BLEU, CHRF
@@ -34,6 +33,7 @@ from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest
 
 from .. import __version__
+from ..checkpoints import check_same_data
 from . import UserError
 from .checkpoint import load_checkpoint, num_updates
 from .files import read_json, read_lines, sha256, write_lines
@@ -285,7 +285,7 @@ def inspect_checkpoint(path: Path, cfg: DictConfig, test_set: TestSet) -> Checkp
     """Make sure that a checkpoint can translate a test set, and say what it is."""
     state = load_checkpoint(path)
     task = tasks.setup_task(cfg.task)
-    refuse_other_dictionary(path, state["model"], task)
+    check_same_data(path, state, task)
     (model,), _ = checkpoint_utils.load_model_ensemble([str(path)], task=task)
     task.load_dataset(test_set.subset)
     dataset = task.dataset(test_set.subset)
@@ -304,23 +304,6 @@ def inspect_checkpoint(path: Path, cfg: DictConfig, test_set: TestSet) -> Checkp
         training_seconds=training_seconds(path, state),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
     )
-
-
-def refuse_other_dictionary(path: Path, weights: dict[str, Any], task: TranslationTask) -> None:
-    """Refuse a model whose embeddings do not have one row for each dictionary entry."""
-    cfg = task.cfg
-    for side, lang, dictionary in (
-        ("encoder", cfg.source_lang, task.source_dictionary),
-        ("decoder", cfg.target_lang, task.target_dictionary),
-    ):
-        embeddings = weights.get(f"{side}.embed_tokens.weight")
-        if embeddings is None:
-            raise UserError(f"{path} is not a checkpoint of a translation model")
-        if len(embeddings) != len(dictionary):
-            raise UserError(
-                f"{path} is of other data: its {side} knows {len(embeddings)} types, "
-                f"{cfg.data}/dict.{lang}.txt makes {len(dictionary)}"
-            )
 
 
 def refuse_long_sentences(

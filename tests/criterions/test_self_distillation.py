@@ -1,0 +1,391 @@
+import copy
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.options import (
+    get_generation_parser,
+    get_validation_parser,
+    parse_args_and_arch,
+)
+from fairseq_cli import generate, validate
+
+from ..conftest import LSTM, PLAIN, SMOOTHED, TASK, TINY_TRANSFORMER, USER_DIR, run_training
+from ..tasks.test_translation_intra_distillation import Killed, kill_at
+
+SELF = ["--task", "translation", "--criterion", "self_distillation", *SMOOTHED]
+NO_DROPOUT = ["--dropout", "0"]
+
+
+@pytest.fixture
+def teacher(trainer, tmp_path):
+    """Options → the path of a checkpoint that fairseq-train would have written, untrained."""
+
+    def teacher(*options, model=TINY_TRANSFORMER) -> str:
+        built = trainer(*PLAIN, "--seed", "2", *options, model=model)
+        path = str(tmp_path / "teacher.pt")
+        built.consolidate_optimizer()
+        built.save_checkpoint(path, {"train_iterator": {"epoch": 1}})
+        return path
+
+    return teacher
+
+
+@pytest.fixture
+def student(trainer, teacher):
+    """Options → a trainer whose criterion has a teacher."""
+
+    def student(*options, model=TINY_TRANSFORMER):
+        return trainer(*SELF, "--teacher-path", teacher(model=model), *options, model=model)
+
+    return student
+
+
+def assert_same(ours: dict, theirs: dict, **tolerance):
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], **tolerance)
+
+
+def equation_3(built, sample, weight, label_smoothing, prefix=0):
+    """KL(y‖p_s) + w KL(p_t‖p_s) of a batch, less what is constant of y: loss and gradients."""
+    teacher = copy.deepcopy(built.criterion.teacher.model).double()
+    p_t = teacher(**sample["net_input"])[0].detach().softmax(-1)
+    torch.manual_seed(7)
+    built.model.zero_grad()
+    p_s = built.model.train()(**sample["net_input"])[0].softmax(-1)  # (B, T, V)
+    gold = torch.nn.functional.one_hot(sample["target"], p_s.size(-1)).bool()
+    y = torch.full_like(p_s, label_smoothing / (p_s.size(-1) - 1))
+    y = y.masked_fill(gold, 1 - label_smoothing)
+    losses = (-y * p_s.log() + weight * p_t * (p_t.log() - p_s.log())).sum(-1)
+    losses = losses * sample["target"].ne(built.criterion.padding_idx)
+    loss = losses[:, prefix:].sum()
+    loss.backward()
+    return loss.detach(), {n: p.grad.clone() for n, p in built.model.named_parameters()}
+
+
+@pytest.mark.parametrize("model", [TINY_TRANSFORMER, LSTM], ids=["transformer", "lstm"])
+@pytest.mark.parametrize(
+    "options, weight, label_smoothing, prefix",
+    [
+        ([], 1.0, 0.1, 0),
+        (["--distillation-weight", "0.3", "--label-smoothing", "0"], 0.3, 0.0, 0),
+        (["--ignore-prefix-size", "2", "--share-all-embeddings"], 1.0, 0.1, 2),
+    ],
+    ids=["default", "weight", "prefix"],
+)
+def test_the_loss_is_equation_3(
+    student, gradients, model, options, weight, label_smoothing, prefix
+):
+    built = student(*options, model=model)
+    built.model.double()
+    for sample in built.batches[:2]:
+        expected, expected_grads = equation_3(built, sample, weight, label_smoothing, prefix)
+        loss, size, log, grads = gradients(built, sample)
+        tolerance = {"rtol": 1e-9, "atol": 1e-9}
+        torch.testing.assert_close(loss, expected, **tolerance)
+        assert_same(grads, expected_grads, **tolerance)
+        assert size == log["ntokens"] == sample["ntokens"]
+
+
+def test_bf16_is_near(student, gradients):
+    """As fairseq trains it: the student in bf16, and the teacher follows."""
+    built = student(*NO_DROPOUT)
+    sample = built.batches[0]
+    expected, _, expected_log, _ = gradients(built, sample)
+    built.model.bfloat16()
+    loss, _, log, grads = gradients(built, sample)
+    assert all(p.dtype == torch.bfloat16 for p in built.criterion.teacher.model.parameters())
+    assert all(grad.dtype == torch.bfloat16 for grad in grads.values())
+    torch.testing.assert_close(loss, expected, rtol=5e-3, atol=0)
+    torch.testing.assert_close(log["distillation"], expected_log["distillation"], rtol=0.05, atol=0)
+
+
+def test_a_student_that_is_its_teacher_learns_from_the_gold_labels_alone(
+    trainer, student, gradients
+):
+    ours, plain = student(*NO_DROPOUT), trainer(*PLAIN, *NO_DROPOUT)
+    for built in (ours, plain):
+        built.model.load_state_dict(ours.criterion.teacher.model.state_dict())
+    loss, _, log, grads = gradients(ours, ours.batches[0])
+    plain_loss, _, plain_log, plain_grads = gradients(plain, ours.batches[0])
+    assert log["distillation"] == 0
+    torch.testing.assert_close(loss, plain_loss)
+    torch.testing.assert_close(log["nll_loss"], plain_log["nll_loss"])
+    assert_same(grads, plain_grads, rtol=1e-4, atol=1e-5)
+
+
+def test_the_teacher_has_no_dropout_and_does_not_learn(student):
+    built = student("--dropout", "0.5")
+    model = built.criterion.teacher.model
+    before = copy.deepcopy(model.state_dict())
+    built.criterion.train()
+    sample = built.batches[0]
+    first, second = (built.criterion.teacher.logits(sample, built.model) for _ in range(2))
+    assert torch.equal(first, second) and not first.requires_grad
+    built.train_step([sample])
+    assert not model.training and all(p.grad is None for p in model.parameters())
+    assert_same(before, model.state_dict(), rtol=0, atol=0)
+
+
+def test_the_teacher_is_no_part_of_the_criterion(student):
+    criterion = student().criterion
+    assert not criterion.state_dict()
+    assert list(criterion.modules()) == [criterion]
+    assert not list(criterion.parameters()) and not list(criterion.buffers())
+
+
+def test_validation_is_plain_and_does_not_ask_the_teacher(trainer, student):
+    ours, plain = student("--report-accuracy"), trainer(*PLAIN, "--report-accuracy")
+    plain.model.load_state_dict(ours.model.state_dict())
+    del ours.criterion.teacher
+    sample = ours.batches[0]
+    outcome = ours.task.valid_step(sample, ours.model, ours.criterion)
+    assert outcome == plain.task.valid_step(sample, plain.model, plain.criterion)
+
+
+def test_accuracy_is_the_share_of_right_tokens(trainer, student, gradients):
+    options = ["--report-accuracy", "--ignore-prefix-size", "1", *NO_DROPOUT]
+    ours, plain = student(*options), trainer(*PLAIN, *options)
+    ours.train_step([ours.batches[0]])
+    plain.model.load_state_dict(ours.model.state_dict())
+    log, plain_log = (gradients(built, ours.batches[0])[2] for built in (ours, plain))
+    assert log["total"] == plain_log["total"] > 0
+    assert log["n_correct"] == plain_log["n_correct"] > 0
+
+
+def test_the_task_of_k_passes_takes_it_with_one(trainer, student, teacher, gradients):
+    translation = student()
+    options = [*TASK, "--num-passes", "1", "--teacher-path", teacher()]
+    one_pass = trainer(*SELF, *options)
+    one_pass.model.load_state_dict(translation.model.state_dict())
+    sample = translation.batches[0]
+    assert gradients(translation, sample)[0] == gradients(one_pass, sample)[0]
+    with pytest.raises(SystemExit, match="knows nothing of 2 passes"):
+        trainer(*SELF, *options, "--num-passes", "2")
+
+
+def test_bleu_in_validation_is_the_students(student):
+    built = student("--eval-bleu", "--eval-bleu-args", '{"beam":1}')
+    assert built.task.sequence_generator.model.single_model is built.model
+
+
+def last_log(caplog) -> dict[str, float]:
+    logs = [text for name, _, text in caplog.record_tuples if name == "train" and text[0] == "{"]
+    return {key: float(value) for key, value in json.loads(logs[-1]).items()}
+
+
+def test_a_student_teaches_the_next_and_needs_no_teacher_afterwards(
+    configure, data, tmp_path, caplog
+):
+    caplog.set_level("INFO", "train")
+    one_epoch = "--max-epoch 1 --max-update 0 --log-format json".split()
+    system, distillation = PLAIN, []
+    for round in range(3):
+        run = tmp_path / str(round)
+        run_training(configure(*system, *one_epoch, "--save-dir", str(run)))
+        if round > 0:
+            distillation.append(last_log(caplog)["train_distillation"])
+            (tmp_path / str(round - 1) / "checkpoint_best.pt").unlink()
+        system = [*SELF, "--teacher-path", str(run / "checkpoint_best.pt"), "--seed", "3"]
+    assert all(kl > 0 for kl in distillation)
+    first, last = (
+        torch.load(tmp_path / f"{round}/checkpoint_last.pt", weights_only=True) for round in (0, 2)
+    )
+    assert first["model"].keys() == last["model"].keys()
+    assert first.keys() == last.keys() and not last.get("criterion")
+
+    arguments = [data, *f"--path {run}/checkpoint_best.pt --user-dir {USER_DIR} --cpu".split()]
+    arguments += f"--results-path {tmp_path} --required-batch-size-multiple 1".split()
+    cfg = parse_args_and_arch(get_generation_parser(), [*arguments, "--max-len-b", "5"])
+    generate.main(convert_namespace_to_omegaconf(cfg))
+    lines = (tmp_path / "generate-test.txt").read_text().splitlines()
+    assert sum(line.startswith("H-") for line in lines) == 20
+
+
+def test_the_student_comes_near_its_teacher(student, gradients):
+    built = student("--distillation-weight", "100")  # no gold labels to speak of
+    sample = built.batches[0]
+    before = gradients(built, sample)[2]["distillation"]
+    for _ in range(30):
+        built.train_step([sample])
+    assert gradients(built, sample)[2]["distillation"] < before / 2
+
+
+@pytest.mark.parametrize("options", [[], ["--update-freq", "2"]])
+def test_stop_and_resume_gives_the_same_student(configure, teacher, tmp_path, monkeypatch, options):
+    path = teacher()
+
+    def train(run: Path) -> None:
+        saving = "--save-interval-updates 4 --validate-interval-updates 4".split()
+        arguments = [*SELF, "--teacher-path", path, *saving, *options, "--save-dir", str(run)]
+        run_training(configure(*arguments))
+
+    through, resumed = tmp_path / "through", tmp_path / "resumed"
+    train(through)
+    with monkeypatch.context() as patch:
+        kill_at(patch, 6)
+        with pytest.raises(Killed):
+            train(resumed)
+    train(resumed)
+    states = [torch.load(run / "checkpoint_last.pt") for run in (through, resumed)]
+    assert [state["optimizer_history"][-1]["num_updates"] for state in states] == [12, 12]
+    assert_same(*(state["model"] for state in states), rtol=0, atol=0)
+    sums = [
+        [meter["sum"] for *_, name, _, meter in state["extra_state"]["metrics"]["train"]
+         if name == "distillation"]
+        for state in states
+    ]  # fmt: skip
+    assert len(sums[0]) == 1 and sums[0] == sums[1]
+
+
+def test_a_student_can_start_from_its_teacher(configure, teacher, tmp_path):
+    path = teacher()
+    start = ["--teacher-path", path, "--finetune-from-model", path, "--max-update", "3"]
+    run_training(configure(*SELF, *start))
+    state = torch.load(tmp_path / "checkpoints" / "checkpoint_last.pt")
+    assert state["optimizer_history"][-1]["num_updates"] == 3
+
+
+def test_fairseq_validate_takes_the_student_itself_for_a_teacher_that_is_gone(
+    configure, teacher, data, tmp_path, caplog
+):
+    path = teacher()
+    run_training(configure(*SELF, "--teacher-path", path, "--max-update", "2"))
+    os.remove(path)
+    student = str(tmp_path / "checkpoints" / "checkpoint_last.pt")
+
+    def run_validation(*options):
+        arguments = [data, "--path", student, "--user-dir", USER_DIR, "--cpu", *options]
+        arguments += ["--task", "translation", "--max-tokens", "100"]
+        args, given = (
+            parse_args_and_arch(get_validation_parser(), arguments, suppress_defaults=suppress)
+            for suppress in (False, True)
+        )
+        validate.main(convert_namespace_to_omegaconf(args), override_args=given)
+
+    caplog.set_level("INFO")
+    with pytest.raises(SystemExit, match="there is no such checkpoint"):
+        run_validation()
+    run_validation("--criterion", "self_distillation", "--teacher-path", student)
+    assert any("loss" in message and "valid" in message for message in caplog.messages)
+
+
+class Payload:
+    """Pickled, it asks for a program to be run on loading."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.target}",)
+
+
+def test_a_teacher_that_would_run_code_is_refused(teacher, trainer, tmp_path, monkeypatch):
+    path = teacher()
+    state = torch.load(path)
+    torch.save({**state, "args": Payload(str(tmp_path / "ran"))}, path)
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    with pytest.raises(SystemExit, match="could run code .*system"):
+        trainer(*SELF, "--teacher-path", path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "options, line",
+    [
+        ([], "needs a trained model as --teacher-path"),
+        (["--teacher-path", "gone.pt"], "--teacher-path gone.pt: there is no such checkpoint"),
+        (["--teacher-path", "/"], "--teacher-path /: there is no such checkpoint"),
+        (["--distillation-weight", "0"], "--distillation-weight must be above 0, not 0.0"),
+        (["--distillation-weight", "-1"], "--distillation-weight must be above 0, not -1.0"),
+        (["--distillation-weight", "nan"], "--distillation-weight must be above 0, not nan"),
+        (["--distillation-weight", "inf"], "--distillation-weight must be above 0, not inf"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(trainer, options, line):
+    with pytest.raises(SystemExit) as refusal:
+        trainer(*SELF, *options)
+    message = str(refusal.value)
+    assert message.startswith("intra_distill: ") and line in message and "\n" not in message
+
+
+def rows(state, side, number):
+    name = f"{side}.embed_tokens.weight"
+    state["model"][name] = torch.zeros(number, 16)
+
+
+DAMAGES = {
+    "languages swapped": (
+        lambda state: state["cfg"]["task"].update(source_lang="en", target_lang="de"),
+        "is of other data: its encoder knows en, not de",
+    ),
+    "another target language": (
+        lambda state: state["cfg"]["task"].update(target_lang="fr"),
+        "is of other data: its decoder knows fr, not en",
+    ),
+    "another source dictionary": (
+        lambda state: rows(state, "encoder", 12),
+        "is of other data: its encoder knows 12 types, ",
+    ),
+    "another target dictionary": (
+        lambda state: rows(state, "decoder", 99),
+        "is of other data: its decoder knows 99 types, ",
+    ),
+    "a language model": (
+        lambda state: state["model"].pop("encoder.embed_tokens.weight"),
+        "is not a checkpoint of a translation model",
+    ),
+    "weights alone": (
+        lambda state: state.pop("cfg"),
+        "is not a checkpoint that fairseq-train wrote",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage, line", DAMAGES.values(), ids=DAMAGES)
+def test_a_teacher_of_another_kind_is_refused_in_one_line(trainer, teacher, damage, line):
+    path = teacher()
+    state = torch.load(path)
+    damage(state)
+    torch.save(state, path)
+    with pytest.raises(SystemExit) as refusal:
+        trainer(*SELF, "--teacher-path", path)
+    message = str(refusal.value)
+    assert f"--teacher-path {path} {line}" in message and "\n" not in message
+
+
+def test_a_teacher_of_other_symbols_is_refused(trainer, teacher, data, tmp_path):
+    """As many types, in another order: only the data that the teacher learned from tells."""
+    path = teacher()
+    state = torch.load(path)
+    state["cfg"]["task"]["data"] = str(tmp_path)
+    torch.save(state, path)
+    trainer(*SELF, "--teacher-path", path)  # that data is gone
+    lines = (Path(data) / "dict.de.txt").read_text().splitlines(keepends=True)
+    (tmp_path / "dict.de.txt").write_text("".join(lines))
+    trainer(*SELF, "--teacher-path", path)
+    (tmp_path / "dict.de.txt").write_text("".join(lines[::-1]))
+    with pytest.raises(SystemExit, match=f"of other data: {tmp_path}/dict.de.txt is not {data}/"):
+        trainer(*SELF, "--teacher-path", path)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, -1])
+def test_a_cut_off_teacher_is_refused(trainer, teacher, size):
+    path = Path(teacher())
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(SystemExit, match="is not a PyTorch checkpoint, or not all of one"):
+        trainer(*SELF, "--teacher-path", str(path))
+
+
+def test_adaptive_softmax_is_refused_in_teacher_and_student(trainer, teacher):
+    cutoff = ["--adaptive-softmax-cutoff", "5,8"]
+    built = trainer(*SELF, "--teacher-path", teacher(), *cutoff)
+    with pytest.raises(SystemExit, match="leave out --adaptive-softmax-cutoff"):
+        built.train_step([built.batches[0]])
+    adaptive = teacher(*cutoff)
+    with pytest.raises(SystemExit, match="teacher.pt has an adaptive softmax"):
+        trainer(*SELF, "--teacher-path", adaptive)
