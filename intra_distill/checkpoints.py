@@ -86,7 +86,7 @@ def check_same_data(path: Path, state: dict[str, typing.Any], task: TranslationT
     Raises:
         UserError: otherwise, and for what is no translation model
     """
-    trained_on = state["cfg"]["task"]
+    trained_on = state["cfg"].get("task")
     for side, lang_key, dictionary in (
         ("encoder", "source_lang", task.source_dictionary),
         ("decoder", "target_lang", task.target_dictionary),

@@ -7,7 +7,18 @@ from importlib import import_module
 
 from .tools import UserError
 
-COMMANDS = ["prepare", "args", "evaluate", "table", "toy_corpus", "user_dir"]
+COMMANDS = [
+    "prepare",
+    "args",
+    "evaluate",
+    "average",
+    "table",
+    "sensitivity",
+    "toy_corpus",
+    "iwslt14",
+    "wmt17",
+    "user_dir",
+]
 
 
 def main(argv: list[str] | None = None) -> None:

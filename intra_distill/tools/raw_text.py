@@ -1,0 +1,86 @@
+"""The folder of raw parallel text that a recipe starts from: made whole or not at all.
+
+It holds ``train`` and ``test``, each with one file per language, one sentence a line, and
+``raw.json``: what they were made from and how many lines were read, dropped and kept. ``raw.json``
+is written last and marks a finished folder. Until then the work is done in ``.partial``;
+``downloads`` is where archives are kept unless the user says otherwise.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import UserError
+from .files import read_json, write_json
+
+WORK, DOWNLOADS, REPORT = ".partial", "downloads", "raw.json"
+
+
+def make_raw_text(
+    destdir: Path, request: dict[str, str | None], write: Callable[[Path], dict[str, Any]]
+) -> None:
+    """Make the folder ``destdir``, unless it is finished.
+
+    Args:
+        request: the command and its options that the text depends on, by name; None for one that
+            was not given, which may have been anything in a finished folder.
+        write: writes the files of text to the folder that it is given, which is empty, and
+            returns what to say of them in ``raw.json``. What it puts into folders is thrown away.
+
+    Raises:
+        UserError: ``destdir`` holds something else or cannot be written in, or ``write`` raised
+            it; what was made until then is removed.
+    """
+    if is_finished(destdir, request):
+        print(f"{destdir} is finished, from the same options: nothing to do")
+        return
+    work = destdir / WORK
+    try:
+        shutil.rmtree(work, ignore_errors=True)
+        (work / "text").mkdir(parents=True)
+        write_json(work / "request.json", request)
+        report = write(work / "text")
+        for path in (work / "text").iterdir():
+            if path.is_file():
+                os.replace(path, destdir / path.name)
+        write_json(destdir / REPORT, {**request, **report})
+        shutil.rmtree(work)
+    except OSError as error:
+        remove_work(destdir)
+        raise UserError(f"cannot write in --destdir {destdir}: {error.strerror}") from error
+    except UserError:
+        remove_work(destdir)
+        raise
+    print(f"{destdir} is finished")
+
+
+def is_finished(destdir: Path, request: dict[str, str | None]) -> bool:
+    """Whether ``request`` is done: if not, the folder is free for it.
+
+    Raises:
+        UserError: the folder holds another request's text or other files.
+    """
+    advice = "choose another --destdir or delete this one"
+    if destdir.exists() and not destdir.is_dir():
+        raise UserError(f"--destdir {destdir} is not a folder")
+    for state in (destdir / REPORT, destdir / WORK / "request.json"):
+        if state.exists():
+            made = read_json(state)
+            for name, value in request.items():
+                if value is not None and made.get(name) != value:
+                    raise UserError(
+                        f"{destdir} was made with {name} {made.get(name)}, not {value}: {advice}"
+                    )
+            return state.name == REPORT
+    if destdir.exists() and {path.name for path in destdir.iterdir()} - {WORK, DOWNLOADS}:
+        raise UserError(f"{destdir} holds files of something else: {advice}")
+    return False
+
+
+def remove_work(destdir: Path) -> None:
+    """Remove the unfinished work, and the folder itself if it holds nothing else."""
+    shutil.rmtree(destdir / WORK, ignore_errors=True)
+    if destdir.is_dir() and not any(destdir.iterdir()):
+        destdir.rmdir()

@@ -1,0 +1,276 @@
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from intra_distill.cli import main
+from intra_distill.tools import iwslt14
+from intra_distill.tools.download import Remote
+from intra_distill.tools.files import read_json, read_lines, sha256
+
+from ..corpora import (
+    IWSLT14_PAIRS,
+    Fault,
+    Pairs,
+    iwslt14_files,
+    iwslt14_text,
+    serve,
+    tgz,
+    write_iwslt14_release,
+)
+
+GERMAN = iwslt14_files("de-en")
+TAGS = "de-en/train.tags.de-en."
+DEV = "de-en/IWSLT14.TED.dev2010.de-en."
+
+
+def run(pair: str, raw: Path, source: Path | str | None = None, *options: str) -> None:
+    given = [] if source is None else ["--source", str(source)]
+    main(["iwslt14", "--pair", pair, "--destdir", str(raw), *given, *options])
+
+
+def text(raw: Path, pair: str) -> dict[str, Pairs]:
+    return {
+        split: list(zip(*(read_lines(raw / f"{split}.{lang}") for lang in pair.split("-"))))
+        for split in ("train", "test")
+    }
+
+
+def refusal(raw: Path, source: Path | str | None, pair: str = "de-en") -> str:
+    """The line that the command ends with, which leaves nothing in ``raw`` but the downloads."""
+    with pytest.raises(SystemExit) as error:
+        run(pair, raw, source)
+    assert "\n" not in error.value.code
+    left = {path.name for path in raw.rglob("*")} if raw.exists() else set()
+    assert left <= {"downloads", ".lock"}
+    return error.value.code
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory) -> Path:
+    """The folder of the release's archive and of all inner ones."""
+    folder = tmp_path_factory.mktemp("release")
+    write_iwslt14_release(folder)
+    return folder
+
+
+def pack(path: Path, changes: dict[str, bytes | None]) -> Path:
+    """Write the archive of German with some members changed, or left out for None."""
+    members = {**GERMAN, **changes}
+    path.write_bytes(
+        tgz({name: content for name, content in members.items() if content is not None})
+    )
+    return path
+
+
+def swap(name: str, old: str, new: str, count: int = 1) -> dict[str, bytes]:
+    assert old.encode() in GERMAN[name]
+    return {name: GERMAN[name].replace(old.encode(), new.encode(), count)}
+
+
+@pytest.mark.parametrize("pair", IWSLT14_PAIRS)
+def test_every_pair_comes_out_of_the_release(tmp_path, release, pair):
+    raw = tmp_path / "raw"
+    run(pair, raw, release / "2014-01.tgz")
+    assert text(raw, pair) == iwslt14_text(pair)
+    source = pair.split("-")[0]
+    files = {"train.en", "test.en", f"train.{source}", f"test.{source}", "raw.json"}
+    assert {path.name for path in raw.iterdir()} == files
+
+
+@pytest.mark.parametrize("pair", ["de-en", "pl-en"])
+def test_an_archive_may_lie_or_be_unpacked_anywhere(tmp_path, release, pair):
+    inner = release / "2014-01" / "texts" / pair[:2] / "en" / f"{pair}.tgz"
+    unpacked = tmp_path / "unpacked"
+    for place in (unpacked, unpacked / "2014-01" / "texts" / pair[:2] / "en"):
+        place.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(inner) as tar:
+            tar.extractall(place, filter="data")
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "2014-01").symlink_to(release / "2014-01")
+    only_release = tmp_path / "only"
+    only_release.mkdir()
+    (only_release / "2014-01.tgz").symlink_to(release / "2014-01.tgz")
+    nested = tmp_path / "nested"
+    nested.mkdir()
+    (nested / "2014-01").symlink_to(unpacked / "2014-01")
+    sources = [inner, inner.parent, mirror, only_release, nested, unpacked, unpacked / pair]
+    for number, source in enumerate(sources):
+        run(pair, tmp_path / f"raw{number}", source)
+        assert text(tmp_path / f"raw{number}", pair) == iwslt14_text(pair), source
+
+
+@pytest.mark.parametrize("path", ["", "2014-01.tgz", "2014-01/texts/he/en/he-en.tgz"])
+def test_a_mirror_is_a_source(tmp_path, release, path):
+    with serve(release, {"2014-01.tgz": [Fault(cut=5000)]}) as served:
+        run("he-en", tmp_path / "raw", served.url + path, "--downloads", str(tmp_path / "shared"))
+    assert text(tmp_path / "raw", "he-en") == iwslt14_text("he-en")
+    assert not (tmp_path / "raw" / "downloads").exists()
+
+
+def test_pairs_share_what_was_fetched(tmp_path, release):
+    with serve(release) as served:
+        for pair in ("ar-en", "fa-en"):
+            shared = ["--downloads", str(tmp_path / "shared")]
+            run(pair, tmp_path / pair, f"{served.url}2014-01.tgz", *shared)
+            assert text(tmp_path / pair, pair) == iwslt14_text(pair)
+    assert len(served.requests) == 1
+
+
+def test_german_is_fetched_without_a_source(tmp_path, release, monkeypatch, capsys):
+    inner = release / "2014-01" / "texts" / "de" / "en"
+    raw = tmp_path / "raw"
+    with serve(inner) as served:
+        remote = Remote(f"{served.url}de-en.tgz", (inner / "de-en.tgz").stat().st_size)
+        monkeypatch.setattr(iwslt14, "GERMAN", remote)
+        run("de-en", raw)
+        run("de-en", raw)
+    assert text(raw, "de-en") == iwslt14_text("de-en")
+    assert len(served.requests) == 1
+    assert capsys.readouterr().out.endswith("nothing to do\n")
+    assert read_json(raw / "raw.json")["archive"] == {
+        "from": remote.url,
+        "bytes": remote.size,
+        "sha256": sha256(inner / "de-en.tgz"),
+    }
+
+
+@pytest.mark.parametrize("pair", IWSLT14_PAIRS[:1] + IWSLT14_PAIRS[2:])
+def test_other_pairs_need_a_browser_and_the_user_is_told_how(tmp_path, pair):
+    message = refusal(tmp_path / "raw", None, pair)
+    for word in (pair, "wit3.fbk.eu", "12HrS9S2DEvw746SosPojfgY5I6HXFVEA", "--source 2014-01.tgz"):
+        assert word in message
+
+
+def test_counts_are_printed_and_kept(tmp_path, release, capsys):
+    run("de-en", tmp_path, release)
+    printed = capsys.readouterr().out
+    report = read_json(tmp_path / "raw.json")
+    english = report["files"]["train.tags.de-en.en"]
+    pairs = len(iwslt14_text("de-en")["train"])
+    tags = {"url": 10, "keywords": 10, "talkid": 10, "speaker": 1, "reviewer": 1, "translator": 1}
+    assert english == {
+        "sha256": english["sha256"],
+        "read": pairs + 33,
+        "dropped": tags,
+        "kept": pairs,
+        "empty": 2,
+    }
+    assert re.search(rf"tags.de-en.en: {pairs + 33} lines read; .* 10 url.* {pairs} kept", printed)
+    development = report["files"]["IWSLT14.TEDX.dev2012.de-en.de.xml"]
+    assert development["read"] == development["dropped"]["markup"] + development["kept"] + 2
+    assert report["pairs"] == {name: len(both) for name, both in iwslt14_text("de-en").items()}
+
+
+def test_a_byte_order_mark_and_windows_lines_are_no_text(tmp_path):
+    changes = {
+        name: b"\xef\xbb\xbf" + GERMAN[name].replace(b"\n", b"\r\n")
+        for name in (f"{TAGS}de", f"{DEV}en.xml")
+    }
+    run("de-en", tmp_path / "raw", pack(tmp_path / "a.tgz", changes))
+    assert text(tmp_path / "raw", "de-en") == iwslt14_text("de-en")
+
+
+def test_wrappers_of_other_releases_are_metadata(tmp_path):
+    changes = swap(f"{TAGS}de", "<url>", '<doc docid="1">\n<transcript>\n<url>')
+    changes[f"{TAGS}de"] += b"</transcript>\n</doc>\n"
+    run("de-en", tmp_path / "raw", pack(tmp_path / "a.tgz", changes))
+    assert text(tmp_path / "raw", "de-en") == iwslt14_text("de-en")
+
+
+def test_sides_of_different_length_are_refused_by_name(tmp_path):
+    extra = swap(f"{TAGS}de", "<talkid>3</talkid>\n", "<talkid>3</talkid>\nzu viel\n")
+    message = refusal(tmp_path / "raw", pack(tmp_path / "a.tgz", extra))
+    pairs = len(iwslt14_text("de-en")["train"])
+    assert f"train.tags.de-en.de has {pairs + 1} sentences" in message
+    assert f"train.tags.de-en.en has {pairs}" in message
+    assert re.search(r"part at sentence \d+ of talk 4", message)
+    extra = swap(f"{DEV}en.xml", "</doc>", '<seg id="99"> one more </seg>\n</doc>')
+    message = refusal(tmp_path / "raw", pack(tmp_path / "a.tgz", extra))
+    assert "IWSLT14.TED.dev2010.de-en.en.xml" in message
+    assert "sentence 99 of talk 1" in message
+
+
+def test_sides_that_number_differently_are_paired_in_order(tmp_path, capsys):
+    changes = swap(f"{DEV}de.xml", '<seg id="2">', '<seg id="9">')
+    run("de-en", tmp_path / "raw", pack(tmp_path / "a.tgz", changes))
+    assert "differently from sentence 2 of talk 1 on" in capsys.readouterr().err
+    assert text(tmp_path / "raw", "de-en") == iwslt14_text("de-en")
+
+
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        (" </seg>", "", "segment 1 of talk 1 has no end"),
+        ('<seg id="4">', "<seg>", "segment 3|77 segments, of which only 76"),
+        ('<seg id="1">', '<seg id="one">', "77 segments, of which only 76"),
+    ],
+)
+def test_segments_that_cannot_be_read_are_refused(tmp_path, old, new, said):
+    message = refusal(tmp_path / "raw", pack(tmp_path / "a.tgz", swap(f"{DEV}en.xml", old, new)))
+    assert re.search(said, message) and "IWSLT14.TED.dev2010.de-en.en.xml" in message
+
+
+def test_text_that_is_not_utf8_is_refused_by_line(tmp_path):
+    changes = {f"{TAGS}en": GERMAN[f"{TAGS}en"] + b"caf\xe9\n"}
+    message = refusal(tmp_path / "raw", pack(tmp_path / "a.tgz", changes))
+    assert re.search(r"train.tags.de-en.en, line \d+: not UTF-8", message)
+
+
+@pytest.mark.parametrize("side", ["de", "en"])
+def test_a_missing_side_is_refused_by_name(tmp_path, side):
+    changes = {f"{DEV}{side}.xml": None}
+    message = refusal(tmp_path / "raw", pack(tmp_path / "a.tgz", changes))
+    assert f"no IWSLT14.TED.dev2010.de-en.{side}.xml beside" in message
+    message = refusal(tmp_path / "raw", pack(tmp_path / "a.tgz", {f"{TAGS}{side}": None}))
+    assert f"a.tgz has neither {TAGS}{side}" in message
+
+
+def test_a_pair_without_test_sets_or_text_is_refused(tmp_path):
+    tests = {name: None for name in GERMAN if name.endswith(".xml")}
+    message = refusal(tmp_path / "raw", pack(tmp_path / "a.tgz", tests))
+    assert "no sentences for the test set of de-en" in message
+    message = refusal(
+        tmp_path / "raw", pack(tmp_path / "a.tgz", {f"{TAGS}de": b"", f"{TAGS}en": b""})
+    )
+    assert "no sentences for the train set of de-en" in message
+
+
+def test_another_pairs_archive_is_refused(tmp_path, release):
+    inner = release / "2014-01" / "texts" / "de" / "en" / "de-en.tgz"
+    assert "he-en/train.tags.he-en.en" in refusal(tmp_path / "raw", inner, "he-en")
+    assert "holds neither 2014-01.tgz" in refusal(tmp_path / "raw", inner.parent, "he-en")
+    assert "No such file" in refusal(tmp_path / "raw", tmp_path / "none.tgz")
+
+
+def test_a_damaged_inner_archive_is_refused(tmp_path):
+    inner = tgz(GERMAN)[:-2000]
+    path = tmp_path / "2014-01.tgz"
+    path.write_bytes(tgz({"2014-01/texts/de/en/de-en.tgz": inner}))
+    message = refusal(tmp_path / "raw", path)
+    assert f"in {path}: " in message and "damaged or truncated" in message
+
+
+def test_a_fetched_archive_that_is_refused_is_not_kept(tmp_path):
+    path = tmp_path / "2014-01.tgz"
+    path.write_bytes(tgz({"2014-01/texts/de/en/de-en.tgz": tgz({"../a": b"x"})}))
+    with serve(tmp_path) as served:
+        assert "outside its folder" in refusal(tmp_path / "raw", f"{served.url}2014-01.tgz")
+        message = refusal(tmp_path / "raw", f"{served.url}absent/")
+    assert f"{served.url}absent/2014-01/texts/de/en/de-en.tgz" in message
+    assert "404" in message and "--source 2014-01.tgz" in message
+
+
+def test_another_request_is_refused_by_name(tmp_path, release):
+    raw = tmp_path / "raw"
+    run("de-en", raw, release)
+    before = {path.name: path.read_bytes() for path in raw.iterdir()}
+    for pair, source, said in [
+        ("he-en", None, "with pair de-en, not he-en"),
+        ("de-en", release / "2014-01.tgz", "with source"),
+    ]:
+        with pytest.raises(SystemExit, match=said):
+            run(pair, raw, source)
+    assert {path.name: path.read_bytes() for path in raw.iterdir()} == before
