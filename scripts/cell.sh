@@ -3,8 +3,7 @@
 #
 # GPUS and SLOT, where scripts/grid.sh sets them: the machine's GPUs, and which of them is ours.
 recipe=$1
-export SEED=$4
-[[ $2 == - ]] || export PAIR=$2
+export PAIR=${2#-} SEED=$4
 if [[ -n ${GPUS:-} ]]; then
     IFS=, read -ra gpus <<<"$GPUS"
     export CUDA_VISIBLE_DEVICES=${gpus[SLOT % ${#gpus[@]}]}

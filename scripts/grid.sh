@@ -18,8 +18,8 @@ logs=${RUNS:-$root/runs/$recipe}
 mkdir -p "$logs"
 
 for pair in $PAIRS; do
-    [[ $pair == - ]] || export PAIR=$pair
-    bash "$root/scripts/$recipe/prepare.sh" "${@:2}" || echo "no data for ${PAIR:-$recipe}" >&2
+    PAIR=${pair#-} bash "$root/scripts/$recipe/prepare.sh" "${@:2}" ||
+        echo "== no data for $recipe ${pair#-}" >&2
 done
 
 cells=$logs/cells

@@ -59,7 +59,7 @@ train() {
         command=fairseq-train
         [[ -z ${LAUNCHER:-} ]] || command="$LAUNCHER $(command -v fairseq-train)"
         # shellcheck disable=SC2086
-        $command "$data/bin" --user-dir "$(intra-distill user-dir)" $options \
+        $command "$data/bin" --user-dir "$root/intra_distill" $options \
             ${PAIR:+--source-lang "${PAIR%-*}" --target-lang "${PAIR#*-}"} \
             --save-dir "$run" "${@:2}" 2>&1 | tee -a "$run/train.log"
         touch "$run/trained"

@@ -4,14 +4,15 @@
 #
 #   SYSTEMS=… PAIRS=… SEEDS=… bash scripts/report.sh RECIPE [intra-distill table's options…]
 recipe=${1:?name a recipe: iwslt14, wmt17 or multi30k}
+unset PAIR
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
-all=$runs
+all_runs=$runs all_data=$data
 read -ra systems <<<"${SYSTEMS:?name the systems}"
 
 missing=() results=()
 for pair in ${PAIRS:--}; do
-    [[ $pair == - ]] || export PAIR=$pair runs=$all/$pair data=${DATA:-$root/data/$recipe}/$pair
+    [[ $pair == - ]] || runs=$all_runs/$pair data=$all_data/$pair
     for seed in ${SEEDS:-1}; do
         baseline=$(run_of "${systems[0]}")/test.json
         for system in "${systems[@]}"; do

@@ -1,0 +1,89 @@
+"""The shell recipes, from an archive in the official layout to the paper's table, at toy size."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .corpora import write_iwslt14_release, write_newstest2014, write_wmt17_files
+
+ROOT = Path(__file__).parents[1]
+TINY = (
+    [f"model.{side}_layers=1" for side in ("encoder", "decoder")]
+    + [f"model.{side}_embed_dim=16" for side in ("encoder", "decoder")]
+    + [f"model.{side}_ffn_embed_dim=32" for side in ("encoder", "decoder")]
+    + [f"model.{side}_attention_heads=2" for side in ("encoder", "decoder")]
+    + ["common.cpu=true", "common.fp16=false", "dataset.max_tokens=1000", "dataset.num_workers=0"]
+    + ["optimization.max_update=4", "checkpoint.save_interval_updates=2"]
+)
+
+SMALL = "--vocab-size 70"
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Run a script of scripts/ with DATA and RUNS in tmp_path → the finished process."""
+
+    def run(script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+        environment = {
+            **os.environ,
+            "VENV": sys.prefix,
+            "DATA": str(tmp_path / "data"),
+            "RUNS": str(tmp_path / "runs"),
+            "OVERRIDES": " ".join(TINY),
+            "OMP_NUM_THREADS": "1",
+            **variables,
+        }
+        command = ["bash", str(ROOT / "scripts" / script), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+def test_iwslt14_from_the_archive_to_table_2(recipe, tmp_path):
+    archive = write_iwslt14_release(tmp_path / "release", ["de-en", "he-en"])
+    grid = {"SYSTEMS": "transformer intra_x", "PAIRS": "de-en he-en", "PREPARE": SMALL}
+    process = recipe("iwslt14/run.sh", str(archive), **grid, JOBS="2")
+    assert process.returncode == 0, process.stderr
+    header, _, transformer, intra_x = process.stdout[process.stdout.index("| System") :].split(
+        "\n"
+    )[:4]
+    assert [cell.strip() for cell in header.split("|")[2:5]] == ["de-en", "he-en", "average"]
+    assert "transformer" in transformer and "intra_x" in intra_x
+
+    grid |= {"SYSTEMS": "transformer", "PAIRS": "de-en"}
+    again = recipe("iwslt14/run.sh", str(archive), **grid)
+    assert again.returncode == 0, again.stderr
+    log = (tmp_path / "runs/de-en/transformer/seed1/cell.log").read_text(encoding="utf-8")
+    assert "trained already" in log and "not translated again" in log
+
+
+def test_wmt17_from_the_archives_to_table_3(recipe, tmp_path):
+    write_wmt17_files(tmp_path / "corpora")
+    write_newstest2014(tmp_path / "sacrebleu")
+    process = recipe(
+        "wmt17/run.sh",
+        str(tmp_path / "corpora"),
+        SYSTEMS="transformer intra_x",
+        SACREBLEU=str(tmp_path / "sacrebleu"),
+        PREPARE=f"{SMALL} --hold-out 20",
+    )
+    assert process.returncode == 0, process.stderr
+    assert "| intra_x |" in process.stdout
+
+
+def test_a_run_that_fails_stops_no_other_and_is_listed(recipe, tmp_path):
+    archive = write_iwslt14_release(tmp_path / "release", ["de-en"])
+    process = recipe(
+        "iwslt14/run.sh",
+        str(archive),
+        SYSTEMS="transformer intra_x+task.num_passes=0 no_such_system",
+        PAIRS="de-en",
+        PREPARE=SMALL,
+    )
+    assert process.returncode == 1
+    assert "--num-passes must be at least 1, not 0" in process.stderr
+    assert "no result: " in process.stderr and "no_such_system/seed1" in process.stderr
+    assert "| transformer |" in process.stdout
