@@ -1,0 +1,62 @@
+"""A score for each parameter of a checkpoint, as commands hand them to each other in a file.
+
+``intra-distill sensitivity`` writes the file; what removes parameters by their score reads it.
+"""
+
+import pickle
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import UserError
+from .checkpoint import save_checkpoint
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of a model's parameters, and what they were made from.
+
+    A parameter that stands under several names in the checkpoint, as tied embeddings do, is here
+    once, under the first of its names in the model's ``named_parameters()``.
+    """
+
+    tensors: dict[str, Tensor]  # by parameter name: float32 in the parameter's shape
+    checkpoint_sha256: str
+    options: dict[str, Any]  # what was asked for: numbers, strings and booleans
+    loss: float  # of the model on the data of the scores, nats per target token
+
+
+def write_scores(path: Path, scores: Scores) -> None:
+    """Write a file that has its name only when whole.
+
+    Raises:
+        UserError: it cannot be written, as on a full disk
+    """
+    # asdict() would copy the tensors
+    save_checkpoint(path, {field.name: getattr(scores, field.name) for field in fields(Scores)})
+
+
+def read_scores(path: Path) -> Scores:
+    """Read what :func:`write_scores` wrote, as data: no code in a file is ever run.
+
+    The tensors stay in the file until they are used.
+
+    Raises:
+        UserError: the file is not there, or holds no scores.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file of scores")
+    what_it_is = f"{path} does not hold the scores that intra-distill sensitivity writes"
+    if not zipfile.is_zipfile(path):
+        raise UserError(what_it_is)
+    try:
+        scores = Scores(**torch.load(path, map_location="cpu", weights_only=True, mmap=True))
+    except (pickle.UnpicklingError, RuntimeError, TypeError) as error:
+        raise UserError(what_it_is) from error
+    if not isinstance(scores.tensors, dict):
+        raise UserError(what_it_is)
+    return scores
