@@ -13,7 +13,9 @@ COMMANDS = [
     "evaluate",
     "average",
     "table",
+    "plot",
     "sensitivity",
+    "prune",
     "toy_corpus",
     "iwslt14",
     "wmt17",
@@ -29,7 +31,9 @@ def main(argv: list[str] | None = None) -> None:
         "translation models trained with intra-distillation.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    argv = sys.argv[1:] if argv is None else argv
+    asked_for = [name for name in COMMANDS if argv[:1] == [name.replace("_", "-")]]
+    for name in asked_for or COMMANDS:  # no command waits for the imports of others
         tool = import_module(f"{__package__}.tools.{name}")
         help_line, _, description = tool.__doc__.partition("\n")
         command = commands.add_parser(
