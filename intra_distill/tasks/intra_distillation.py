@@ -14,6 +14,7 @@ and trained with a criterion that holds an :class:`~intra_distill.criterions.obj
 """
 
 import logging
+import math
 from dataclasses import dataclass, field
 from typing import Any, List, Optional
 
@@ -26,6 +27,7 @@ from ..core.dropout import dropout_sites
 from ..core.passes_in_memory import limit_passes_in_memory
 from ..core.replicate import replicate
 from ..core.schedule import total_updates
+from ..core.tracking import top_and_rest
 from ..refusal import refuse
 
 logger = logging.getLogger(__name__)
@@ -47,6 +49,14 @@ class IntraDistillationConfig(FairseqDataclass):
         metadata={
             "help": "M: take the K passes M at a time, each group forward twice and backward once: "
             "the activations of M passes in memory, for about 4/3 of the time (default: all K)"
+        },
+    )
+    track_sensitivity: int = field(
+        default=0,
+        metadata={
+            "help": "every so many updates, log the mean sensitivity |θ ⊙ g| of the most sensitive "
+            "fifth of the parameters and of the rest; g is the gradient that the update takes, "
+            "after --clip-norm (0: never)"
         },
     )
     # given elsewhere: the bounds of the run, which make N, and how it is trained
@@ -71,6 +81,7 @@ class IntraDistillationTask:
 
     total_updates: int | None = None  # N, known from the first epoch on if α′ needs it
     _needs_total_updates = False
+    _sensitivity: tuple[float, float] | None = None  # of the top fifth and the rest, last tracked
 
     def __init__(self, cfg: IntraDistillationConfig, *args: Any, **kwargs: Any) -> None:
         if cfg.num_passes < 1:
@@ -80,7 +91,10 @@ class IntraDistillationTask:
                 f"--passes-in-memory must be 1 to --num-passes {cfg.num_passes}, "
                 f"not {cfg.passes_in_memory}"
             )
-        if cfg.num_passes > 1 and str(cfg.ddp_backend) == "fully_sharded":
+        if cfg.track_sensitivity < 0:
+            refuse(f"--track-sensitivity must be at least 0, not {cfg.track_sensitivity}")
+        whole_model = cfg.num_passes > 1 or cfg.track_sensitivity
+        if whole_model and str(cfg.ddp_backend) == "fully_sharded":
             refuse(
                 "--ddp-backend fully_sharded is fairscale's and not supported: "
                 "use legacy_ddp or pytorch_ddp"
@@ -183,3 +197,27 @@ class IntraDistillationTask:
             sample = replicate(sample, self.num_passes)
             sample |= {"num_passes": self.num_passes, "update_num": update_num}
         return super().train_step(sample, model, criterion, optimizer, update_num, *args, **kwargs)
+
+    def optimizer_step(self, optimizer: Any, model: nn.Module, update_num: int) -> None:
+        if self.cfg.track_sensitivity:
+            self._log_sensitivity(optimizer, update_num + 1)  # counts the update it belongs to
+        super().optimizer_step(optimizer, model, update_num)
+
+    def _log_sensitivity(self, optimizer: Any, update: int) -> None:
+        """Log the two means in the loss's unit, natural logarithms per unit of the sample size.
+
+        All ranks hold the same gradient here, already divided by the sample size, so that each
+        logs for itself what all would.
+        """
+        tracked = update % self.cfg.track_sensitivity == 0
+        if tracked:
+            # fairseq's fp16 and bf16 optimizers keep back the loss scale until they step
+            scale = float(getattr(optimizer, "_multiply_factor", 1.0))
+            top, rest = top_and_rest(list(optimizer.params))
+            tracked = math.isfinite(top)  # --amp comes here with an overflow, and then again
+            if tracked:
+                self._sensitivity = top * scale, rest * scale
+        if self._sensitivity is not None:
+            # where no value is due the last one stands in the log, without weight in the mean
+            for name, value in zip(("top", "rest"), self._sensitivity, strict=True):
+                metrics.log_scalar(f"sensitivity_{name}", value, weight=int(tracked), priority=450)

@@ -1,0 +1,150 @@
+"""--track-sensitivity logs |θ ⊙ g| with the gradient that the optimizer takes its step along."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from fairseq.logging import metrics
+
+from ..conftest import INTRA, PLAIN, USER_DIR, run_training
+from ..core.test_tracking import by_sorting
+
+TRACK = "--track-sensitivity"
+HALF = ["--fp16", "--fp16-init-scale", "8"]
+
+
+@pytest.fixture
+def track(trainer, monkeypatch):
+    """Arguments → the two means that three updates log, and those found at the step itself."""
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: None)  # fp16's flat copy is here
+
+    def track(*arguments):
+        metrics.reset()
+        built = trainer(*arguments, TRACK, "1", model=["--arch", "transformer_tiny"])
+        expected, logged = [], []
+        built.optimizer.optimizer.register_step_pre_hook(
+            lambda adam, *_: expected.append(by_sorting(adam.param_groups[0]["params"]))
+        )
+        update_freq = built.cfg.optimization.update_freq[0]
+        for i in range(3):
+            with metrics.aggregate(f"update {i}") as log:
+                built.train_step(built.batches[i * update_freq : (i + 1) * update_freq])
+            logged.append((log["sensitivity_top"].avg, log["sensitivity_rest"].avg))
+        return logged, expected
+
+    return track
+
+
+@pytest.mark.parametrize("system", [PLAIN, INTRA], ids=["one pass", "three passes"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--clip-norm", "0.01"],
+        ["--update-freq", "2"],
+        ["--amp"],
+        HALF,
+        [*HALF, "--clip-norm", "0.01"],
+        [*HALF, "--fp16-no-flatten-grads", "--update-freq", "2"],
+        [*HALF, "--memory-efficient-fp16"],
+    ],
+    ids=" ".join,
+)
+def test_the_gradient_is_the_one_that_the_optimizer_takes(track, system, options):
+    logged, expected = track(*system, *options)
+    assert len(expected) == 3
+    # the memory-efficient wrapper unscales its gradients in fp16, after we have seen them
+    rel = 1e-3 if "--memory-efficient-fp16" in options else 1e-6
+    for ours, theirs in zip(logged, expected, strict=True):
+        assert ours == pytest.approx(theirs, rel=rel) and ours[0] > ours[1] > 0
+
+
+def test_updates_that_are_not_tracked_have_no_weight(trainer):
+    built = trainer(*PLAIN, TRACK, "2")
+    tops = []
+    with metrics.aggregate("whole") as whole:
+        for batch in built.batches[:4]:
+            with metrics.aggregate() as update:
+                built.train_step([batch])
+            tops.append(update["sensitivity_top"].avg if "sensitivity_top" in update else None)
+    _, second, third, fourth = tops
+    assert tops[0] is None and second == third != fourth
+    assert whole["sensitivity_top"].avg == pytest.approx((second + fourth) / 2)
+
+
+def test_an_overflow_is_not_logged(trainer):
+    built = trainer(*PLAIN, TRACK, "1")
+    for parameter in built.model.parameters():
+        parameter.grad = torch.full_like(parameter, torch.inf)
+    with metrics.aggregate() as log:
+        built.task.optimizer_step(built.optimizer, built.model, 0)
+    assert "sensitivity_top" not in log
+
+
+EVERY_UPDATE = "--log-format json --log-interval 1".split()
+
+
+def test_a_run_that_is_resumed_logs_the_same(configure, tmp_path, caplog):
+    def logged(folder, max_update):
+        metrics.reset()
+        caplog.clear()
+        options = ["--save-dir", str(tmp_path / folder), "--max-update", max_update]
+        run_training(configure(*PLAIN, TRACK, "3", *EVERY_UPDATE, *options))
+        return from_log(record.getMessage() for record in caplog.records)
+
+    caplog.set_level("INFO", logger="fairseq.logging.progress_bar")
+    whole = logged("whole", "9")
+    assert list(whole) == [3, 4, 5, 6, 7, 8, 9]
+    assert whole[3] == whole[5] != whole[6] == whole[8] != whole[9]
+    logged("resumed", "6")
+    resumed = logged("resumed", "9")
+    assert resumed[9] == whole[9]
+
+
+def from_log(lines) -> dict[int, str]:
+    """By update, the sensitivity that the train_inner lines have."""
+    found = {}
+    for line in lines:
+        statistics = json.loads(line[line.index("{") :]) if '"num_updates"' in line else {}
+        if statistics.get("sensitivity_top") is not None:
+            found[int(statistics["num_updates"])] = statistics["sensitivity_top"]
+    return found
+
+
+def test_ranks_log_what_one_rank_does(data, tmp_path):
+    """Two ranks make the updates of one with --update-freq 2, where there is no dropout."""
+    command = [
+        *[sys.executable, "-m", "fairseq_cli.train", data, "--user-dir", USER_DIR, *PLAIN],
+        *"--arch transformer_tiny --optimizer adam --lr 0.01 --max-tokens 80 --cpu".split(),
+        *"--dropout 0 --num-workers 0 --max-update 3 --disable-validation --no-save".split(),
+        *[*EVERY_UPDATE, TRACK, "1"],
+    ]
+    distributed = [
+        *"--distributed-world-size 2 --distributed-no-spawn --distributed-backend gloo".split(),
+        *"--ddp-backend legacy_ddp --distributed-init-method".split(),
+        f"tcp://127.0.0.1:{20000 + os.getpid() % 20000}",
+    ]
+    variants = [["--update-freq", "2"], *([*distributed, "--distributed-rank", r] for r in "01")]
+    processes = [
+        subprocess.Popen(
+            [*command, *variant],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for variant in variants
+    ]
+    logs = [from_log(process.communicate(timeout=300)[0].splitlines()) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    one, first, _ = logs
+    assert list(one) == list(first) == [1, 2, 3]
+    for update in one:
+        assert float(first[update]) == pytest.approx(float(one[update]), rel=1e-4)
+
+
+def test_a_negative_number_is_refused(trainer):
+    with pytest.raises(SystemExit, match="--track-sensitivity must be at least 0, not -1"):
+        trainer(*PLAIN, TRACK, "-1")

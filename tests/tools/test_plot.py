@@ -1,0 +1,280 @@
+import json
+from pathlib import Path
+
+import pytest
+from fairseq.logging import metrics
+from matplotlib.figure import Figure
+
+from intra_distill.cli import main
+from intra_distill.tools.plot import points_of
+
+from ..conftest import CONFIGS, INTRA, run_training
+from .test_grid import SIGNATURES, make_result, write
+
+STAMP = "2026-11-22 10:00:00 | INFO"
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Arguments of the command → the figure that it draws."""
+    figures = []
+    save = Figure.savefig
+
+    def keep_and_save(figure: Figure, *arguments, **options) -> None:
+        figures.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep_and_save)
+
+    def drawn(*arguments: object, to: str = "picture.png") -> Figure:
+        main(["plot", *map(str, arguments), "--plot", str(tmp_path / to)])
+        assert [path.name for path in tmp_path.glob("picture*")] == [to]
+        return figures[-1]
+
+    return drawn
+
+
+def valid_line(update: int, loss: float) -> str:
+    return (
+        f"{STAMP} | valid | epoch 001 | valid on 'valid' subset | loss {loss} "
+        f"| nll_loss {loss - 1} | ppl {2 ** (loss - 1):g} | wps 1288.1 | num_updates {update} "
+        f"| best_loss {loss}"
+    )
+
+
+def train_line(update: int, top: object = 2e-6, rest: object = 1e-8) -> str:
+    return (
+        f"{STAMP} | train_inner | epoch 001:    100 / 102 loss=10.112, num_updates={update}, "
+        f"lr=0.0006, sensitivity_top={top}, sensitivity_rest={rest}, train_wall=536"
+    )
+
+
+def write_log(folder: Path, *lines: str, K: int | None = 3, end: str = "\n") -> Path:
+    """Write a log as a recipe keeps it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    passes = f", 'num_passes': {K}" if K else ""
+    start = f"{STAMP} | fairseq_cli.train | {{'_name': None, 'task': {{'_name': 'x'{passes}}}}}"
+    path = folder / "train.log"
+    path.write_text("\n".join([start, *lines]) + end, encoding="utf-8")
+    return path
+
+
+def lines_of(figure: Figure) -> list[tuple[list[float], list[float]]]:
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in figure.axes[0].lines]
+
+
+def legend_of(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+# Reading logs
+
+
+@pytest.mark.parametrize("format", ["simple", "json"])
+def test_what_fairseq_writes_is_read(configure, tmp_path, caplog, format):
+    caplog.set_level("INFO", logger="fairseq.logging.progress_bar")
+    metrics.reset()
+    options = f"--log-format {format} --log-interval 2 --track-sensitivity 2".split()
+    run_training(configure(*INTRA, *options, "--max-update", "4"))
+    lines = [f"{STAMP} | {record.name} | {record.getMessage()}" for record in caplog.records]
+    assert list(points_of(lines, "valid", "loss")) == [4]
+    for key in ("sensitivity_top", "sensitivity_rest", "loss"):
+        points = points_of(lines, "train_inner", key)
+        assert list(points) == [2, 4] and min(points.values()) > 0
+
+
+def test_a_resumed_run_replaces_what_it_repeats():
+    killed = [valid_line(update, 10 - update) for update in (1, 2, 3, 4)]
+    resumed = [valid_line(update, 5) for update in (2, 3)]
+    assert points_of([*killed, *resumed], "valid", "loss") == {1: 9, 2: 5, 3: 5}
+
+
+@pytest.mark.parametrize(
+    "cut", ["num_updates 3", "num_updates", "loss 7", "valid on", "epoch", f"{STAMP} |"]
+)
+def test_a_killed_line_does_not_count(drawn, tmp_path, cut):
+    """Neither at the end of a log nor where the log of the resumed run goes on in it."""
+    line = valid_line(300, 7.0)
+    broken = line[: line.index(cut) + len(cut)]
+    whole = [valid_line(1, 9.0), valid_line(2, 8.0)]
+    resumed = f"{broken}{STAMP} | fairseq.tasks.text_to_speech | Please install tensorboardX"
+    for i, text in enumerate([[*whole, broken], [*whole, resumed]]):
+        write_log(tmp_path / str(i), *text, end="" if i == 0 else "\n")
+        assert lines_of(drawn("loss", tmp_path / str(i))) == [([1, 2], [9.0, 8.0])]
+
+
+def test_a_cut_json_line_does_not_count():
+    line = f"{STAMP} | valid | " + json.dumps({"valid_loss": "7.5", "valid_num_updates": "1e+06"})
+    assert points_of([line, line[:-1]], "valid", "loss") == {1_000_000: 7.5}
+    assert points_of([line[:-3]], "valid", "loss") == {}
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "None"])
+def test_what_is_no_number_is_left_out(value):
+    lines = [train_line(100, top=value), train_line(200)]
+    assert points_of(lines, "train_inner", "sensitivity_top") == {200: 2e-6}
+
+
+# The pictures
+
+
+@pytest.mark.parametrize(
+    "options, expected, label",
+    [
+        ([], 5.0, "valid loss (bits per token)"),
+        (["--log-key", "nll_loss"], 4.0, "valid negative log-likelihood (bits per token)"),
+        (["--log-key", "ppl"], 16.0, "valid perplexity"),
+    ],
+)
+def test_validation_curves(drawn, tmp_path, options, expected, label):
+    for system in ("transformer", "intra_x+criterion.constant_alpha=true"):
+        for seed in ("seed1", "seed2"):
+            folder = tmp_path / "runs" / system / seed
+            write_log(folder, valid_line(100, 6.0), train_line(150), valid_line(200, 5.0))
+    figure = drawn("loss", tmp_path / "runs", *options)
+    assert [(x, y[-1]) for x, y in lines_of(figure)] == [([100, 200], expected)] * 4
+    assert legend_of(figure) == ["intra_x constant_alpha=true", "transformer"]
+    colours = [line.get_color() for line in figure.axes[0].lines]
+    assert colours[0] == colours[1] != colours[2] == colours[3]
+    assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("update", label)
+
+
+def test_systems_of_several_pairs_are_told_apart(drawn, tmp_path):
+    for pair in ("de-en", "he-en"):
+        write_log(tmp_path / pair / "intra_x" / "seed1", valid_line(100, 6.0))
+    other = write_log(tmp_path / "de-en" / "x", valid_line(100, 6.0)).rename(tmp_path / "mine.log")
+    figure = drawn("loss", tmp_path / "he-en", tmp_path / "de-en", other, other)
+    assert legend_of(figure) == ["he-en/intra_x", "de-en/intra_x", "mine"]
+
+
+def test_a_run_without_the_statistic_is_named_and_left_out(drawn, tmp_path, capsys):
+    write_log(tmp_path / "runs" / "a", valid_line(100, 6.0))
+    empty = write_log(tmp_path / "runs" / "b")
+    assert len(lines_of(drawn("loss", tmp_path / "runs"))) == 1
+    assert capsys.readouterr().err == f"left out: {empty} has no loss in its lines of valid\n"
+
+
+def test_sensitivity_over_training(drawn, tmp_path):
+    write_log(tmp_path / "a", train_line(100), train_line(200, 3e-6, 2e-8), train_line(300, "None"))
+    figure = drawn("sensitivity", tmp_path / "a")
+    assert lines_of(figure) == [([100, 200], [2e-6, 3e-6]), ([100, 200, 300], [1e-8, 2e-8, 1e-8])]
+    assert legend_of(figure) == ["a", "top 20 %", "the rest"]
+    assert figure.axes[0].get_yscale() == "log"
+
+
+@pytest.fixture
+def grid(tmp_path) -> Path:
+    """intra_x with K = 2, 3 (two seeds each) and 4 (one), and the transformer with two seeds."""
+    runs = tmp_path / "runs"
+    for system, K, seed, bleu in [
+        ("intra_x+task.num_passes=4", 4, 1, 35.0),
+        *(("intra_x+task.num_passes=2", 2, seed, 33.0 + seed) for seed in (1, 2)),
+        *(("intra_x", 3, seed, 34.0 + seed) for seed in (1, 2)),
+        *(("transformer", None, seed, 30.0 + seed) for seed in (1, 2)),
+    ]:
+        write_log(write(runs, make_result(system, seed=seed, bleu=bleu)).parent, K=K)
+    return runs
+
+
+def test_bleu_against_k(drawn, grid):
+    figure = drawn("bleu", grid)
+    (errors,) = figure.axes[0].containers
+    assert list(zip(*errors.lines[0].get_data())) == [(2, 34.5), (3, 35.5), (4, 35.0)]
+    half = 0.5**0.5  # the standard deviation of two numbers that differ by 1
+    lengths = [abs(high[1] - low[1]) / 2 for low, high in errors.lines[2][0].get_segments()]
+    assert lengths == pytest.approx([half, half, 0])
+    across = next(line for line in figure.axes[0].lines if line.get_label() == "transformer")
+    assert list(across.get_ydata()) == [31.5, 31.5]
+    assert legend_of(figure) == ["transformer", "intra_x"]
+    assert figure.axes[0].get_ylabel() == "BLEU (0–100), test de-en"
+    note = figure.get_supxlabel()
+    assert SIGNATURES["BLEU"] in note and "over the seeds (n = 1–2)" in note
+
+
+def test_the_number_of_passes_is_what_the_last_start_said(drawn, grid):
+    log = grid / "de-en" / "intra_x+task.num_passes=4" / "seed1" / "train.log"
+    log.write_text(log.read_text() + log.read_text().replace("'num_passes': 4", "'num_passes': 6"))
+    (errors,) = drawn("bleu", grid).axes[0].containers
+    assert list(errors.lines[0].get_xdata()) == [2, 3, 6]
+
+
+@pytest.mark.parametrize(
+    "overrides, end, label",
+    [
+        ([], 5.0, "α = 5, p = 5, q = 10: γ = 2.32, N = 50000"),
+        (["--updates", "100"], 5.0, "α = 5, p = 5, q = 10: γ = 2.32, N = 100"),
+        (["criterion.alpha=1"], 1.0, "α = 1"),
+        (["criterion.constant_alpha=true"], 5.0, "α = 5"),
+    ],
+)
+def test_the_curve_of_alpha(drawn, overrides, end, label):
+    figure = drawn("alpha", CONFIGS / "iwslt14" / "intra_x.yaml", *overrides)
+    N = 100 if "--updates" in overrides else 50000
+    curve = dict(zip(*lines_of(figure)[0]))
+    assert min(curve) == 0 and max(curve) == N and curve[N] == curve[N // 5] == end
+    if "γ" in label:
+        assert curve[0] == 0 and curve[N // 10] == pytest.approx(1)
+        texts = [text.get_text() for text in figure.axes[0].texts]
+        assert texts == [f"N/q = {N // 10}: α′ = 1", f"N/p = {N // 5}: α′ = 5"]
+    else:
+        assert set(curve.values()) == {end} and not figure.axes[0].texts
+    assert legend_of(figure) == [label]
+
+
+@pytest.mark.parametrize("to", ["picture.png", "picture.pdf", "picture.svg"])
+def test_the_type_is_that_of_the_name(drawn, tmp_path, to):
+    drawn("alpha", CONFIGS / "iwslt14" / "intra_x.yaml", to=to)
+    start = (tmp_path / to).read_bytes()[:5]
+    assert start in {"png": [b"\x89PNG\r"], "pdf": [b"%PDF-"], "svg": [b"<?xml"]}[to[-3:]]
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["loss", "none"], "cannot read .*/none: No such file"),
+        (["loss", "empty"], "empty holds no train.log"),
+        (["loss", "runs", "--valid-subset", "dev"], "no log has loss in its lines of dev: "),
+        (["sensitivity", "runs"], "no log has sensitivity_top in .*: train with --track-sens"),
+        (["bleu", "empty"], "empty holds no test.json"),
+        (["bleu", "bare"], "train.log is not there"),
+        (["bleu", "cut"], "train.log does not begin with the configuration of the run"),
+        (["bleu", "two"], "the results are of de-en and he-en: draw one pair at a time"),
+        (["bleu", "twice"], "are both intra_x with K = 3 on de-en with seed 1: leave one out"),
+        (["alpha", "none.yaml"], "none.yaml: no such configuration"),
+        (["alpha", "plain.yaml"], "plain.yaml has no criterion.alpha"),
+        (["alpha", "epochs.yaml"], "epochs.yaml has a max_epoch: say with --updates"),
+        (["alpha", "endless.yaml"], "give optimization.max_update, or --updates"),
+        (["alpha", "endless.yaml", "--updates", "0"], "optimization.max_update, or --updates"),
+        (["alpha", "absurd.yaml"], "absurd.yaml: alpha must be a number of at least 0"),
+        (["alpha", "words.yaml"], "words.yaml: "),
+        (["loss", "runs", "--plot", "none/x.png"], "--plot none/x.png: there is no folder none"),
+        (["loss", "runs", "--plot", "x.txt"], "x.txt: pictures of that type cannot be drawn"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    write_log(Path("runs/a"), valid_line(100, 6.0))
+    write(Path("bare"), make_result())
+    write(Path("cut"), make_result()).with_name("train.log").write_text("\n")
+    for pair in ("de-en", "he-en"):
+        write_log(write(Path("two"), make_result(pair=pair)).parent)
+    for system in ("intra_x", "intra_x+task.num_passes=3"):
+        write_log(write(Path("twice"), make_result(system)).parent)
+    for name, text in {
+        "plain": "{criterion: {_name: cross_entropy}, optimization: {max_update: 9}}",
+        "epochs": "{criterion: {alpha: 5}, optimization: {max_update: 9, max_epoch: 3}}",
+        "endless": "{criterion: {alpha: 5}}",
+        "absurd": "{criterion: {alpha: -1}, optimization: {max_update: 9}}",
+        "words": "{criterion: {alpha: much}, optimization: {max_update: 9}}",
+    }.items():
+        Path(f"{name}.yaml").write_text(text)
+    Path("picture.png").write_text("as it was")
+    with pytest.raises(SystemExit, match=f"^intra-distill plot: .*{message}") as stopped:
+        main(["plot", *arguments, *([] if "--plot" in arguments else ["--plot", "picture.png"])])
+    assert "\n" not in str(stopped.value)
+    assert Path("picture.png").read_text() == "as it was" and not list(Path().glob("*.tmp"))
