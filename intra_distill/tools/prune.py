@@ -1,0 +1,576 @@
+"""remove the least sensitive parameters of checkpoints, and see what translation loses
+
+Of each checkpoint a growing share of the parameters is set to zero, and each pruned model is
+translated and scored with (the paper's section 5.1, Figures 6 and 10). The share is of the model
+as a whole, embeddings, layer norms and biases included: it is exactly the least sensitive
+⌊ratio · n⌋ of all n parameters, wherever they are. Tied parameters are one parameter; what is not
+trained (buffers) stays. ``--order random`` and ``--order magnitude`` are controls::
+
+    intra-distill prune DATA --path plain/checkpoint_best.pt intra_x/checkpoint_best.pt \\
+        --sensitivity plain.sensitivity.pt intra_x.sensitivity.pt --order sensitivity random \\
+        --results-path pruned --plot pruned.png
+
+The unpruned model is always evaluated: the changes are against it. The folder of
+``--results-path`` gets
+
+- ``SYSTEM/ORDER/RATIO``: what evaluate writes, of each pruned model (``SYSTEM/unpruned`` of the
+  whole one), and with ``--write-checkpoint`` the model itself, ``checkpoint.pt``, which fairseq
+  loads as any other, without an optimizer's state;
+- ``prune.json``: all scores, with their signatures.
+
+What is evaluated there already is not translated again. One pruned model at a time is on the disk.
+"""
+
+import argparse
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import checkpoint_utils, tasks
+from fairseq.tasks.translation import TranslationTask
+from omegaconf import DictConfig
+from sacrebleu.metrics.base import Metric
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..checkpoints import read_checkpoint
+from ..core.pruning import least
+from . import UserError
+from .checkpoint import save_checkpoint
+from .evaluate import (
+    Evaluation,
+    build_metrics,
+    check_options,
+    generator_arguments,
+    generator_config,
+    inspect_checkpoint,
+    make_directory,
+    open_test_set,
+    quieten_fairseq,
+    translate_and_score,
+)
+from .files import read_json, sha256, write_json
+from .results import Result, TestSet, read_result, write_result
+from .scores import Scores, read_scores
+from .sensitivity import name_systems, table_text
+from .table import COLOURS, difference, escape, refuse_other_pictures
+
+KEPT, SCRATCH = "checkpoint.pt", "scratch.pt"
+ORDERS = {"sensitivity": "o-", "magnitude": "^--", "random": "s:"}  # as they are drawn
+
+
+@dataclass(frozen=True)
+class System:
+    """A checkpoint that is pruned."""
+
+    name: str
+    checkpoint: Path
+    sha256: str
+    parameters: int  # n: those that are tied counted once
+    sensitivity: Path | None
+    sensitivity_sha256: str | None
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """A pruned model."""
+
+    system: System
+    order: str
+    ratio: Decimal
+    seed: int
+
+    @property
+    def removed(self) -> int:
+        """⌊ratio · n⌋, exactly."""
+        return math.floor(Fraction(self.ratio) * self.system.parameters)
+
+    @property
+    def folder(self) -> Path:
+        """Where its results are, in the folder of all."""
+        if not self.ratio:
+            return Path(self.system.name, "unpruned")
+        return Path(self.system.name, self.order, f"{self.ratio:f}")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that it depends on."""
+        identity = {
+            "checkpoint_sha256": self.system.sha256,
+            "parameters": self.system.parameters,
+            "removed": self.removed,
+        }
+        if self.ratio:
+            identity["order"] = self.order
+            if self.order == "sensitivity":
+                identity["sensitivity_sha256"] = self.system.sensitivity_sha256
+            if self.order == "random":
+                identity["seed"] = self.seed
+        return identity
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``intra-distill prune``."""
+    parser.add_argument(
+        "data", type=Path, metavar="DATA", help="data directory made by intra-distill prepare"
+    )
+    parser.add_argument(
+        "--path", required=True, nargs="+", type=Path, metavar="CHECKPOINT", help="the systems"
+    )
+    parser.add_argument(
+        "--names",
+        metavar="SYSTEM,…",
+        help="the systems' names (default: each checkpoint's folder, or its parent where the "
+        "folder is seedN)",
+    )
+    parser.add_argument(
+        "--sensitivity",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="what intra-distill sensitivity wrote, a file for each checkpoint",
+    )
+    parser.add_argument(
+        "--order",
+        nargs="+",
+        choices=ORDERS,
+        default=["sensitivity"],
+        help="what goes first: the least sensitive, what is nearest to zero, or parameters at "
+        "random (default: sensitivity)",
+    )
+    parser.add_argument(
+        "--ratios",
+        default="0,0.1,0.2,0.3,0.4,0.5",
+        metavar="RATIO,…",
+        help="the shares of the parameters that are removed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--results-path", required=True, type=Path, metavar="DIR", help="where the results go"
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw BLEU and its change: a picture of the type that the name ends with, "
+        "such as .png",
+    )
+    parser.add_argument(
+        "--gen-subset",
+        default=Evaluation.subset,
+        metavar="SUBSET",
+        help="subset to translate (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--beam",
+        type=int,
+        default=Evaluation.beam,
+        metavar="N",
+        help="beam size (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lenpen",
+        type=float,
+        default=Evaluation.lenpen,
+        metavar="P",
+        help="length penalty (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-tokens",
+        type=int,
+        default=Evaluation.max_tokens,
+        metavar="N",
+        help="source tokens in a batch (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="draws the random order (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--write-checkpoint", action="store_true", help="keep the pruned checkpoints"
+    )
+    parser.add_argument("--cpu", action="store_true", help="translate on the CPU")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Run the command."""
+    quieten_fairseq()
+    ratios = parse_ratios(args.ratios)
+    checkpoints = name_systems(args.path, args.names)
+    check_request(args)
+    request = Evaluation(
+        data=args.data,
+        checkpoint=args.path[0],
+        results_path=args.results_path,
+        subset=args.gen_subset,
+        beam=args.beam,
+        lenpen=args.lenpen,
+        max_tokens=args.max_tokens,
+        cpu=args.cpu,
+    )
+    for path in args.path:
+        check_options(replace(request, checkpoint=path))
+    test_set, references = open_test_set(args.data, args.gen_subset)
+    metrics = build_metrics(references, test_set.target_lang)
+    cfg = generator_config(generator_arguments(request, test_set))
+    task = tasks.setup_task(cfg.task)
+    systems = open_systems(checkpoints, args.sensitivity, cfg, task, test_set)
+    prunings = [
+        Pruning(system, order, ratio, args.seed)
+        for system in systems
+        for order in dict.fromkeys(args.order)
+        for ratio in ratios
+    ]
+    refuse_own_checkpoints(prunings, args.results_path)
+    make_directory(args.results_path)
+    by_folder = {pruning.folder: pruning for pruning in prunings}  # all orders share ratio 0
+    results = {
+        folder: evaluate_pruned(pruning, request, test_set, metrics, task, args.write_checkpoint)
+        for folder, pruning in tqdm(by_folder.items(), desc="prune", unit="model", disable=None)
+    }
+    write_json(args.results_path / "prune.json", as_json(prunings, results))
+    if args.plot:
+        draw(args.plot, prunings, results)
+    print(markdown(prunings, results))
+
+
+# What was asked for
+
+
+def parse_ratios(text: str) -> list[Decimal]:
+    """The shares to remove in ascending order, 0 always among them.
+
+    They are decimal: 0.29 of 100 parameters are 29, and not the 28 of binary numbers.
+    """
+    ratios = {Decimal(0)}
+    given = set()
+    for number in text.split(","):
+        try:
+            ratio = (Decimal(number) + 0).normalize()
+        except InvalidOperation as error:
+            raise UserError(f"--ratios {text}: {number!r} is not a number") from error
+        if not (ratio.is_finite() and 0 <= ratio < 1):
+            raise UserError(f"--ratios {text}: {number} is not from 0 to below 1")
+        if ratio in given:
+            raise UserError(f"--ratios {text}: {number} is there twice")
+        given.add(ratio)
+    return sorted(ratios | given)
+
+
+def check_request(args: argparse.Namespace) -> None:
+    """Refuse options that do not go together and a picture that could not be written."""
+    if "sensitivity" not in args.order:
+        if args.sensitivity:
+            raise UserError(f"--sensitivity is not used by --order {' '.join(args.order)}")
+    elif len(args.sensitivity) != len(args.path):
+        raise UserError(
+            f"--sensitivity has {len(args.sensitivity)} files for {len(args.path)} checkpoints: "
+            "make one for each by intra-distill sensitivity"
+        )
+    if not 0 <= args.seed < 2**63:
+        raise UserError(f"--seed must be from 0 to 2^63 − 1, not {args.seed}")
+    if args.plot:
+        if not args.plot.parent.is_dir():
+            raise UserError(f"--plot {args.plot}: there is no folder {args.plot.parent}")
+        refuse_other_pictures(args.plot)
+
+
+def open_systems(
+    checkpoints: dict[str, Path],
+    sensitivity: list[Path],
+    cfg: DictConfig,
+    task: TranslationTask,
+    test_set: TestSet,
+) -> list[System]:
+    """Make sure that all checkpoints and scores can be used.
+
+    Args:
+        checkpoints: by the systems' names
+        sensitivity: files of scores, which may stand in another order than the checkpoints
+        cfg: of fairseq's generator
+        task: of the data
+        test_set: what is translated
+    """
+    scores = {path: read_scores(path) for path in sensitivity}
+    systems: list[System] = []
+    for name, path in checkpoints.items():
+        checkpoint = inspect_checkpoint(path, cfg, test_set)
+        for other in systems:
+            if other.sha256 == checkpoint.sha256:
+                raise UserError(f"{path} is the same as {other.checkpoint}: name one of them")
+        own = [file for file in scores if scores[file].checkpoint_sha256 == checkpoint.sha256]
+        if scores and not own:
+            raise UserError(
+                f"--sensitivity: no file is of {path} as it is now: make one by "
+                "intra-distill sensitivity"
+            )
+        if own:
+            refuse_other_scores(own[0], scores[own[0]], path, load_model(path, task))
+        systems.append(
+            System(
+                name=name,
+                checkpoint=path,
+                sha256=checkpoint.sha256,
+                parameters=checkpoint.parameters,
+                sensitivity=own[0] if own else None,
+                sensitivity_sha256=sha256(own[0]) if own else None,
+            )
+        )
+    return systems
+
+
+def refuse_other_scores(path: Path, scores: Scores, checkpoint: Path, model: nn.Module) -> None:
+    """Refuse scores that are not one for each parameter of a model, and at least 0."""
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    for name in sorted(shapes.keys() ^ scores.tensors.keys()):
+        owner, other = (checkpoint, path) if name in shapes else (path, checkpoint)
+        raise UserError(f"{path} is not of {checkpoint}: {owner} has {name}, {other} has not")
+    for name, tensor in scores.tensors.items():
+        if tensor.shape != shapes[name] or tensor.dtype != torch.float32:
+            raise UserError(
+                f"{path} is not of {checkpoint}: its {name} is {list(tensor.shape)} "
+                f"{tensor.dtype}, not {list(shapes[name])} torch.float32"
+            )
+        if not ((tensor >= 0) & tensor.isfinite()).all():
+            raise UserError(f"{path}: {name} has scores that are negative or no number")
+
+
+def refuse_own_checkpoints(prunings: Iterable[Pruning], results_path: Path) -> None:
+    """Refuse to write over a checkpoint that is to be pruned."""
+    written = {
+        (results_path / pruning.folder / name).resolve()
+        for pruning in prunings
+        for name in (KEPT, SCRATCH)
+    }
+    for checkpoint in (pruning.system.checkpoint for pruning in prunings):
+        if checkpoint.resolve() in written:
+            raise UserError(
+                f"--results-path {results_path}: {checkpoint} would be written over: take "
+                "another folder"
+            )
+
+
+# The pruned models
+
+
+def load_model(path: Path, task: TranslationTask) -> nn.Module:
+    (model,), _ = checkpoint_utils.load_model_ensemble([str(path)], task=task)
+    return model
+
+
+def score_parameters(pruning: Pruning, model: nn.Module) -> dict[str, Tensor]:
+    """What the parameters are ordered by, under the names that they have in the model."""
+    if pruning.order == "sensitivity":
+        tensors = read_scores(pruning.system.sensitivity).tensors
+        return {name: tensors[name] for name, _ in model.named_parameters()}
+    if pruning.order == "magnitude":
+        return {name: p.detach().float().abs() for name, p in model.named_parameters()}
+    generator = torch.Generator().manual_seed(pruning.seed)
+    return {
+        name: torch.rand(parameter.shape, generator=generator)
+        for name, parameter in model.named_parameters()
+    }
+
+
+def write_pruned(pruning: Pruning, task: TranslationTask, output: Path) -> None:
+    """Write the checkpoint without what is removed, which fairseq loads as any other.
+
+    The model is fairseq's own, so that tied parameters are pruned once for all their names.
+    """
+    state = read_checkpoint(pruning.system.checkpoint)
+    model = load_model(pruning.system.checkpoint, task)
+    removed = least(score_parameters(pruning, model), pruning.removed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.masked_fill_(removed[name], 0)
+    state["extra_state"]["pruned_from"] = pruning.identity
+    state.pop("last_optimizer_state", None)
+    save_checkpoint(output, {**state, "model": model.state_dict()})
+
+
+def evaluate_pruned(
+    pruning: Pruning,
+    request: Evaluation,
+    test_set: TestSet,
+    metrics: dict[str, Metric],
+    task: TranslationTask,
+    keep: bool,
+) -> Result:
+    """The result of a pruned model: the one that is there, or else a new one.
+
+    Args:
+        pruning: the model
+        request: how it is evaluated
+        test_set: what it translates
+        metrics: what it is scored with
+        task: what the checkpoint is loaded for
+        keep: leave its checkpoint beside the result
+    """
+    folder = request.results_path / pruning.folder
+    make_directory(folder)
+    signatures = {name: metric.get_signature().format() for name, metric in metrics.items()}
+    result = stored_result(folder, pruning, request, test_set, signatures)
+    keep = keep and bool(pruning.ratio)
+    if result and (not keep or is_written(folder / KEPT, pruning)):
+        return result
+
+    checkpoint = pruning.system.checkpoint
+    if pruning.ratio:
+        checkpoint = folder / (KEPT if keep else SCRATCH)
+        write_pruned(pruning, task, checkpoint)
+    try:
+        if result is None:
+            evaluation = replace(
+                request, checkpoint=checkpoint, results_path=folder, name=str(pruning.folder)
+            )
+            result = translate_and_score(evaluation, test_set, metrics, signatures)
+            write_result(folder / f"{test_set.subset}.json", result)
+            record = {**pruning.identity, "evaluated_sha256": result.checkpoint.sha256}
+            write_json(folder / f"{test_set.subset}.pruning.json", record)
+    finally:
+        if pruning.ratio and not keep:
+            checkpoint.unlink()
+    return result
+
+
+def stored_result(
+    folder: Path,
+    pruning: Pruning,
+    request: Evaluation,
+    test_set: TestSet,
+    signatures: dict[str, str],
+) -> Result | None:
+    """The result in a folder, where it is of this model, test set, search and metrics."""
+    record_path = folder / f"{test_set.subset}.pruning.json"
+    result_path = folder / f"{test_set.subset}.json"
+    if not (record_path.is_file() and result_path.is_file()):
+        return None
+    result = read_result(result_path)
+    record = {**pruning.identity, "evaluated_sha256": result.checkpoint.sha256}
+    hypotheses_path = folder / result.hypotheses
+    is_done = (
+        read_json(record_path) == record
+        and result.test_set == test_set
+        and result.signatures == signatures
+        and (result.beam, result.lenpen) == (request.beam, request.lenpen)
+        and hypotheses_path.is_file()
+        and result.hypotheses_sha256 == sha256(hypotheses_path)
+    )
+    return result if is_done else None
+
+
+def is_written(path: Path, pruning: Pruning) -> bool:
+    return (
+        path.is_file()
+        and read_checkpoint(path)["extra_state"].get("pruned_from") == pruning.identity
+    )
+
+
+# What is shown
+
+
+def curves(
+    prunings: Iterable[Pruning], results: dict[Path, Result]
+) -> dict[tuple[str, str], dict[Decimal, Result]]:
+    """By system and order, the result of each ratio."""
+    curves: dict[tuple[str, str], dict[Decimal, Result]] = {}
+    for pruning in prunings:
+        curve = curves.setdefault((pruning.system.name, pruning.order), {})
+        curve[pruning.ratio] = results[pruning.folder]
+    return curves
+
+
+def label(system: str, order: str, orders: Iterable[str]) -> str:
+    """What a curve is called: its order counts where there is another than sensitivity."""
+    return system if set(orders) == {"sensitivity"} else f"{system}, {order}"
+
+
+def as_json(prunings: list[Pruning], results: dict[Path, Result]) -> dict[str, Any]:
+    """The content of ``prune.json``."""
+    first = next(iter(results.values()))
+    models = []
+    for pruning in prunings:
+        result = results[pruning.folder]
+        whole = results[replace(pruning, ratio=Decimal(0)).folder]
+        models.append(
+            {
+                "system": pruning.system.name,
+                "checkpoint": str(pruning.system.checkpoint),
+                "order": pruning.order,
+                "ratio": float(pruning.ratio),
+                **pruning.identity,
+                "result": str(pruning.folder / f"{result.test_set.subset}.json"),
+                "scores": result.scores,
+                "changes": {
+                    metric: score - whole.scores[metric] for metric, score in result.scores.items()
+                },
+            }
+        )
+    return {
+        "data": first.test_set.data,
+        "subset": first.test_set.subset,
+        "beam": first.beam,
+        "lenpen": first.lenpen,
+        "signatures": first.signatures,
+        "models": models,
+    }
+
+
+def markdown(prunings: list[Pruning], results: dict[Path, Result]) -> str:
+    """BLEU by ratio, a column for each curve, and below what it is."""
+    by_curve = curves(prunings, results)
+    orders = [order for _, order in by_curve]
+    rows = [["Removed", *(escape(label(*curve, orders)) for curve in by_curve)]]
+    for ratio in dict.fromkeys(pruning.ratio for pruning in prunings):
+        row = [f"{(100 * ratio).normalize():f} %"]
+        for curve in by_curve.values():
+            bleu, whole = curve[ratio].scores["BLEU"], curve[Decimal(0)].scores["BLEU"]
+            row.append(f"{bleu:.1f}" + (difference(bleu, whole, 1) if ratio else ""))
+        rows.append(row)
+    result = next(iter(results.values()))
+    notes = [
+        f"BLEU: `{result.signatures['BLEU']}`",
+        f"{result.test_set.subset}, beam {result.beam}, length penalty {result.lenpen:g}",
+        "removed: the share of all parameters that is set to zero, over the model as a whole",
+    ]
+    return "\n".join([table_text(rows), "", *(f"- {note}" for note in notes)])
+
+
+def draw(path: Path, prunings: list[Pruning], results: dict[Path, Result]) -> None:
+    """Draw BLEU, and beside it the change in BLEU, against the share that is removed."""
+    from matplotlib.figure import Figure  # here, since no other command has to wait for it
+
+    by_curve = curves(prunings, results)
+    orders = [order for _, order in by_curve]
+    systems = list(dict.fromkeys(system for system, _ in by_curve))
+    first = next(iter(results.values()))
+    figure = Figure(figsize=(8.5, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for (system, order), curve in by_curve.items():
+        removed = [100 * float(ratio) for ratio in curve]
+        bleu = [result.scores["BLEU"] for result in curve.values()]
+        style = {
+            "color": COLOURS[systems.index(system) % len(COLOURS)],
+            "label": label(system, order, orders),
+            "linewidth": 2,
+        }
+        left.plot(removed, bleu, ORDERS[order], **style)
+        right.plot(removed, [score - bleu[0] for score in bleu], ORDERS[order], **style)
+    left.set_ylim(bottom=0)
+    left.set_ylabel(f"BLEU (0–100), {first.test_set.subset}")
+    right.set_ylabel("change in BLEU")
+    for axes in (left, right):
+        axes.set_xlabel("parameters removed (%)")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(handles=left.lines, loc="outside upper center", ncols=3, frameon=False)
+    figure.supxlabel(f"BLEU: {first.signatures['BLEU']}", fontsize=8, color="dimgrey")
+
+    temporary = path.with_name(f"{path.name}.tmp")
+    figure.savefig(temporary, format=path.suffix.removeprefix("."), dpi=150)
+    os.replace(temporary, path)
