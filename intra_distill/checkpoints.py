@@ -1,4 +1,4 @@
-"""fairseq's checkpoints, read as data.
+"""fairseq's checkpoints, read as data and written so that they are whole or not there.
 
 torch ≥ 2.6 loads with ``weights_only``: a checkpoint may build objects of known types alone, so
 that a file from a stranger runs no code. Beside tensors, fairseq's checkpoints need the types
@@ -7,6 +7,7 @@ below, none of which does anything but hold values.
 
 import argparse
 import collections
+import os
 import pickle
 import typing
 import zipfile
@@ -77,6 +78,27 @@ def read_checkpoint(path: Path) -> dict[str, typing.Any]:
     return state
 
 
+def save_checkpoint(path: Path, state: dict[str, typing.Any]) -> None:
+    """Write a checkpoint that has its name only when whole.
+
+    Raises:
+        UserError: it cannot be written, as on a full disk
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def num_updates(state: dict[str, typing.Any]) -> int:
+    """The updates that a checkpoint's model was trained for."""
+    return state["optimizer_history"][-1]["num_updates"]
+
+
 def check_same_data(path: Path, state: dict[str, typing.Any], task: TranslationTask) -> None:
     """Make sure that a checkpoint's model has the languages and the dictionaries of a task.
 
@@ -97,9 +119,7 @@ def check_same_data(path: Path, state: dict[str, typing.Any], task: TranslationT
         lang = task.cfg[lang_key]
         their_lang = trained_on.get(lang_key) or lang  # none where fairseq found it by itself
         if their_lang != lang:
-            raise UserError(
-                f"{path} is of other data: its {side} knows {their_lang}, not {lang}"
-            )
+            raise UserError(f"{path} is of other data: its {side} knows {their_lang}, not {lang}")
         name = f"{utils.split_paths(task.cfg.data)[0]}/dict.{lang}.txt"
         if len(embeddings) != len(dictionary):
             raise UserError(

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checkpoints import num_updates, read_checkpoint, save_checkpoint
 from . import UserError
-from .checkpoint import load_checkpoint, num_updates, save_checkpoint
 from .files import sha256
 
 EPOCH_CHECKPOINT = re.compile(r"checkpoint(\d+)\.pt")
@@ -128,7 +128,7 @@ def average(paths: list[Path]) -> dict[str, Any]:
     averaged_from: list[dict[str, Any]] = []
     newest: dict[str, Any] | None = None
     for path in paths:
-        state = load_checkpoint(path)
+        state = read_checkpoint(path)
         digest = sha256(path)
         for earlier in averaged_from:
             if earlier["sha256"] == digest:

@@ -33,9 +33,8 @@ from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest
 
 from .. import __version__
-from ..checkpoints import check_same_data
+from ..checkpoints import check_same_data, num_updates, read_checkpoint
 from . import UserError
-from .checkpoint import load_checkpoint, num_updates
 from .files import read_json, read_lines, sha256, write_lines
 from .results import (
     Checkpoint,
@@ -283,7 +282,7 @@ def open_test_set(data: Path, subset: str) -> tuple[TestSet, list[str]]:
 
 def inspect_checkpoint(path: Path, cfg: DictConfig, test_set: TestSet) -> Checkpoint:
     """Make sure that a checkpoint can translate a test set, and say what it is."""
-    state = load_checkpoint(path)
+    state = read_checkpoint(path)
     task = tasks.setup_task(cfg.task)
     check_same_data(path, state, task)
     (model,), _ = checkpoint_utils.load_model_ensemble([str(path)], task=task)
@@ -325,7 +324,7 @@ def training_seconds(path: Path, state: dict[str, Any]) -> float:
     """The time the whole training took: the last checkpoint beside ``path`` knows it."""
     last = path.with_name("checkpoint_last.pt")
     if last.is_file() and not last.samefile(path):
-        state = load_checkpoint(last)
+        state = read_checkpoint(last)
     return state["extra_state"]["previous_training_time"]
 
 

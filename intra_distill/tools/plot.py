@@ -24,7 +24,7 @@ from ..criterions.objective import ObjectiveConfig
 from . import UserError
 from .args import load_config
 from .grid import Run, gather, refuse_misfits
-from .table import COLOURS, refuse_other_pictures
+from .picture import COLOURS, refuse_other_pictures, save_picture
 
 if TYPE_CHECKING:  # no other command has to wait for it
     from matplotlib.axes import Axes
@@ -149,10 +149,7 @@ def main(args: argparse.Namespace) -> None:
     if not args.plot.parent.is_dir():
         raise UserError(f"--plot {args.plot}: there is no folder {args.plot.parent}")
     refuse_other_pictures(args.plot)
-    figure = args.draw(args)
-    temporary = args.plot.with_name(f"{args.plot.name}.tmp")
-    figure.savefig(temporary, format=args.plot.suffix.removeprefix("."), dpi=150)
-    os.replace(temporary, args.plot)
+    save_picture(args.draw(args), args.plot)
 
 
 # Logs

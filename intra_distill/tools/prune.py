@@ -23,7 +23,6 @@ What is evaluated there already is not translated again. One pruned model at a t
 
 import argparse
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -39,10 +38,9 @@ from sacrebleu.metrics.base import Metric
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..checkpoints import read_checkpoint
+from ..checkpoints import read_checkpoint, save_checkpoint
 from ..core.pruning import least
 from . import UserError
-from .checkpoint import save_checkpoint
 from .evaluate import (
     Evaluation,
     build_metrics,
@@ -56,10 +54,11 @@ from .evaluate import (
     translate_and_score,
 )
 from .files import read_json, sha256, write_json
+from .picture import COLOURS, refuse_other_pictures, save_picture
 from .results import Result, TestSet, read_result, write_result
 from .scores import Scores, read_scores
 from .sensitivity import name_systems, table_text
-from .table import COLOURS, difference, escape, refuse_other_pictures
+from .table import difference, escape
 
 KEPT, SCRATCH = "checkpoint.pt", "scratch.pt"
 ORDERS = {"sensitivity": "o-", "magnitude": "^--", "random": "s:"}  # as they are drawn
@@ -571,6 +570,4 @@ def draw(path: Path, prunings: list[Pruning], results: dict[Path, Result]) -> No
     figure.legend(handles=left.lines, loc="outside upper center", ncols=3, frameon=False)
     figure.supxlabel(f"BLEU: {first.signatures['BLEU']}", fontsize=8, color="dimgrey")
 
-    temporary = path.with_name(f"{path.name}.tmp")
-    figure.savefig(temporary, format=path.suffix.removeprefix("."), dpi=150)
-    os.replace(temporary, path)
+    save_picture(figure, path)

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checkpoints import save_checkpoint
 from . import UserError
-from .checkpoint import save_checkpoint
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,9 @@ from ..core.sensitivity import Balance, Moments, Sensitivity, balance, pool, sen
 from . import UserError
 from .evaluate import generator_config, make_directory, quieten_fairseq
 from .files import sha256, write_json
+from .picture import refuse_other_pictures
 from .scores import Scores, read_scores, write_scores
-from .table import escape, refuse_other_pictures
+from .table import escape
 from .user_dir import user_dir
 from .violins import draw_violins, sample
 

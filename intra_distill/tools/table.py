@@ -14,7 +14,6 @@ Results that were not scored alike are refused.
 import argparse
 import csv
 import io
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -24,11 +23,10 @@ from . import UserError
 from .evaluate import BOOTSTRAP_SAMPLES
 from .files import write_lines
 from .grid import Cell, Score, Table, gather, lay_out, read_paper
+from .picture import COLOURS, refuse_other_pictures, save_picture
 
 SIGNIFICANT = 0.05
 MISSING = "—"
-# Okabe and Ito's colours, which the colour-blind tell apart
-COLOURS = ["#999999", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -293,13 +291,6 @@ def csv_row(table: Table, system: str, pair: str, metric: str) -> dict[str, obje
 # The picture
 
 
-def refuse_other_pictures(path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    if path.suffix.removeprefix(".") not in Figure().canvas.get_supported_filetypes():
-        raise UserError(f"--plot {path}: pictures of that type cannot be drawn: call it .png")
-
-
 def draw(path: Path, table: Table) -> None:
     """Draw the first metric: a group of bars per language pair, a bar per system."""
     from matplotlib.figure import Figure  # here, since no other command has to wait for it
@@ -339,6 +330,4 @@ def draw(path: Path, table: Table) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
 
-    temporary = path.with_name(f"{path.name}.tmp")
-    figure.savefig(temporary, format=path.suffix.removeprefix("."), dpi=150)
-    os.replace(temporary, path)
+    save_picture(figure, path)

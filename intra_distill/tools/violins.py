@@ -1,12 +1,11 @@
 """Distributions of systems side by side, as in the paper's Figures 3, 5 and 9."""
 
-import os
 from pathlib import Path
 
 from torch import Tensor
 
 from ..core.sensitivity import without_top_1_percent
-from .table import COLOURS
+from .picture import COLOURS, save_picture
 
 MOST_VALUES = 1_000_000  # in a violin: more would not change its outline
 
@@ -57,6 +56,4 @@ def draw_violins(path: Path, samples: dict[str, Tensor], sds: dict[str, float], 
     violin = Patch(facecolor=COLOURS[2], edgecolor=COLOURS[5], label="without the top 1 %")
     figure.legend(handles=[violin, line], loc="outside upper center", ncols=2, frameon=False)
 
-    temporary = path.with_name(f"{path.name}.tmp")
-    figure.savefig(temporary, format=path.suffix.removeprefix("."), dpi=150)
-    os.replace(temporary, path)
+    save_picture(figure, path)

@@ -8,10 +8,10 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.options import get_generation_parser, parse_args_and_arch
 from fairseq_cli import generate
 
+from intra_distill.checkpoints import read_checkpoint
 from intra_distill.cli import main
 from intra_distill.tools import UserError
 from intra_distill.tools.average import average
-from intra_distill.tools.checkpoint import load_checkpoint
 from intra_distill.tools.evaluate import Evaluation, evaluate
 from intra_distill.tools.files import sha256
 
@@ -85,7 +85,7 @@ def test_shared_parameters_are_averaged_once_and_stay_shared(tmp_path, dtype):
         )
     output = tmp_path / "average.pt"
     main(["average", "--inputs", *map(str, paths), "--output", str(output)])
-    model = load_checkpoint(output)["model"]
+    model = read_checkpoint(output)["model"]
     assert all(bool((tensor == 2).all()) for tensor in model.values())
     assert model["encoder"].data_ptr() == model["decoder"].data_ptr()
     assert output.stat().st_size < 2 * 50 * 40 * dtype.itemsize + 3000
@@ -198,7 +198,7 @@ def test_the_last_checkpoints_of_a_folder(options, expected, tmp_path, capsys):
         write(tmp_path / f"checkpoint{name}.pt", i, weight=torch.ones(2))
     output = tmp_path / "average.pt"
     main(["average", "--inputs", str(tmp_path), "--output", str(output), *options])
-    averaged = load_checkpoint(output)["extra_state"]["averaged_from"]
+    averaged = read_checkpoint(output)["extra_state"]["averaged_from"]
     assert [Path(source["path"]).name for source in averaged] == expected
     assert f"{output}: the average of {tmp_path}/{expected[0]}" in capsys.readouterr().out
 
@@ -274,9 +274,9 @@ def test_a_training_starts_from_the_average(averaged, configure, trained):
         "--save-dir", str(trained.parent / "tuned"), "--max-update", "1",
     )  # fmt: skip
     run_training(cfg)
-    tuned = load_checkpoint(trained.parent / "tuned" / "checkpoint_last.pt")
+    tuned = read_checkpoint(trained.parent / "tuned" / "checkpoint_last.pt")
     assert tuned["optimizer_history"][-1]["num_updates"] == 1
-    for name, tensor in load_checkpoint(averaged)["model"].items():
+    for name, tensor in read_checkpoint(averaged)["model"].items():
         torch.testing.assert_close(tuned["model"][name], tensor, atol=1e-6, rtol=0)
 
 

@@ -298,9 +298,9 @@ def test_training_time_is_of_the_last_checkpoint(evaluation, tmp_path):
         return lambda state: state["extra_state"].update(previous_training_time=seconds)
 
     best = change_checkpoint(evaluation.checkpoint, tmp_path / "run" / "best.pt", set_time(1.0))
-    assert evaluate.training_seconds(best, evaluate.load_checkpoint(best)) == 1.0
+    assert evaluate.training_seconds(best, evaluate.read_checkpoint(best)) == 1.0
     change_checkpoint(best, best.with_name("checkpoint_last.pt"), set_time(2.0))
-    assert evaluate.training_seconds(best, evaluate.load_checkpoint(best)) == 2.0
+    assert evaluate.training_seconds(best, evaluate.read_checkpoint(best)) == 2.0
 
 
 def test_command(evaluation, capsys, monkeypatch):
