@@ -1,22 +1,30 @@
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from intra_distill.core.divergence import DIVERGENCES
-from intra_distill.core.fused_loss import fused_intra_distillation_loss
+from intra_distill.core.fused_loss import (
+    FP16_HEADROOM,
+    fused_intra_distillation_loss,
+    loss_and_gradient_,
+)
 from intra_distill.core.loss import intra_distillation_loss
 
 # relative to the largest element of what is compared
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 4e-2, torch.float16: 3e-3}
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+DEVICES = ["cpu", pytest.param("cuda", marks=NEEDS_GPU)]
 
 
-def inputs(K, N, d, V, dtype, bias):
+def inputs(K, N, d, V, dtype, bias, device="cpu"):
     generator = torch.Generator().manual_seed(K + 10 * N + 100 * V)
     features = torch.randn(K, N, d, dtype=torch.float64, generator=generator)
     weight = torch.randn(V, d, dtype=torch.float64, generator=generator) / d**0.5
     offset = torch.randn(V, dtype=torch.float64, generator=generator) if bias else None
     target = torch.randint(V, (N,), generator=generator)
-    leaves = [x.to(dtype).requires_grad_() for x in (features, weight, offset) if x is not None]
-    return leaves, target
+    leaves = [x for x in (features, weight, offset) if x is not None]
+    return [x.to(device, dtype).requires_grad_() for x in leaves], target.to(device)
 
 
 def reference(leaves, target, alpha, divergence, label_smoothing):
@@ -36,13 +44,16 @@ def assert_near(actual, expected, tolerance):
     )
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @pytest.mark.parametrize("K", range(1, 7))
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("N, V, chunk_size", [(9, 23, 4), (5, 2, None), (1, 57, 1)])
-def test_values_and_gradients_equal_the_reference(dtype, divergence, K, bias, N, V, chunk_size):
-    leaves, target = inputs(K, N, 8, V, dtype, bias)
+def test_values_and_gradients_equal_the_reference(
+    device, dtype, divergence, K, bias, N, V, chunk_size
+):
+    leaves, target = inputs(K, N, 8, V, dtype, bias, device)
     features, weight, offset = *leaves[:2], leaves[2] if bias else None
     parts = fused_intra_distillation_loss(
         features, weight, offset, target, 3.0, divergence, 0.1, chunk_size
@@ -60,16 +71,21 @@ def test_values_and_gradients_equal_the_reference(dtype, divergence, K, bias, N,
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
-def test_gradcheck(divergence):
-    leaves, target = inputs(3, 4, 5, 6, torch.float64, True)
+@pytest.mark.parametrize("K", [1, 3])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_gradcheck(divergence, K, label_smoothing):
+    leaves, target = inputs(K, 4, 5, 6, torch.float64, True)
     assert torch.autograd.gradcheck(
-        lambda *leaves: fused_intra_distillation_loss(*leaves, target, 2.0, divergence, 0.1)[0],
+        lambda *leaves: fused_intra_distillation_loss(
+            *leaves, target, 2.0, divergence, label_smoothing, chunk_size=3
+        )[0],
         leaves,
     )
 
 
-def test_no_position_gives_zero_and_zero_gradients():
-    leaves, target = inputs(3, 0, 4, 5, torch.float32, True)
+@pytest.mark.parametrize("device", DEVICES)
+def test_no_position_gives_zero_and_zero_gradients(device):
+    leaves, target = inputs(3, 0, 4, 5, torch.float32, True, device)
     parts = fused_intra_distillation_loss(*leaves, target, 2.0, "x", 0.1)
     assert parts.loss == parts.nll == parts.divergence == 0
     for gradient in torch.autograd.grad(parts.loss, leaves):
@@ -87,6 +103,13 @@ def test_a_loss_scale_keeps_small_fp16_gradients():
     assert not lost.any() and kept.ne(0).float().mean() > 0.9
 
 
+def test_the_loss_may_be_scaled_in_place():
+    leaves, target = inputs(2, 3, 4, 5, torch.float32, True)
+    loss = fused_intra_distillation_loss(*leaves, target, 1.0, "x").loss
+    loss *= 0
+    assert not any(gradient.any() for gradient in torch.autograd.grad(loss, leaves))
+
+
 def test_under_autocast_the_weight_keeps_its_precision():
     (features, weight), target = inputs(3, 9, 8, 23, torch.float32, False)
     with torch.autocast("cpu", torch.bfloat16):
@@ -100,30 +123,82 @@ def test_under_autocast_the_weight_keeps_its_precision():
         assert_near(ours, theirs, TOLERANCES[torch.bfloat16])
 
 
-def test_the_logits_of_all_positions_never_exist(monkeypatch):
-    leaves, target = inputs(3, 40, 4, 30, torch.float32, False)
-    largest = 0
-    mm = torch.mm
+class LargestTensor(TorchDispatchMode):
+    """Elements of the largest tensor that any operation makes, backward included."""
 
-    def measured_mm(h, weight, out):
-        nonlocal largest
-        largest = max(largest, out.numel())
-        return mm(h, weight, out=out)
+    elements = 0
 
-    monkeypatch.setattr(torch, "mm", measured_mm)
-    fused_intra_distillation_loss(*leaves, None, target, 1.0, "x", chunk_size=7)
-    assert largest == 3 * 7 * 30
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return result
 
 
-def test_extreme_logits_stay_finite():
-    features = torch.tensor([[[1e4]], [[-1e4]]], requires_grad=True)
-    weight = torch.tensor([[1.0], [-1.0], [0.5]], requires_grad=True)
-    for divergence in DIVERGENCES:
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_no_tensor_is_larger_than_a_chunk_of_logits(dtype, divergence):
+    K, N, d, V, chunk_size = 3, 40, 4, 30, 7
+    leaves, target = inputs(K, N, d, V, dtype, True)
+    with LargestTensor() as largest:
         parts = fused_intra_distillation_loss(
-            features, weight, None, torch.tensor([0]), 5.0, divergence, 0.1
+            *leaves, target, 1.0, divergence, 0.1, chunk_size=chunk_size
         )
-        gradients = torch.autograd.grad(parts.loss, (features, weight))
-        assert parts.loss.isfinite() and all(g.isfinite().all() for g in gradients)
+        torch.autograd.grad(parts.loss, leaves)
+    assert largest.elements == K * chunk_size * V > max(leaf.numel() for leaf in leaves)
+
+
+@pytest.mark.parametrize("K", [1, 6])
+def test_the_default_chunk_does_not_grow_with_the_positions(monkeypatch, K):
+    monkeypatch.setattr("intra_distill.core.fused_loss.CHUNK_ELEMENTS", 1000)
+    (features, weight), target = inputs(K, 200, 4, 50, torch.float32, False)
+    with LargestTensor() as largest:
+        fused_intra_distillation_loss(features, weight, None, target, 1.0, "x")
+    assert largest.elements <= max(1000, features.numel())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_extreme_logits_stay_right(device, divergence, dtype):
+    features = torch.tensor([[[1e4], [0.0]], [[-1e4], [1e4]]], device=device, dtype=dtype)
+    weight = torch.tensor([[1.0], [-1.0], [0.5]], device=device, dtype=dtype)
+    leaves = [features.requires_grad_(), weight.requires_grad_()]
+    target = torch.tensor([0, 1], device=device)
+    parts = fused_intra_distillation_loss(*leaves, None, target, 0.01, divergence, 0.1)
+    expected, expected_gradients = reference(leaves, target, 0.01, divergence, 0.1)
+    assert_near(parts.loss, expected.loss, TOLERANCES[dtype])
+    for ours, theirs in zip(torch.autograd.grad(parts.loss, leaves), expected_gradients):
+        assert_near(ours, theirs, TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_types_improbable_in_every_pass_count(divergence):
+    (features, weight), target = inputs(3, 4, 8, 50, torch.float64, False)
+    leaves = [(features * 8).detach().requires_grad_(), weight]
+    parts = fused_intra_distillation_loss(*leaves, None, target, 3.0, divergence)
+    expected, expected_gradients = reference(leaves, target, 3.0, divergence, 0.0)
+    assert_near(parts.divergence, expected.divergence, 1e-12)
+    for ours, theirs in zip(torch.autograd.grad(parts.loss, leaves), expected_gradients):
+        assert_near(ours, theirs, 1e-12)
+
+
+def test_improbable_types_keep_their_gradient_in_fp16():
+    """A probability of e⁻¹⁸ is 0 in fp16."""
+    z = torch.zeros(1, 1, 50, dtype=torch.float16)
+    z[0, 0, 0] = 18
+    scale = 1.0 * FP16_HEADROOM
+    _, gradient = loss_and_gradient_(z, torch.tensor([0]), 0.0, "x", 0.0, scale)
+    torch.testing.assert_close(
+        gradient[0, 0, 1:].float() / scale, torch.full((49,), -18.0).exp(), rtol=1e-2, atol=0
+    )
+
+
+def test_a_gradient_beyond_fp16_ends_at_its_largest_number():
+    z = torch.tensor([[[4.0, 0.0]], [[-1e4, 1e4]]], dtype=torch.float16)
+    _, gradient = loss_and_gradient_(z, torch.tensor([0]), 5.0, "x", 0.0, 2.0 * FP16_HEADROOM)
+    assert gradient.abs().max() == torch.finfo(torch.float16).max
 
 
 def test_an_unknown_divergence_is_refused():
