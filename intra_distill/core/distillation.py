@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .fused_loss import CHUNK_ELEMENTS
+from .fused_loss import chunk_elements
 
 
 def distillation_loss(
@@ -41,7 +41,7 @@ def distillation_loss(
         scored.reshape(-1).nonzero().squeeze(1),
         weight,
         label_smoothing,
-        chunk_size or max(1, CHUNK_ELEMENTS // V),
+        chunk_size or max(1, chunk_elements(V, logits.device.type) // V),
     )
 
 

@@ -17,9 +17,11 @@ from torch import Tensor
 from .divergence import DIVERGENCES
 from .loss import LossParts
 
-# Logits in a chunk. A CPU wants them in its cache and yet rows enough for a fast product; a GPU
-# wants thousands of rows, and this many are what one pass over 4,096 positions makes at V = 32K.
-CHUNK_ELEMENTS = 2**20
+# Logits in a chunk. A CPU wants few, for its cache, but rows enough for a fast product: so many,
+# and fewer where that would take more memory than a chunk is to have. A GPU wants thousands of
+# rows, and this many logits are what one pass over 4,096 positions makes at V = 32K.
+CHUNK_ROWS = 256
+CHUNK_ELEMENTS = 2**23
 CHUNK_ELEMENTS_CUDA = 2**27
 
 # The gradient with respect to the logits is mostly probabilities, too small for fp16 as they are.
@@ -60,8 +62,7 @@ def fused_intra_distillation_loss(
         raise ValueError(f"no fused loss for the divergence {divergence!r}: x or js")
     K, V = features.size(0), weight.size(0)
     device = features.device.type
-    chunk_elements = CHUNK_ELEMENTS_CUDA if device == "cuda" else CHUNK_ELEMENTS
-    chunk_size = chunk_size or max(1, chunk_elements // (K * V))
+    chunk_size = chunk_size or max(1, chunk_elements(V, device) // (K * V))
     if torch.is_autocast_enabled(device):  # the products run as the projection itself would
         features = features.to(torch.get_autocast_dtype(device))
     with torch.autocast(device, enabled=False):
@@ -69,6 +70,11 @@ def fused_intra_distillation_loss(
             features, weight, bias, target, alpha, divergence, label_smoothing, chunk_size
         )
     return LossParts(loss, nll, distance)
+
+
+def chunk_elements(V: int, device: str) -> int:
+    """How many logits over V types a chunk has at most, on a type of device."""
+    return CHUNK_ELEMENTS_CUDA if device == "cuda" else min(CHUNK_ROWS * V, CHUNK_ELEMENTS)
 
 
 def loss_and_gradient_(

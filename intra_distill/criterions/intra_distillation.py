@@ -112,13 +112,14 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
         self, model: nn.Module, sample: dict[str, Any], target: Tensor, K: int
     ) -> LossParts:
         features, _ = model(**sample["net_input"], features_only=True)  # (K·B, T, d)
-        scored = self._scored(target)
+        # found once: on a GPU it is a wait, and a mask would be searched by each tensor anew
+        scored = self._scored(target).flatten().nonzero().squeeze(1)  # (N,)
         projection = model.decoder.output_projection
         return fused_intra_distillation_loss(
-            split_passes(features, K)[:, scored],  # (K, N, d)
+            split_passes(features, K).flatten(1, 2).index_select(1, scored),  # (K, N, d)
             projection.weight,
             projection.bias,
-            target[scored],
+            target.flatten()[scored],
             self.objective.alpha(sample),
             self.objective.divergence_name,
             self.eps,

@@ -25,8 +25,7 @@ import torch.nn.functional as F
 
 from intra_distill.core.divergence import x_divergence
 from intra_distill.core.fused_loss import (
-    CHUNK_ELEMENTS,
-    CHUNK_ELEMENTS_CUDA,
+    chunk_elements,
     fused_intra_distillation_loss,
 )
 from intra_distill.core.loss import intra_distillation_loss
@@ -84,7 +83,7 @@ def ways(case: Case, N: int, device: str, dtype: str) -> dict[str, Callable[[], 
             torch.mm(z, weight, out=grad_x)
             grad_weight.addmm_(z.t(), x)
 
-    elements = CHUNK_ELEMENTS_CUDA if device == "cuda" else CHUNK_ELEMENTS
+    elements = chunk_elements(V, device)
     chunk = min(N, max(1, elements // (K * V)))
     compared = {
         "fused": fused,
