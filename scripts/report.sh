@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a grid came to: the table, with each system tested against the first, and the runs that
-# have no result.
+# What a grid came to: the table, also as table.csv and table.png beside the runs, with each system
+# tested against the first and the paper's own numbers; and the runs that have no result.
 #
 #   SYSTEMS=… PAIRS=… SEEDS=… bash scripts/report.sh RECIPE [intra-distill table's options…]
 recipe=${1:?name a recipe: iwslt14, wmt17 or multi30k}
@@ -27,7 +27,10 @@ for pair in ${PAIRS:--}; do
         done
     done
 done
-[[ ${#results[@]} == 0 ]] || intra-distill table "${results[@]}" "${@:2}"
+paper=()
+[[ ! -e $configs/paper.yaml ]] || paper=(--paper "$configs/paper.yaml")
+[[ ${#results[@]} == 0 ]] || intra-distill table "${results[@]}" "${paper[@]}" \
+    --csv "$all_runs/table.csv" --plot "$all_runs/table.png" "${@:2}"
 [[ ${#missing[@]} == 0 ]] || {
     printf 'no result: %s\n' "${missing[@]}" >&2
     exit 1

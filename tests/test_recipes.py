@@ -1,5 +1,6 @@
 """The shell recipes, from an archive in the official layout to the paper's table, at toy size."""
 
+import csv
 import os
 import subprocess
 import sys
@@ -51,7 +52,11 @@ def test_iwslt14_from_the_archive_to_table_2(recipe, tmp_path):
         "\n"
     )[:4]
     assert [cell.strip() for cell in header.split("|")[2:5]] == ["de-en", "he-en", "average"]
-    assert "transformer" in transformer and "intra_x" in intra_x
+    assert "transformer" in transformer and "paper" in intra_x
+    with open(tmp_path / "runs" / "table.csv", encoding="utf-8") as file:
+        cells = {(row["system"], row["pair"]): row for row in csv.DictReader(file)}
+    assert set(cells) == {(s, p) for s in ("transformer", "intra_x") for p in ("de-en", "he-en")}
+    assert float(cells["intra_x", "de-en"]["paper"]) == 36.10
 
     grid |= {"SYSTEMS": "transformer", "PAIRS": "de-en"}
     again = recipe("iwslt14/run.sh", str(archive), **grid)

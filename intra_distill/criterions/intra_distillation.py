@@ -40,8 +40,8 @@ class IntraDistillationCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig,
 class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
     """(1/K) Σ_i CE_i + α′ · divergence, equation (10), summed over the target tokens.
 
-    A batch that the task replicated (``num_passes`` in the sample) is trained on; any other is
-    scored by fairseq's label-smoothed cross-entropy alone, so validation curves compare.
+    Validation is scored by fairseq's label-smoothed cross-entropy alone, so that curves compare. A
+    task that makes one pass trains with that loss too, fused.
     """
 
     def __init__(self, task: Any, cfg: IntraDistillationCriterionConfig) -> None:
@@ -66,7 +66,7 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
     ) -> tuple[Tensor, int, dict[str, Any]]:
         """The loss of a batch, its sample size and its logging output, as fairseq has them."""
         K = self.objective.num_passes(sample)
-        if K == 1:
+        if K == 1 and not (model.training and self._use_fused(model)):
             return super().forward(model, sample, reduce)
         target = split_passes(sample["target"], K)[0]  # (B, T), the same in every pass
         if self._use_fused(model):
@@ -82,9 +82,11 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
             "ntokens": sample["ntokens"],
             "nsentences": target.size(0),
             "sample_size": sample_size,
-            **self.objective.logging_output(sample, parts.divergence, sample_size),
             **accuracy,
         }
+        if K > 1:
+            distance = parts.divergence
+            logging_output |= self.objective.logging_output(sample, distance, sample_size)
         return parts.loss, sample_size, logging_output
 
     def _scored(self, target: Tensor) -> Tensor:
@@ -120,7 +122,7 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
             projection.weight,
             projection.bias,
             target.flatten()[scored],
-            self.objective.alpha(sample),
+            self.objective.alpha(sample) if K > 1 else 0.0,
             self.objective.divergence_name,
             self.eps,
         )

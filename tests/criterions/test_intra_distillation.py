@@ -16,15 +16,18 @@ def assert_same_gradients(ours, theirs, factor=1.0):
         torch.testing.assert_close(gradient, factor * theirs[name], rtol=1e-4, atol=1e-5)
 
 
-def test_one_pass_without_divergence_is_fairseqs_criterion(trainer, gradients):
-    ours = trainer(*INTRA, "--num-passes", "1", "--alpha", "0")
+@pytest.mark.parametrize("implementation", ["plain", "fused"])
+def test_one_pass_without_divergence_is_fairseqs_criterion(trainer, gradients, implementation):
+    options = ["--num-passes", "1", "--alpha", "0", "--loss-implementation", implementation]
+    ours = trainer(*INTRA, *options)
     theirs = trainer(*PLAIN)
     theirs.model.load_state_dict(ours.model.state_dict())
     for sample in ours.batches[:3]:
         loss, size, log, grads = gradients(ours, sample)
         their_loss, their_size, their_log, their_grads = gradients(theirs, sample)
-        assert (loss, size) == (their_loss, their_size)
-        assert log == their_log
+        torch.testing.assert_close(loss, their_loss)
+        assert size == their_size and log.keys() == their_log.keys()
+        torch.testing.assert_close(log["nll_loss"], their_log["nll_loss"])
         assert_same_gradients(grads, their_grads)
 
 
