@@ -27,9 +27,18 @@ for pair in ${PAIRS:--}; do
         done
     done
 done
+list() { # WORD… → with commas between
+    local IFS=,
+    echo "$*"
+}
+shown=(--systems "$(list "${systems[@]}")")
+if [[ ${PAIRS:--} != - ]]; then
+    read -ra pairs <<<"$PAIRS"
+    shown+=(--pairs "$(list "${pairs[@]}")")
+fi
 paper=()
 [[ ! -e $configs/paper.yaml ]] || paper=(--paper "$configs/paper.yaml")
-[[ ${#results[@]} == 0 ]] || intra-distill table "${results[@]}" "${paper[@]}" \
+[[ ${#results[@]} == 0 ]] || intra-distill table "${results[@]}" "${shown[@]}" "${paper[@]}" \
     --csv "$all_runs/table.csv" --plot "$all_runs/table.png" "${@:2}"
 [[ ${#missing[@]} == 0 ]] || {
     printf 'no result: %s\n' "${missing[@]}" >&2
