@@ -269,6 +269,7 @@ def open_test_set(data: Path, subset: str) -> tuple[TestSet, list[str]]:
         source_lang=source_lang,
         target_lang=target_lang,
         lowercase=prepared["lowercase"],
+        sentencepiece_text=prepared["sentencepiece_text"],
         sentences=len(references),
         source_sha256=sha256(source),
         references=references_path.name,

@@ -20,6 +20,7 @@ class TestSet:
     source_lang: str
     target_lang: str
     lowercase: bool
+    sentencepiece_text: str  # what the pieces were learnt from: train, or all
     sentences: int
     source_sha256: str  # of the binarised source
     references: str  # file in data

@@ -73,6 +73,7 @@ def prepared(tmp_path_factory) -> Path:
     arguments += ["--srcdict", str(dictionary), "--joined-dictionary"]
     preprocess.main(options.get_preprocessing_parser().parse_args(arguments))
     recorded = {"source_lang": "de", "target_lang": "en", "lowercase": True}
+    recorded["sentencepiece_text"] = "train"
     (data / "prepare.json").write_text(json.dumps({"options": recorded}))
     return data
 
@@ -173,6 +174,7 @@ def test_result(prepared, checkpoint, base):
             "source_lang": "de",
             "target_lang": "en",
             "lowercase": True,
+            "sentencepiece_text": "train",
             "sentences": 19,
             "source_sha256": digest(prepared / "test.de-en.de.bin"),
             "references": "test.ref.en",

@@ -43,6 +43,7 @@ def make_result(
             source_lang=source_lang,
             target_lang=target_lang,
             lowercase=True,
+            sentencepiece_text="train",
             sentences=len(REFERENCES),
             source_sha256="a",
             references=f"test.ref.{target_lang}",
