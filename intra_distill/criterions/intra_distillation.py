@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..core.fused_loss import fused_intra_distillation_loss
 from ..core.loss import LossParts, intra_distillation_loss
 from ..core.replicate import split_passes
+from ..core.wrappers import unwrapped
 from ..refusal import refuse
 from .objective import Objective, ObjectiveConfig
 
@@ -140,8 +141,7 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
 
     def _fused_obstacle(self, model: nn.Module) -> str | None:
         """Why features times a matrix would not be the logits of this model, if so."""
-        while hasattr(model, "module"):  # fairseq's wrapper for several ranks, and torch's
-            model = model.module
+        model = unwrapped(model)
         decoder = model.decoder
         if self.report_accuracy:
             return "--report-accuracy needs the logits"

@@ -11,6 +11,8 @@ from typing import Any
 from fairseq.logging import metrics
 from torch import Tensor, nn
 
+from ..core.wrappers import unwrapped
+
 PREFIX = "auxiliary/"  # of the figures' names on their way through fairseq's logging outputs
 
 
@@ -39,14 +41,8 @@ class AuxiliaryLossTask:
                 metrics.log_scalar(key.removeprefix(PREFIX), mean, ntokens, round=3)
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
-    while hasattr(model, "module"):  # fairseq's wrapper for several ranks, and torch's
-        model = model.module
-    return model
-
-
 def _start(criterion: nn.Module, inputs: tuple[Any, ...]) -> None:
-    model = _unwrapped(inputs[0])
+    model = unwrapped(inputs[0])
     if hasattr(model, "auxiliary_loss"):
         model.start_auxiliary_loss()
 
@@ -54,7 +50,7 @@ def _start(criterion: nn.Module, inputs: tuple[Any, ...]) -> None:
 def _join(
     criterion: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Any, dict[str, Any]]
 ) -> tuple[Tensor, Any, dict[str, Any]]:
-    model, sample = _unwrapped(inputs[0]), inputs[1]
+    model, sample = unwrapped(inputs[0]), inputs[1]
     auxiliary = model.auxiliary_loss() if hasattr(model, "auxiliary_loss") else None
     if auxiliary is None:
         return output

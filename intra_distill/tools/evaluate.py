@@ -83,6 +83,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--path", required=True, type=Path, metavar="FILE", help="checkpoint to translate with"
     )
+    add_search_arguments(parser)
+    parser.add_argument(
+        "--results-path",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="where SUBSET.hyp.TARGET and SUBSET.json go; what is evaluated there already is "
+        "not translated again",
+    )
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="JSON",
+        help="another system's SUBSET.json: test whether the difference to it is significant",
+    )
+    parser.add_argument(
+        "--name", metavar="SYSTEM", help="the system's name (default: the checkpoint's folder)"
+    )
+    parser.add_argument("--cpu", action="store_true", help="translate on the CPU")
+
+
+def add_search_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of what is translated, and how."""
     parser.add_argument(
         "--gen-subset",
         default=Evaluation.subset,
@@ -105,30 +128,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument(
-        "--results-path",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="where SUBSET.hyp.TARGET and SUBSET.json go; what is evaluated there already is "
-        "not translated again",
-    )
-    parser.add_argument(
         "--max-tokens",
         type=int,
         default=Evaluation.max_tokens,
         metavar="N",
         help="source tokens in a batch (default: %(default)s)",
     )
-    parser.add_argument(
-        "--baseline",
-        type=Path,
-        metavar="JSON",
-        help="another system's SUBSET.json: test whether the difference to it is significant",
-    )
-    parser.add_argument(
-        "--name", metavar="SYSTEM", help="the system's name (default: the checkpoint's folder)"
-    )
-    parser.add_argument("--cpu", action="store_true", help="translate on the CPU")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -168,7 +173,11 @@ def evaluate(evaluation: Evaluation) -> Result:
     result_path = evaluation.results_path / f"{evaluation.subset}.json"
     stored = read_result(result_path) if result_path.exists() else None
 
-    if stored and is_done(stored, evaluation, test_set, signatures):
+    if (
+        stored
+        and is_done(stored, evaluation, test_set, signatures)
+        and stored.checkpoint.sha256 == sha256(evaluation.checkpoint)
+    ):
         print(f"{result_path} is of this checkpoint and these settings: not translated again")
         result = replace(stored, system=evaluation.system)
     else:
@@ -473,13 +482,12 @@ def read_baseline(path: Path, test_set: TestSet, signatures: dict[str, str]) -> 
 def is_done(
     result: Result, evaluation: Evaluation, test_set: TestSet, signatures: dict[str, str]
 ) -> bool:
-    """Whether a result is of the evaluation asked for, with its hypotheses still there."""
+    """Whether a result of some model is as asked for, with its hypotheses still there."""
     hypotheses_path = evaluation.results_path / result.hypotheses
     return (
         result.test_set == test_set
         and result.signatures == signatures
         and (result.beam, result.lenpen) == (evaluation.beam, evaluation.lenpen)
-        and result.checkpoint.sha256 == sha256(evaluation.checkpoint)
         and hypotheses_path.is_file()
         and result.hypotheses_sha256 == sha256(hypotheses_path)
     )

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 COLOURS = ["#999999", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"]
 
 
-def refuse_other_pictures(path: Path) -> None:
-    """Raise UserError for a file whose ending is of no picture."""
+def check_picture(path: Path) -> None:
+    """Raise UserError for a file without a folder, or whose ending is of no picture."""
     from matplotlib.figure import Figure
 
+    if not path.parent.is_dir():
+        raise UserError(f"--plot {path}: there is no folder {path.parent}")
     if path.suffix.removeprefix(".") not in Figure().canvas.get_supported_filetypes():
         raise UserError(f"--plot {path}: pictures of that type cannot be drawn: call it .png")
 

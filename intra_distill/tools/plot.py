@@ -24,7 +24,7 @@ from ..criterions.objective import ObjectiveConfig
 from . import UserError
 from .args import load_config
 from .grid import Run, gather, refuse_misfits
-from .picture import COLOURS, refuse_other_pictures, save_picture
+from .picture import COLOURS, check_picture, save_picture
 
 if TYPE_CHECKING:  # no other command has to wait for it
     from matplotlib.axes import Axes
@@ -146,9 +146,7 @@ def add_logs(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Run the command."""
-    if not args.plot.parent.is_dir():
-        raise UserError(f"--plot {args.plot}: there is no folder {args.plot.parent}")
-    refuse_other_pictures(args.plot)
+    check_picture(args.plot)
     save_picture(args.draw(args), args.plot)
 
 

@@ -43,22 +43,24 @@ from ..core.pruning import least
 from . import UserError
 from .evaluate import (
     Evaluation,
+    add_search_arguments,
     build_metrics,
     check_options,
     generator_arguments,
     generator_config,
     inspect_checkpoint,
+    is_done,
     make_directory,
     open_test_set,
     quieten_fairseq,
     translate_and_score,
 )
 from .files import read_json, sha256, write_json
-from .picture import COLOURS, refuse_other_pictures, save_picture
+from .picture import COLOURS, check_picture, save_picture
 from .results import Result, TestSet, read_result, write_result
 from .scores import Scores, read_scores
-from .sensitivity import name_systems, table_text
-from .table import difference, escape
+from .sensitivity import add_system_arguments, name_systems
+from .table import difference, escape, table_text
 
 KEPT, SCRATCH = "checkpoint.pt", "scratch.pt"
 ORDERS = {"sensitivity": "o-", "magnitude": "^--", "random": "s:"}  # as they are drawn
@@ -119,15 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data", type=Path, metavar="DATA", help="data directory made by intra-distill prepare"
     )
-    parser.add_argument(
-        "--path", required=True, nargs="+", type=Path, metavar="CHECKPOINT", help="the systems"
-    )
-    parser.add_argument(
-        "--names",
-        metavar="SYSTEM,…",
-        help="the systems' names (default: each checkpoint's folder, or its parent where the "
-        "folder is seedN)",
-    )
+    add_system_arguments(parser)
     parser.add_argument(
         "--sensitivity",
         nargs="+",
@@ -160,33 +154,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw BLEU and its change: a picture of the type that the name ends with, "
         "such as .png",
     )
-    parser.add_argument(
-        "--gen-subset",
-        default=Evaluation.subset,
-        metavar="SUBSET",
-        help="subset to translate (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--beam",
-        type=int,
-        default=Evaluation.beam,
-        metavar="N",
-        help="beam size (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--lenpen",
-        type=float,
-        default=Evaluation.lenpen,
-        metavar="P",
-        help="length penalty (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max-tokens",
-        type=int,
-        default=Evaluation.max_tokens,
-        metavar="N",
-        help="source tokens in a batch (default: %(default)s)",
-    )
+    add_search_arguments(parser)
     parser.add_argument(
         "--seed", type=int, default=1, help="draws the random order (default: %(default)s)"
     )
@@ -274,9 +242,7 @@ def check_request(args: argparse.Namespace) -> None:
     if not 0 <= args.seed < 2**63:
         raise UserError(f"--seed must be from 0 to 2^63 − 1, not {args.seed}")
     if args.plot:
-        if not args.plot.parent.is_dir():
-            raise UserError(f"--plot {args.plot}: there is no folder {args.plot.parent}")
-        refuse_other_pictures(args.plot)
+        check_picture(args.plot)
 
 
 def open_systems(
@@ -451,16 +417,8 @@ def stored_result(
         return None
     result = read_result(result_path)
     record = {**pruning.identity, "evaluated_sha256": result.checkpoint.sha256}
-    hypotheses_path = folder / result.hypotheses
-    is_done = (
-        read_json(record_path) == record
-        and result.test_set == test_set
-        and result.signatures == signatures
-        and (result.beam, result.lenpen) == (request.beam, request.lenpen)
-        and hypotheses_path.is_file()
-        and result.hypotheses_sha256 == sha256(hypotheses_path)
-    )
-    return result if is_done else None
+    as_asked = is_done(result, replace(request, results_path=folder), test_set, signatures)
+    return result if as_asked and read_json(record_path) == record else None
 
 
 def is_written(path: Path, pruning: Pruning) -> bool:

@@ -40,9 +40,9 @@ from ..core.sensitivity import Balance, Moments, Sensitivity, balance, pool, sen
 from . import UserError
 from .evaluate import generator_config, make_directory, quieten_fairseq
 from .files import sha256, write_json
-from .picture import refuse_other_pictures
+from .picture import check_picture
 from .scores import Scores, read_scores, write_scores
-from .table import escape
+from .table import escape, table_text
 from .user_dir import user_dir
 from .violins import draw_violins, sample
 
@@ -90,15 +90,7 @@ class Batches:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``intra-distill sensitivity``."""
     parser.add_argument("data", type=Path, metavar="DATA", help="fairseq's data directory")
-    parser.add_argument(
-        "--path", required=True, nargs="+", type=Path, metavar="CHECKPOINT", help="the systems"
-    )
-    parser.add_argument(
-        "--names",
-        metavar="SYSTEM,…",
-        help="the systems' names (default: each checkpoint's folder, or its parent where the "
-        "folder is seedN)",
-    )
+    add_system_arguments(parser)
     parser.add_argument(
         "--results-path", required=True, type=Path, metavar="DIR", help="where the results go"
     )
@@ -140,6 +132,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the mean of |θ ⊙ g| over the batches, where gradients of opposite sign do not cancel",
     )
     parser.add_argument("--cpu", action="store_true", help="compute on the CPU")
+
+
+def add_system_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of commands that take several checkpoints."""
+    parser.add_argument(
+        "--path", required=True, nargs="+", type=Path, metavar="CHECKPOINT", help="the systems"
+    )
+    parser.add_argument(
+        "--names",
+        metavar="SYSTEM,…",
+        help="the systems' names (default: each checkpoint's folder, or its parent where the "
+        "folder is seedN)",
+    )
 
 
 def main(args: argparse.Namespace) -> None:
@@ -198,9 +203,7 @@ def check_options(args: argparse.Namespace) -> None:
     if not 0 <= args.seed < 2**32:
         raise UserError(f"--seed must be from 0 to 2^32 − 1, not {args.seed}")
     if args.plot:
-        if not args.plot.parent.is_dir():
-            raise UserError(f"--plot {args.plot}: there is no folder {args.plot.parent}")
-        refuse_other_pictures(args.plot)
+        check_picture(args.plot)
 
 
 def name_systems(paths: list[Path], names: str | None) -> dict[str, Path]:
@@ -469,12 +472,6 @@ def part_text(figures: Balance | None, columns: int) -> list[str]:
         decimals(moments.sd_over_mean),
         decimals(figures.gini),
     ]
-
-
-def table_text(rows: list[list[str]]) -> str:
-    header, *body = rows
-    alignment = ["---", *("---:" for _ in header[1:])]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, alignment, *body))
 
 
 def scientific(value: float | None) -> str:

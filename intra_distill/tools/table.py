@@ -23,7 +23,7 @@ from . import UserError
 from .evaluate import BOOTSTRAP_SAMPLES
 from .files import write_lines
 from .grid import Cell, Score, Table, gather, lay_out, read_paper
-from .picture import COLOURS, refuse_other_pictures, save_picture
+from .picture import COLOURS, check_picture, save_picture
 
 SIGNIFICANT = 0.05
 MISSING = "—"
@@ -80,11 +80,10 @@ def names(text: str) -> list[str]:
 
 def main(args: argparse.Namespace) -> None:
     """Run the command."""
-    for option, path in (("--csv", args.csv), ("--plot", args.plot)):
-        if path and not path.parent.is_dir():
-            raise UserError(f"{option} {path}: there is no folder {path.parent}")
+    if args.csv and not args.csv.parent.is_dir():
+        raise UserError(f"--csv {args.csv}: there is no folder {args.csv.parent}")
     if args.plot:
-        refuse_other_pictures(args.plot)
+        check_picture(args.plot)
     paper = args.paper and read_paper(args.paper)
     runs = gather(args.paths, args.gen_subset)
     table = lay_out(runs, args.systems, args.pairs, args.metric, args.baseline, paper)
@@ -103,10 +102,15 @@ def main(args: argparse.Namespace) -> None:
 
 def markdown(table: Table) -> str:
     """The table, with what it takes to read it below."""
-    header, *rows = one_pair(table) if len(table.pairs) == 1 else many_pairs(table)
+    rows = one_pair(table) if len(table.pairs) == 1 else many_pairs(table)
+    return "\n".join([table_text(rows), "", *(f"- {note}" for note in notes(table))])
+
+
+def table_text(rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of a header and rows, numbers to the right."""
+    header, *body = rows
     alignment = ["---", *("---:" for _ in header[1:])]
-    lines = [f"| {' | '.join(cells)} |" for cells in (header, alignment, *rows)]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes(table))])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, alignment, *body))
 
 
 def one_pair(table: Table) -> Iterable[Sequence[str]]:
