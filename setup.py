@@ -26,6 +26,6 @@ setup(
         "numpy",
         "tqdm",
     ],
-    extras_require={"test": ["pytest>=8"]},
+    extras_require={"test": ["pytest>=8", "hypothesis>=6"]},
     entry_points={"console_scripts": ["intra-distill=intra_distill.cli:main"]},
 )

@@ -31,6 +31,10 @@ PLAIN = [*TASK, "--num-passes", "1", "--criterion", "label_smoothed_cross_entrop
 INTRA = [*TASK, "--num-passes", "3", "--criterion", "intra_distillation", *SMOOTHED]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="inject many more faults: tests/faults")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore::UserWarning")  # hydra's, of fairseq
     config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning")
