@@ -48,6 +48,22 @@ def run_training(cfg) -> None:
     train.main(cfg)
 
 
+class Killed(Exception):
+    pass
+
+
+def kill_at(monkeypatch, update: int) -> None:
+    """The next training dies as it begins this update."""
+    train_step = Trainer.train_step
+
+    def killed(self, samples, raise_oom=False):
+        if self.get_num_updates() == update:
+            raise Killed
+        return train_step(self, samples, raise_oom)
+
+    monkeypatch.setattr(Trainer, "train_step", killed)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)  # the models are tiny, and other tests may run beside

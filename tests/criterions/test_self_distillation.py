@@ -13,8 +13,17 @@ from fairseq.options import (
 )
 from fairseq_cli import generate, validate
 
-from ..conftest import LSTM, PLAIN, SMOOTHED, TASK, TINY_TRANSFORMER, USER_DIR, run_training
-from ..tasks.test_translation_intra_distillation import Killed, kill_at
+from ..conftest import (
+    LSTM,
+    PLAIN,
+    SMOOTHED,
+    TASK,
+    TINY_TRANSFORMER,
+    USER_DIR,
+    Killed,
+    kill_at,
+    run_training,
+)
 
 SELF = ["--task", "translation", "--criterion", "self_distillation", *SMOOTHED]
 NO_DROPOUT = ["--dropout", "0"]

@@ -4,9 +4,17 @@ import logging
 
 import pytest
 import torch
-from fairseq.trainer import Trainer
 
-from ..conftest import INTRA, LSTM, PLAIN, TASK, TINY_TRANSFORMER, run_training
+from ..conftest import (
+    INTRA,
+    LSTM,
+    PLAIN,
+    TASK,
+    TINY_TRANSFORMER,
+    Killed,
+    kill_at,
+    run_training,
+)
 
 REFUSALS = {
     "K < 1": (["--num-passes", "0"], "--num-passes must be at least 1, not 0"),
@@ -91,22 +99,6 @@ def test_n_is_the_smaller_bound(trainer, options, updates_per_epoch):
 
 def load(path) -> dict:
     return torch.load(path, map_location="cpu")
-
-
-class Killed(Exception):
-    pass
-
-
-def kill_at(monkeypatch, update: int) -> None:
-    """The next training dies as it begins this update."""
-    train_step = Trainer.train_step
-
-    def killed(self, samples, raise_oom=False):
-        if self.get_num_updates() == update:
-            raise Killed
-        return train_step(self, samples, raise_oom)
-
-    monkeypatch.setattr(Trainer, "train_step", killed)
 
 
 @pytest.mark.parametrize("options", [[], ["--update-freq", "2"]])
