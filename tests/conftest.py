@@ -13,6 +13,7 @@ from fairseq_cli import preprocess, train
 
 import intra_distill
 
+pytest_plugins = ["tests.faults.table"]
 CONFIGS = Path(__file__).parents[1] / "configs"
 USER_DIR = str(Path(intra_distill.__file__).parent)
 TINY_TRANSFORMER = [
@@ -29,10 +30,6 @@ TASK = ["--task", "translation_intra_distillation"]
 SMOOTHED = ["--label-smoothing", "0.1"]
 PLAIN = [*TASK, "--num-passes", "1", "--criterion", "label_smoothed_cross_entropy", *SMOOTHED]
 INTRA = [*TASK, "--num-passes", "3", "--criterion", "intra_distillation", *SMOOTHED]
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="inject many more faults: tests/faults")
 
 
 def pytest_configure(config: pytest.Config) -> None:

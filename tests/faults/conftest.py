@@ -1,12 +1,9 @@
-"""Counts the faults that the tests of this folder inject, and prints them, by kind, at the end."""
+"""What the tests of faults share: how many to inject, and the count of those that were."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-
-FAULTS = Counter()  # of each module, as the tests injected them
-KIND = pytest.StashKey[dict[str, str]]()
 
 
 @pytest.fixture(scope="session")
@@ -20,42 +17,25 @@ def times(long_version) -> Callable[[int, int], int]:
     return lambda short, long: long if long_version else short
 
 
-@pytest.fixture(scope="module")
-def inject(request) -> Callable[..., None]:
+@pytest.fixture(scope="session")
+def injected() -> Counter:
+    return Counter()
+
+
+@pytest.fixture(scope="session")
+def inject(injected) -> Callable[..., None]:
     """To be called once for each fault, or with their number; hypothesis' examples count too."""
-    module = request.node.nodeid
 
     def inject(faults: int = 1) -> None:
-        FAULTS[module] += faults
+        injected["faults"] += faults
 
     return inject
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A kind is the first line of its module."""
-    modules = {item.nodeid.split("::")[0]: item.getparent(pytest.Module) for item in items}
-    config.stash[KIND] = {
-        name: module.obj.__doc__.splitlines()[0].rstrip(".")
-        for name, module in modules.items()
-        if "/faults/" in name
-    }
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    reports = {outcome: terminalreporter.getreports(outcome) for outcome in ("passed", "failed")}
-    kinds = {
-        name: kind
-        for name, kind in terminalreporter.config.stash.get(KIND, {}).items()
-        if FAULTS[name]
-    }
-    if not kinds:
-        return
-    terminalreporter.section("faults")
-    terminalreporter.line("| kind | faults injected | tests | failures |")
-    terminalreporter.line("| --- | ---: | ---: | ---: |")
-    for name, kind in kinds.items():
-        passed, failed = (
-            sum(report.nodeid.split("::")[0] == name for report in reports[outcome])
-            for outcome in ("passed", "failed")
-        )
-        terminalreporter.line(f"| {kind} | {FAULTS[name]} | {passed + failed} | {failed} |")
+@pytest.fixture(autouse=True)
+def count_faults(request, injected) -> Iterator[None]:
+    """A test's kind, which is its module's first line, and its faults go into its report."""
+    before = injected["faults"]
+    yield
+    kind = request.module.__doc__.splitlines()[0].rstrip(".")
+    request.node.user_properties += [("kind", kind), ("faults", injected["faults"] - before)]
