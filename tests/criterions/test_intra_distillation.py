@@ -92,6 +92,7 @@ def test_the_fused_loss_is_the_plain_one_in_bf16(trainer, gradients):
 
 
 def test_the_fused_loss_is_taken_where_it_can_be(trainer, gradients, caplog):
+    caplog.set_level("INFO")
     for options, fused, named in [
         ([], True, None),
         (["--report-accuracy"], False, "--report-accuracy"),
