@@ -15,7 +15,7 @@ class AlphaSchedule:
         q: α′ reaches 1 at update N/q
         constant: use α from the first update on
     Raises:
-        ValueError: unless α is finite and ≥ 0, and 0 < p < q
+        ValueError: unless α is finite and ≥ 0, and 0 < p < q with a p/q that does not underflow
     """
 
     alpha: float = 5.0
@@ -26,8 +26,10 @@ class AlphaSchedule:
     def __post_init__(self) -> None:
         if not 0 <= self.alpha < math.inf:
             raise ValueError(f"alpha must be a number of at least 0, not {self.alpha}")
-        if not 0 < self.p < self.q < math.inf:
-            raise ValueError(f"0 < p < q must hold, but p is {self.p} and q is {self.q}")
+        if not (0 < self.p < self.q and self.p / self.q > 0):
+            raise ValueError(
+                f"0 < p < q must hold, with p/q above 0, but p is {self.p} and q is {self.q}"
+            )
 
     @property
     def adaptive(self) -> bool:
