@@ -15,6 +15,7 @@ logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
 
 from . import criterions, models, optim, tasks  # noqa: E402
 from .checkpoints import allow_fairseq_checkpoints  # noqa: E402
+from .interruption import survive_interruption  # noqa: E402
 
 # fairseq looks for tasks and models itself only where it is the first to import the package
 for package in (criterions, models, optim, tasks):
@@ -22,3 +23,4 @@ for package in (criterions, models, optim, tasks):
         import_module(module.name)
 
 allow_fairseq_checkpoints()
+survive_interruption()

@@ -3,34 +3,76 @@
 torch ≥ 2.6 loads with ``weights_only``: a checkpoint may build objects of known types alone, so
 that a file from a stranger runs no code. Beside tensors, fairseq's checkpoints need the types
 below, none of which does anything but hold values.
+
+fairseq itself gives some strings of a checkpoint's configuration to Python's ``eval`` where it
+builds the model. Those that could do more than name or count something are refused.
 """
 
 import argparse
+import ast
 import collections
+import functools
 import os
 import pickle
 import typing
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
 import omegaconf
 import torch
-from fairseq import utils
+from fairseq import checkpoint_utils, utils
 from fairseq.distributed.utils import _TensorPlaceholder
 from fairseq.tasks.translation import TranslationTask
 
-from .refusal import UserError
+from .refusal import UserError, refuse
+
+
+class NumpyType:
+    """What stands for ``numpy.dtype`` while a file is read: a type of numbers."""
+
+    def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
+        self.dtype = np.dtype(code)
+        if self.dtype.kind not in "biufc":
+            raise pickle.UnpicklingError(f"{self.dtype} is no type of numbers")
+
+    def __setstate__(self, state: tuple) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class NumpyArray(np.ndarray):
+    """What stands for ``numpy.ndarray``, which would take a file's bytes for pointers to objects."""
+
+    def __new__(cls, *_: typing.Any) -> "NumpyArray":
+        return super().__new__(cls, 0)
+
+    def __setstate__(self, state: tuple) -> None:
+        version, shape, number, fortran, content = state
+        super().__setstate__((version, shape, number.dtype, fortran, content))
+
+    def __reduce__(self) -> tuple:
+        return np.asarray(self).__reduce__()
+
+
+def numpy_number(number: NumpyType, content: bytes) -> np.generic:
+    return np.frombuffer(content, number.dtype)[0]
+
+
+def full_name(function: typing.Callable) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
 
 SAFE_TYPES = [
     argparse.Namespace,  # the configuration of models without a dataclass
     # --eval-bleu keeps n-gram counts as numpy arrays among the metrics
-    np.ndarray,
-    np.dtype,
-    type(np.dtype(np.int64)),
-    type(np.dtype(np.float64)),
-    np.empty(0).__reduce__()[0],  # numpy's own functions that rebuild an array and a number
-    np.float64(0).__reduce__()[0],
+    NumpyType,
+    (NumpyType, "numpy.dtype"),
+    (NumpyArray, "numpy.ndarray"),
+    (NumpyArray, full_name(np.empty(0).__reduce__()[0])),
+    (numpy_number, full_name(np.float64(0).__reduce__()[0])),
     # on resuming with several ranks the state is broadcast with placeholders for its tensors
     # and with the configuration as omegaconf holds it
     _TensorPlaceholder,
@@ -48,8 +90,108 @@ SAFE_TYPES = [
 
 
 def allow_fairseq_checkpoints() -> None:
-    """Let ``torch.load`` build :data:`SAFE_TYPES`."""
+    """Let ``torch.load`` build :data:`SAFE_TYPES`, and fairseq read no code in them."""
     torch.serialization.add_safe_globals(SAFE_TYPES)
+    load = checkpoint_utils.load_checkpoint_to_cpu
+
+    @functools.wraps(load)
+    def load_checked(path: str, *args: typing.Any, **kwargs: typing.Any) -> dict[str, typing.Any]:
+        state = load(path, *args, **kwargs)
+        try:
+            refuse_code(path, state)
+        except UserError as error:
+            refuse(str(error))
+        return state
+
+    checkpoint_utils.load_checkpoint_to_cpu = load_checked
+
+
+def refuse_code(path: str | Path, state: dict[str, typing.Any]) -> None:
+    """Refuse a checkpoint's configuration that would do something where fairseq evaluates it.
+
+    Raises:
+        UserError: it has a Python expression that calls or binds something, an interpolation, which
+            reads the environment, or what is neither text nor a number
+    """
+    seen: dict[int, typing.Any] = {}  # which also keeps them, and their numbers, alive
+    remaining = [state.get("cfg"), state.get("args")]
+    while remaining:
+        value = remaining.pop()
+        if id(value) in seen:
+            continue
+        seen[id(value)] = value
+        if isinstance(value, omegaconf.Container):
+            value = omegaconf.OmegaConf.to_container(value)
+        if isinstance(value, argparse.Namespace):
+            value = vars(value)
+        if isinstance(value, dict):
+            remaining += [*value, *value.values()]
+        elif isinstance(value, (list, tuple)):
+            remaining += value
+        elif isinstance(value, str) and ("${" in value or acts(value)):
+            raise UserError(f"{path} is refused: its configuration could run code ({value[:200]})")
+        elif not isinstance(value, (str, int, float, Enum, type(None))):
+            raise UserError(f"{path} is refused: its configuration has a {type(value).__name__}")
+
+
+def acts(expression: str) -> bool:
+    """Whether Python's ``eval`` would do more with a text than look up names and reckon."""
+    try:
+        tree = ast.parse(expression.strip(), mode="eval")
+    except (SyntaxError, ValueError):  # eval fails too
+        return False
+    except (RecursionError, MemoryError):
+        return True
+    actions = (ast.Call, ast.comprehension, ast.Lambda, ast.NamedExpr, ast.JoinedStr)
+    return any(isinstance(node, actions) for node in ast.walk(tree))
+
+
+def read_tensors(path: Path) -> typing.Any:
+    """What ``torch.save`` wrote, on the CPU; a tensor stays on disk until it is used.
+
+    Raises:
+        UserError: for what is no such file, could run code, or is larger than the file
+    """
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is not a PyTorch checkpoint, or not all of one")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise UserError(f"{path} is refused: unpacked it would have {unpacked:,} bytes")
+        # fairseq trusts torch's default, which an environment variable can switch off
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} is refused: it is no plain data, and loading it could run code "
+            f"({unsafe_names(path)})"
+        ) from error
+    except UserError:
+        raise
+    except Exception as error:  # torch and its unpickler fail in many ways on what is no checkpoint
+        raise UserError(f"{path} is not a PyTorch checkpoint") from error
+    return state
+
+
+def unsafe_names(path: Path) -> str:
+    """The functions and types that loading a file would call."""
+    try:
+        return ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except Exception:  # it is malformed beside
+        return "malformed"
+
+
+def refuse_swollen(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Refuse tensors that are larger than what the file holds of them, as one repeated number is.
+
+    Raises:
+        UserError: there is one, or what is no tensor
+    """
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+            raise UserError(f"{path} is refused: its {name} is no plain tensor")
+        if tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise UserError(f"{path} is refused: its {name} is larger than the file")
 
 
 def read_checkpoint(path: Path) -> dict[str, typing.Any]:
@@ -60,22 +202,33 @@ def read_checkpoint(path: Path) -> dict[str, typing.Any]:
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such checkpoint")
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is not a PyTorch checkpoint, or not all of one")
-    try:
-        # fairseq trusts torch's default, which an environment variable can switch off
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        unsafe = ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-        raise UserError(
-            f"{path} is refused: it is no plain data, and loading it could run code ({unsafe})"
-        ) from error
-    except RuntimeError as error:
-        raise UserError(f"{path} is not a PyTorch checkpoint") from error
+    state = read_tensors(path)
     keys = {"model", "cfg", "optimizer_history", "extra_state"}
     if not (isinstance(state, dict) and keys <= state.keys() and state["optimizer_history"]):
         raise UserError(f"{path} is not a checkpoint that fairseq-train wrote")
+    refuse_code(path, state)
+    refuse_swollen(path, state["model"])
     return state
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary file to write, which takes its place only when whole.
+
+    Raises:
+        UserError: it cannot be written, as on a full disk
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        # torch says that its file came out short; why, the error before says
+        cause = error if isinstance(error, OSError) else error.__context__
+        reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
+        raise UserError(f"cannot write {path}: {reason}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def save_checkpoint(path: Path, state: dict[str, typing.Any]) -> None:
@@ -84,14 +237,8 @@ def save_checkpoint(path: Path, state: dict[str, typing.Any]) -> None:
     Raises:
         UserError: it cannot be written, as on a full disk
     """
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        torch.save(state, temporary)
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as temporary, open(temporary, "wb") as file:
+        torch.save(state, file)
 
 
 def num_updates(state: dict[str, typing.Any]) -> int:

@@ -15,7 +15,15 @@ run=$(run_of "$3")
 mkdir -p "$run"
 echo "== $run: its log is cell.log there"
 steps=$root/scripts/$recipe
-{ bash "$steps/train.sh" "$3" && bash "$steps/evaluate.sh" "$3"; } >>"$run/cell.log" 2>&1 || {
+{
+    interruptible bash "$steps/train.sh" "$3" && interruptible bash "$steps/evaluate.sh" "$3"
+} >>"$run/cell.log" 2>&1 || {
+    if [[ $? == 75 ]]; then
+        echo "== $run stopped: run again, it goes on" >&2
+        [[ -z ${SLURM_ARRAY_JOB_ID:-} ]] ||
+            scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
+        exit 75
+    fi
     echo "== $run failed: $(tail -n 1 "$run/cell.log")" >&2
     exit 1
 }

@@ -6,7 +6,8 @@
 #   SYSTEMS, PAIRS, SEEDS   what to run, separated by spaces
 #   JOBS     runs at a time on this machine (default: one for each GPU; one without any)
 #   SBATCH   options of SLURM's sbatch, such as "--partition gpu --gres gpu:1 --time 24:00:00":
-#            the runs become a job array instead, the table a job after it
+#            the runs become a job array instead, the table a job after it; with
+#            "--requeue --signal B:TERM@120" a run whose time is over saves and goes on in a new job
 #
 # What is finished is skipped, what was stopped goes on. A run that fails stops no other; the runs
 # without a result are listed at the end.
@@ -33,7 +34,7 @@ if [[ -n ${SBATCH:-} ]]; then
     # shellcheck disable=SC2016,SC2086  # the job itself reads its line; the options are several
     array=$(sbatch --parsable $SBATCH --job-name "$recipe" --array "1-$(wc -l <"$cells")" \
         --output "$logs/slurm-%a.log" \
-        --wrap "bash '$root/scripts/cell.sh' \$(sed -n \${SLURM_ARRAY_TASK_ID}p '$cells')")
+        --wrap "exec bash '$root/scripts/cell.sh' \$(sed -n \${SLURM_ARRAY_TASK_ID}p '$cells')")
     # shellcheck disable=SC2086
     sbatch $SBATCH --job-name "$recipe-table" --dependency "afterany:${array%%;*}" \
         --output "$logs/slurm-table.log" --wrap "bash '$root/scripts/report.sh' $recipe"

@@ -41,9 +41,26 @@ prepare() {
     intra-distill prepare $options ${PREPARE:-} "$@" --destdir "$data/bin"
 }
 
+# interruptible COMMAND…: a SIGTERM or Ctrl-C goes on to it as SIGTERM, and the status is then 75:
+# stopped before its end, run again. A shell alone would wait until the command is through.
+interruptible() {
+    local child status=0 stopped=
+    "$@" &
+    child=$!
+    trap 'stopped=yes; kill -TERM "$child" 2>/dev/null || true' TERM INT
+    wait "$child" || status=$?
+    while [[ -n $stopped ]] && kill -0 "$child" 2>/dev/null; do # a signal ended the wait
+        status=0
+        wait "$child" || status=$?
+    done
+    trap - TERM INT
+    [[ -z $stopped || $status == 0 ]] || status=75 # torchrun turns every failure into 1
+    return "$status"
+}
+
 # train SYSTEM [OPTION…]: a run that was stopped is resumed, one that is finished is left alone
 train() {
-    local run options command
+    local run options command tee status=0
     run=$(run_of "$1")
     if [[ -e $run/trained ]]; then
         echo "$run is trained already"
@@ -51,19 +68,25 @@ train() {
     fi
     options=$(options_of "$1" "common.seed=$seed")
     mkdir -p "$run"
-    (
-        flock --nonblock 9 || {
-            echo "$run is being trained by another process" >&2
-            exit 1
-        }
-        command=fairseq-train
-        [[ -z ${LAUNCHER:-} ]] || command="$LAUNCHER $(command -v fairseq-train)"
-        # shellcheck disable=SC2086
-        $command "$data/bin" --user-dir "$root/intra_distill" $options \
-            ${PAIR:+--source-lang "${PAIR%-*}" --target-lang "${PAIR#*-}"} \
-            --save-dir "$run" "${@:2}" 2>&1 | tee -a "$run/train.log"
-        touch "$run/trained"
-    ) 9>"$run/lock"
+    exec 9>"$run/lock"
+    flock --nonblock 9 || {
+        echo "$run is being trained by another process" >&2
+        exit 1
+    }
+    # the log is open until the training has said its last word
+    exec 8> >(trap '' TERM INT && exec tee -a "$run/train.log")
+    tee=$!
+    command=fairseq-train
+    [[ -z ${LAUNCHER:-} ]] || command="$LAUNCHER $(command -v fairseq-train)"
+    # shellcheck disable=SC2086
+    interruptible $command "$data/bin" --user-dir "$root/intra_distill" $options \
+        ${PAIR:+--source-lang "${PAIR%-*}" --target-lang "${PAIR#*-}"} \
+        --save-dir "$run" "${@:2}" >&8 2>&1 8>&- || status=$?
+    exec 8>&-
+    wait "$tee"
+    [[ $status == 0 ]] || exit "$status"
+    touch "$run/trained"
+    exec 9>&-
 }
 
 # evaluate SYSTEM [OPTION…]: translate the test set with the best checkpoint and score it
@@ -72,8 +95,8 @@ evaluate() {
     run=$(run_of "$1")
     options=$(options_of "$1" --generation)
     # shellcheck disable=SC2086
-    intra-distill evaluate "$data/bin" --path "$run/checkpoint_best.pt" --results-path "$run" \
-        --name "$1" $options "${@:2}"
+    interruptible intra-distill evaluate "$data/bin" --path "$run/checkpoint_best.pt" \
+        --results-path "$run" --name "$1" $options "${@:2}"
 }
 
 # compare SYSTEM…: train and evaluate each, against the first, and print the table

@@ -18,7 +18,7 @@ for pair in ${PAIRS:--}; do
         for system in "${systems[@]}"; do
             run=$(run_of "$system")
             if [[ ! -e $run/test.json ]]; then
-                missing+=("$run")
+                missing+=("$run: $(tail -n 1 "$run/cell.log" 2>/dev/null || echo "never begun")")
                 continue
             fi
             results+=("$run/test.json")

@@ -3,16 +3,13 @@
 ``intra-distill sensitivity`` writes the file; what removes parameters by their score reads it.
 """
 
-import pickle
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ..checkpoints import save_checkpoint
+from ..checkpoints import read_tensors, refuse_swollen, save_checkpoint
 from . import UserError
 
 
@@ -51,12 +48,17 @@ def read_scores(path: Path) -> Scores:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file of scores")
     what_it_is = f"{path} does not hold the scores that intra-distill sensitivity writes"
-    if not zipfile.is_zipfile(path):
-        raise UserError(what_it_is)
     try:
-        scores = Scores(**torch.load(path, map_location="cpu", weights_only=True, mmap=True))
-    except (pickle.UnpicklingError, RuntimeError, TypeError) as error:
-        raise UserError(what_it_is) from error
-    if not isinstance(scores.tensors, dict):
+        scores = Scores(**read_tensors(path))
+    except (UserError, TypeError) as error:
+        raise UserError(f"{what_it_is}: {error}") from error
+    if not (
+        isinstance(scores.tensors, dict)
+        and all(isinstance(name, str) for name in scores.tensors)
+        and isinstance(scores.checkpoint_sha256, str)
+        and isinstance(scores.options, dict)
+        and isinstance(scores.loss, float)
+    ):
         raise UserError(what_it_is)
+    refuse_swollen(path, scores.tensors)
     return scores

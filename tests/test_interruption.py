@@ -1,0 +1,331 @@
+import errno
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from fairseq_cli import train as fairseq_train
+
+from intra_distill import interruption
+from intra_distill.interruption import STOPPED
+
+from .conftest import SMOOTHED, TINY_TRANSFORMER, USER_DIR, run_training
+from .forked import (
+    assert_same_end,
+    end_of,
+    interrupt,
+    read_log,
+    sigterm,
+    start_training,
+    train,
+    updates,
+)
+
+ROOT = Path(__file__).parents[1]
+# any task and criterion will do; an epoch has 19 updates
+RUN = [
+    *["--criterion", "label_smoothed_cross_entropy", *SMOOTHED],
+    *"--log-format json --log-interval 4 --save-interval-updates 5 --no-epoch-checkpoints".split(),
+]
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """As they were, after what trained in this process."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.pt")}
+
+
+# The end of a run
+
+
+@pytest.mark.parametrize(
+    "end",
+    [["--max-update", "7"], ["--lr", "0", "--patience", "2"]],
+    ids=["max-update", "patience"],
+)
+def test_a_finished_run_that_is_started_again_is_left_alone(end, configure, tmp_path):
+    cfg = configure(*RUN, *end)
+    run_training(cfg)
+    finished = contents(tmp_path / "checkpoints")
+    run_training(cfg)
+    assert contents(tmp_path / "checkpoints") == finished
+
+
+def test_patience_goes_on_counting_unless_meters_are_reset(configure, tmp_path):
+    run = [*RUN, "--lr", "0", "--patience", "9", "--max-update", "12"]
+    run_training(configure(*run))
+    counted = dict(vars(fairseq_train.should_stop_early))
+    assert counted["num_runs"] == 2  # validated at 5, 10 and 12
+    run_training(configure(*run))
+    assert vars(fairseq_train.should_stop_early) == counted
+    run_training(configure(*run, "--reset-meters"))
+    assert vars(fairseq_train.should_stop_early) == {}
+
+
+# SIGTERM
+
+
+@pytest.mark.parametrize(
+    "method, update, saved",
+    [
+        ("train_step", 6, 7),
+        ("train_step", 9, 10),  # a save is due then
+        ("valid_step", 10, 10),
+        ("train_step", 18, 19),  # the last of the epoch
+        ("valid_step", 19, 19),
+    ],
+)
+def test_sigterm_saves_and_the_run_goes_on(method, update, saved, configure, tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    run = [*RUN, "--max-update", "22", "--patience", "9"]
+    assert train(configure(*run, "--save-dir", str(whole))) == 0
+    cfg = configure(*run, "--save-dir", str(stopped))
+    assert train(cfg, partial(interrupt, update=update, method=method, do=sigterm)) == STOPPED
+    assert updates(stopped) == saved
+    assert f"stopped by SIGTERM after update {saved}: run again" in (stopped / "log").read_text()
+    assert train(cfg) == 0
+    assert_same_end(stopped, whole)
+    assert read_log(stopped) == read_log(whole)
+
+
+def test_sigterm_in_the_last_update_ends_the_run_as_ever(configure, tmp_path):
+    cfg = configure(*RUN, "--max-update", "7")
+    assert train(cfg, partial(interrupt, update=6, do=sigterm)) == 0
+    assert updates(tmp_path / "checkpoints") == 7
+
+
+@pytest.mark.parametrize("options", [["--no-save"], ["--no-last-checkpoints"]])
+def test_sigterm_kills_a_run_that_keeps_nothing(options, configure):
+    cfg = configure(*RUN, *options)
+    assert train(cfg, partial(interrupt, update=6, do=sigterm)) == -signal.SIGTERM
+
+
+def test_a_second_sigterm_kills_but_not_one_that_came_twice(configure, tmp_path):
+    def twice(seconds: float) -> None:
+        interruption.SECONDS_OF_ONE_SIGTERM = seconds
+        interrupt(update=6, do=lambda: (sigterm(), sigterm()))
+
+    cfg = configure(*RUN)
+    assert train(cfg, partial(twice, 0)) == -signal.SIGTERM
+    assert updates(tmp_path / "checkpoints") == 5
+    assert train(cfg, partial(twice, 5)) == STOPPED
+
+
+def test_data_loaders_outlive_a_sigterm_to_the_group(configure, tmp_path):
+    """They bring the batches of the validation that is under way."""
+
+    def sigterm_to_group() -> None:  # from outside: of their parent's, data loaders do die
+        kill = ["kill", "-TERM", "--", f"-{os.getpid()}"]
+        subprocess.run(kill, start_new_session=True, check=True)
+        time.sleep(0.3)
+
+    def in_a_group() -> None:
+        os.setpgid(0, 0)
+        interrupt(update=5, method="valid_step", do=sigterm_to_group)
+
+    cfg = configure(*RUN, "--num-workers", "2", "--max-tokens-valid", "20")
+    pid = start_training(cfg, in_a_group)
+    assert end_of(pid) == STOPPED, (tmp_path / "checkpoints" / "log").read_text()
+    until = time.monotonic() + 60
+    with pytest.raises(ProcessLookupError):  # they notice within seconds that it is gone
+        while time.monotonic() < until:
+            os.killpg(pid, 0)
+            time.sleep(0.1)
+
+
+SPAWNING = """
+import sys, torch
+torch.cuda.device_count = lambda: 2  # fairseq starts as many processes
+from fairseq_cli.train import cli_main
+if __name__ == "__main__":
+    cli_main()
+"""
+
+
+def test_ranks_that_fairseq_spawned_stop_together(data, tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(SPAWNING)
+    command = [
+        *[sys.executable, script, data, "--user-dir", USER_DIR, *RUN, *TINY_TRANSFORMER],
+        *"--optimizer adam --lr 0.01 --max-tokens 80 --num-workers 0 --cpu".split(),
+        *"--distributed-world-size 2 --distributed-backend gloo --ddp-backend legacy_ddp".split(),
+        *["--save-dir", str(tmp_path / "run"), "--log-interval", "1", "--max-update", "100000"],
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        log = []
+        for line in process.stdout:
+            log.append(line)
+            if '"num_updates": "7"' in line and '"update"' in line:
+                process.send_signal(signal.SIGTERM)
+    assert process.returncode == STOPPED, "".join(log)
+    assert sum("stopped by SIGTERM" in line for line in log) == 1
+    assert not any("Traceback" in line for line in log)
+    assert updates(tmp_path / "run") >= 7
+
+
+# A full disk
+
+
+def refused(folder: Path, message: str) -> None:
+    """A run ended with this in one line, and its checkpoints are whole."""
+    log = (folder / "log").read_text()
+    assert log.splitlines()[-1].startswith("intra_distill: cannot write ")
+    assert log.endswith(f": {message}\n")
+    assert "Traceback" not in log
+    assert not list(folder.glob("*.tmp"))
+    for path in folder.glob("*.pt"):
+        assert torch.load(path)["model"]
+
+
+def test_a_file_that_may_not_grow(configure, tmp_path):
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (50_000, 50_000))
+    cfg = configure(*RUN)
+    assert train(cfg, partial(interrupt, update=9, do=limit)) == 1
+    refused(tmp_path / "checkpoints", "File too large")
+    assert updates(tmp_path / "checkpoints") == 5
+    assert train(cfg) == 0
+
+
+def test_a_disk_that_is_full_at_the_copy(configure, tmp_path):
+    def full() -> None:
+        def copyfile(source: str, target: Path) -> None:
+            target.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        shutil.copyfile = copyfile
+
+    assert train(configure(*RUN), partial(interrupt, update=9, do=full)) == 1
+    refused(tmp_path / "checkpoints", "No space left on device")
+    assert updates(tmp_path / "checkpoints") == 5
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Path:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user may mount no disk")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_small_disk(configure, small_disk):
+    cfg = configure(*RUN, "--save-interval-updates", "1", "--save-dir", str(small_disk / "run"))
+    assert train(cfg) == 1
+    refused(small_disk / "run", "No space left on device")
+    reached = updates(small_disk / "run")
+    for path in (small_disk / "run").glob("checkpoint_1_*.pt"):
+        path.unlink()
+    assert reached > 0 and train(cfg) in (0, 1) and updates(small_disk / "run") > reached
+
+
+# The recipes
+
+
+STUBS = {
+    "intra-distill": '[ "$1" != evaluate ] || exec sleep 60',
+    "fairseq-train": """
+        trap 'sleep 0.3; echo saved; exit 75' TERM
+        echo training
+        [ ! -e "$RUNS/fails" ] || exit 1
+        until [ -e "$RUNS/ends" ]; do sleep 0.1; done""",
+    "launcher": '"$@" & trap "kill $!; wait $!; exit 1" TERM; wait $!',  # torchrun, in short
+    "scontrol": 'echo "$@" >"$RUNS/scontrol"',
+}
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Start a script of scripts/ with stubs for what it runs → the process, its run's folder."""
+    for name, lines in STUBS.items():
+        path = tmp_path / "venv" / "bin" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/usr/bin/env bash\n{lines}\n")
+        path.chmod(0o755)
+    runs = tmp_path / "runs"
+    runs.mkdir()
+
+    def start(script: str, *arguments: str, **variables: str) -> subprocess.Popen:
+        variables |= {"VENV": str(tmp_path / "venv"), "RUNS": str(runs)}
+        return subprocess.Popen(
+            ["bash", str(ROOT / "scripts" / script), *arguments],
+            env={**os.environ, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    return start, runs / "transformer" / "seed1"
+
+
+def wait_for(path: Path, text: str = "") -> None:
+    until = time.monotonic() + 60
+    while not (path.exists() and text in path.read_text()):
+        assert time.monotonic() < until, path
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("launcher", ["", "launcher"])
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_script_that_is_stopped_lets_the_training_save(number, send, launcher, recipe):
+    start, run = recipe
+    process = start("multi30k/train.sh", "transformer", LAUNCHER=launcher)
+    wait_for(run / "train.log", "training")
+    send(process.pid, number)
+    process.communicate()
+    assert process.returncode == STOPPED
+    assert (run / "train.log").read_text().endswith("\nsaved\n")
+    assert not (run / "trained").exists()
+    (run.parents[1] / "ends").touch()
+    assert start("multi30k/train.sh", "transformer").wait() == 0  # the lock is free
+    assert (run / "trained").exists()
+
+
+def test_a_cell_that_is_stopped_says_so_and_is_requeued(recipe):
+    start, run = recipe
+    cell = ["cell.sh", "multi30k", "-", "transformer", "1"]
+    process = start(*cell, SLURM_ARRAY_JOB_ID="12", SLURM_ARRAY_TASK_ID="3")
+    wait_for(run / "train.log", "training")
+    process.terminate()
+    assert f"{run} stopped: run again" in process.communicate()[1]
+    assert process.returncode == STOPPED
+    assert (run / "cell.log").read_text() == "training\nsaved\n"
+    assert (run.parents[1] / "scontrol").read_text() == "requeue 12_3\n"
+
+
+def test_a_cell_that_is_stopped_in_its_evaluation(recipe):
+    start, run = recipe
+    (run.parents[1] / "ends").touch()
+    process = start("cell.sh", "multi30k", "-", "transformer", "1")
+    wait_for(run / "trained")
+    time.sleep(0.5)
+    process.terminate()
+    process.communicate()
+    assert process.returncode == STOPPED
+
+
+def test_a_cell_that_fails_says_so(recipe):
+    start, run = recipe
+    (run.parents[1] / "fails").touch()
+    process = start("cell.sh", "multi30k", "-", "transformer", "1")
+    assert f"{run} failed: training" in process.communicate()[1]
+    assert process.returncode == 1
