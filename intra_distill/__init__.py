@@ -16,6 +16,7 @@ logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
 from . import criterions, models, optim, tasks  # noqa: E402
 from .checkpoints import allow_fairseq_checkpoints  # noqa: E402
 from .interruption import survive_interruption  # noqa: E402
+from .mends import mend_fairseq  # noqa: E402
 
 # fairseq looks for tasks and models itself only where it is the first to import the package
 for package in (criterions, models, optim, tasks):
@@ -24,3 +25,4 @@ for package in (criterions, models, optim, tasks):
 
 allow_fairseq_checkpoints()
 survive_interruption()
+mend_fairseq()

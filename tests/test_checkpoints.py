@@ -2,8 +2,6 @@
 
 import io
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -98,36 +96,3 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
     assert not evidence.exists()
     torch.load(path, weights_only=False)  # the payload is real
     assert evidence.exists()
-
-
-def train_on_two_ranks(data: str, folder, max_update: int) -> list[str]:
-    port = 20000 + os.getpid() % 20000 + max_update
-    command = [
-        *[sys.executable, "-m", "fairseq_cli.train", data, "--user-dir", USER_DIR, *INTRA],
-        *"--arch transformer_tiny --optimizer adam --lr 0.01 --max-tokens 80".split(),
-        *"--num-workers 0 --cpu --distributed-world-size 2 --distributed-no-spawn".split(),
-        *"--distributed-backend gloo --ddp-backend legacy_ddp".split(),
-        *["--distributed-init-method", f"tcp://127.0.0.1:{port}", "--save-dir", str(folder)],
-        *["--max-update", str(max_update), "--dropout", "0.1", "--disable-validation"],
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    ranks = [
-        subprocess.Popen(
-            [*command, "--distributed-rank", str(rank)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for rank in (0, 1)
-    ]
-    logs = [rank.communicate(timeout=300)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], logs
-    return logs
-
-
-def test_a_run_of_two_ranks_resumes(data, tmp_path):
-    train_on_two_ranks(data, tmp_path / "two", 2)
-    logs = train_on_two_ranks(data, tmp_path / "two", 4)
-    state = torch.load(tmp_path / "two" / "checkpoint_last.pt", weights_only=True)
-    assert state["optimizer_history"][-1]["num_updates"] == 4
-    assert all("N = 4" in log for log in logs)  # both ranks know the run's new length

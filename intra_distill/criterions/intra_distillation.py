@@ -141,6 +141,8 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
 
     def _fused_obstacle(self, model: nn.Module) -> str | None:
         """Why features times a matrix would not be the logits of this model, if so."""
+        if getattr(model, "find_unused_parameters", False):  # torch's DDP, which wraps the model
+            return "--find-unused-parameters takes a projection outside the model for unused"
         model = unwrapped(model)
         decoder = model.decoder
         if self.report_accuracy:

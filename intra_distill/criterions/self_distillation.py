@@ -126,6 +126,8 @@ class Teacher:
             check_same_data(Path(path), state, task)
         except UserError as error:
             refuse(f"--teacher-path {error}")
+        except OSError as error:
+            refuse(f"--teacher-path {path}: {error.strerror}")
         cfg = OmegaConf.create(state["cfg"], flags={"allow_objects": True}).model
         # not task.build_model: the task would translate with the teacher under --eval-bleu
         self.model = models.build_model(cfg, task, from_checkpoint=True)

@@ -129,7 +129,8 @@ class IntraDistillationTask:
         # fairseq recomputes activations in a backward pass of their own, a group at a time, and
         # torch's DDP takes a gradient that comes in parts for an error
         torch_ddp = str(self.cfg.ddp_backend) != "legacy_ddp"
-        if torch_ddp and self.cfg.distributed_world_size > 1 and cfg.checkpoint_activations:
+        checkpoints = getattr(cfg, "checkpoint_activations", False)  # transformers alone have it
+        if torch_ddp and self.cfg.distributed_world_size > 1 and checkpoints:
             refuse(
                 "--passes-in-memory with --checkpoint-activations on several ranks needs "
                 "--ddp-backend legacy_ddp"
