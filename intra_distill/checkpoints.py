@@ -44,7 +44,7 @@ class NumpyType:
 
 
 class NumpyArray(np.ndarray):
-    """What stands for ``numpy.ndarray``, which would take a file's bytes for pointers to objects."""
+    """What stands for ``numpy.ndarray``, which takes bytes for pointers to objects if told to."""
 
     def __new__(cls, *_: typing.Any) -> "NumpyArray":
         return super().__new__(cls, 0)
@@ -152,7 +152,12 @@ def read_tensors(path: Path) -> typing.Any:
     Raises:
         UserError: for what is no such file, could run code, or is larger than the file
     """
-    if not zipfile.is_zipfile(path):
+    try:
+        with open(path, "rb") as file:
+            whole = zipfile.is_zipfile(file)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    if not whole:
         raise UserError(f"{path} is not a PyTorch checkpoint, or not all of one")
     try:
         with zipfile.ZipFile(path) as archive:

@@ -34,10 +34,10 @@ if [[ -n ${SBATCH:-} ]]; then
     # shellcheck disable=SC2016,SC2086  # the job itself reads its line; the options are several
     array=$(sbatch --parsable $SBATCH --job-name "$recipe" --array "1-$(wc -l <"$cells")" \
         --output "$logs/slurm-%a.log" \
-        --wrap "exec bash '$root/scripts/cell.sh' \$(sed -n \${SLURM_ARRAY_TASK_ID}p '$cells')")
+        --wrap "exec bash ${root@Q}/scripts/cell.sh \$(sed -n \${SLURM_ARRAY_TASK_ID}p ${cells@Q})")
     # shellcheck disable=SC2086
     sbatch $SBATCH --job-name "$recipe-table" --dependency "afterany:${array%%;*}" \
-        --output "$logs/slurm-table.log" --wrap "bash '$root/scripts/report.sh' $recipe"
+        --output "$logs/slurm-table.log" --wrap "bash ${root@Q}/scripts/report.sh $recipe"
     exit
 fi
 

@@ -6,6 +6,7 @@ embeddings and the output projection take the base optimizer's plain steps.
 """
 
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, List
@@ -54,6 +55,8 @@ class FairseqSage(FairseqOptimizer):
             refuse(f"--sage-beta3 must be above 0 and below 1, not {cfg.sage_beta3}")
         if not 1e-16 <= cfg.sage_eps < 1:
             refuse(f"--sage-eps must be at least 1e-16, and below 1, not {cfg.sage_eps}")
+        if not 0 <= cfg.weight_decay < math.inf:
+            refuse(f"--weight-decay must be at least 0, not {cfg.weight_decay}")
         params = list(params)
         if all(p.ndim < 2 for p in params):
             refuse(

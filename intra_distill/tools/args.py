@@ -7,6 +7,7 @@ chosen by ``_name``. Printed as command-line arguments it gives fairseq-train th
 """
 
 import argparse
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def config_arguments(
         overrides: ``group.key=value`` each
         generation: the ``generation`` group alone, instead of all others
     Raises:
-        UserError: for a file that is no configuration, and values that a shell would split
+        UserError: for a file that is no configuration, and values that a shell would change
     """
     values = load_config(config, overrides)
     groups = {key: value for key, value in values.items() if (key == "generation") == generation}
@@ -68,6 +69,11 @@ def config_arguments(
             raise UserError(
                 f"{config}: the shell would split {argument!r}: write the value without spaces"
             )
+        if re.search(r"[*?[]", argument):
+            raise UserError(
+                f"{config}: the shell would take {argument!r} for a pattern of file names: write "
+                "the value without *, ? and ["
+            )
     return arguments
 
 
@@ -75,16 +81,20 @@ def load_config(config: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The values of a configuration file, with overrides put in their place.
 
     Raises:
-        UserError: for a file that is missing or no configuration, and an override without =
+        UserError: for a file that is missing or no configuration, and what is no override
     """
     if not config.is_file():
         raise UserError(f"{config}: no such configuration file")
     for override in overrides:
-        if "=" not in override:
+        if not re.match(r"\w+(\.\w+)*=", override):
             raise UserError(f"{override!r} is no override: write GROUP.KEY=VALUE")
     try:
         values = OmegaConf.merge(OmegaConf.load(config), OmegaConf.from_dotlist(list(overrides)))
         values = OmegaConf.to_container(values, resolve=True)
+    except RecursionError as error:
+        raise UserError(
+            f"{config} is nested too deeply: it must hold groups of KEY: VALUE"
+        ) from error
     except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
         raise UserError(f"{config}: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):

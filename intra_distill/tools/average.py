@@ -9,6 +9,7 @@ the average translates, and another training starts from it (--finetune-from-mod
 """
 
 import argparse
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor
 from ..checkpoints import num_updates, read_checkpoint, save_checkpoint
 from . import UserError
 from .files import sha256
+from .options import check_output
 
 EPOCH_CHECKPOINT = re.compile(r"checkpoint(\d+)\.pt")
 UPDATE_CHECKPOINT = re.compile(r"checkpoint_\d+_(\d+)\.pt")
@@ -61,9 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Run the command."""
     paths = choose(args)
-    if not args.output.parent.is_dir():
-        raise UserError(f"--output {args.output}: there is no folder {args.output.parent}")
-    if any(args.output.resolve() == path.resolve() for path in paths):
+    check_output("--output", args.output)
+    if any(os.path.realpath(args.output) == os.path.realpath(path) for path in paths):
         raise UserError(f"--output {args.output} is one of the inputs: give it another name")
     save_checkpoint(args.output, average(paths))
     print(f"{args.output}: the average of {', '.join(map(str, paths))}")

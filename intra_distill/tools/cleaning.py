@@ -19,7 +19,8 @@ from sacremoses import MosesTokenizer
 from . import UserError
 
 Pair = tuple[str, str]
-RULES = ("empty", "ratio", "length")
+RULES = ("empty", "word", "ratio", "length")
+LONGEST_WORD = 1000  # characters
 BLOCK = 1000  # pairs that a process cleans at a time
 IN_FLIGHT = 4  # blocks per process that are read ahead
 
@@ -29,7 +30,7 @@ class Cleaner:
     """Drops pairs by their lengths in Moses tokens, and lower-cases the others if asked.
 
     ``max_ratio`` is that of the longer side to the shorter, ``max_length`` that of the longer.
-    Moses' clean-corpus-n.perl keeps the same pairs, but for words of over 1,000 characters.
+    As in Moses' clean-corpus-n.perl a word of over 1,000 characters is none.
     """
 
     source_lang: str
@@ -51,6 +52,8 @@ class Cleaner:
 
     def judge(self, source: str, target: str) -> str:
         """Return the first rule that drops a pair, or "kept"."""
+        if has_long_word(source) or has_long_word(target):
+            return "word"
         source_lang, target_lang = moses(self.source_lang), moses(self.target_lang)
         least_source, most_source = source_lang.bounds(source)
         least_target, most_target = target_lang.bounds(target)
@@ -70,6 +73,10 @@ class Cleaner:
         if longer > self.max_length:
             return "length"
         return "kept"
+
+
+def has_long_word(text: str) -> bool:
+    return len(text) > LONGEST_WORD and max(map(len, text.split()), default=0) > LONGEST_WORD
 
 
 class Moses(MosesTokenizer):

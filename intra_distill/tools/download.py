@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
+from io import FileIO
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ TIMEOUT = 60  # seconds without a byte
 ATTEMPTS = 5  # in a row that bring nothing
 PAUSE = 1  # seconds after the first of them; doubled after each further one
 CHUNK = 2**16
+MAX_BYTES = 2**34  # of a file whose size is not known
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,11 @@ def fetch(remote: Remote, folder: Path, instead: str) -> Path:
 
     Raises:
         UserError: the server gives no such file, or a web page for it; the connection fails
-            ``ATTEMPTS`` times in a row; the file has another size or SHA-256 than it should, of
-            which nothing is kept; the disk is full; or NAME in ``folder`` is another file.
+            ``ATTEMPTS`` times in a row; the file has another size or SHA-256 than it should, or
+            over ``MAX_BYTES``, of which nothing is kept; the disk is full; or NAME in ``folder``
+            is another file.
     """
-    if not remote.name or remote.name.startswith("."):
-        raise UserError(f"{remote.url} names no file")
+    check_url(remote)
     path = folder / remote.name
     part, origin = folder / f"{remote.name}.part", folder / f"{remote.name}.json"
     with writing(folder):
@@ -87,6 +89,19 @@ def fetch(remote: Remote, folder: Path, instead: str) -> Path:
             )
         os.replace(part, path)
     return path
+
+
+def check_url(remote: Remote) -> None:
+    """Raise UserError for what is no address of a file on a server."""
+    try:
+        parts = urlsplit(remote.url)
+        well_formed = parts.hostname and remote.url.isascii() and " " not in remote.url
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        raise UserError(f"{remote.url} is no address: it needs a server, and %20 for a space")
+    if not remote.name or remote.name.startswith("."):
+        raise UserError(f"{remote.url} names no file")
 
 
 def bytes_to_fetch(remote: Remote, folder: Path) -> int:
@@ -179,6 +194,7 @@ def fetch_rest(remote: Remote, part: Path, origin: Path, instead: str) -> None:
 def transfer(remote: Remote, part: Path, origin: Path, instead: str) -> None:
     """Ask once for what ``part`` lacks and append it, or begin anew if it is of another file."""
     done = length(part)
+    most = remote.size or MAX_BYTES
     known = read_json(origin) if done else {}
     headers = {"User-Agent": "intra-distill", "Accept-Encoding": "identity"}
     if done and (known["validator"] or known["size"]):
@@ -198,19 +214,32 @@ def transfer(remote: Remote, part: Path, origin: Path, instead: str) -> None:
         if total is not None:
             check_space(part.parent, total - done)
         with writing(part):
-            file = open(part, "ab" if done else "wb")
+            # unbuffered: a full disk is met where it is written to, not as the file is closed
+            file = open(part, "ab" if done else "wb", buffering=0)
             write_json(origin, {"url": remote.url, "size": total, "validator": validator(response)})
         bar = tqdm(
             desc=remote.name, initial=done, total=total, unit="B", unit_scale=True, disable=None
         )
         with file, bar:
             while chunk:
+                done += len(chunk)
+                if done > most:
+                    discard(part, origin)
+                    raise UserError(
+                        f"{remote.url} brings more than {most:,} bytes: another file, of which "
+                        f"nothing was kept; {instead}"
+                    )
                 with writing(part):
-                    file.write(chunk)
+                    write_all(file, chunk)
                 bar.update(len(chunk))
                 chunk = response.read1(CHUNK)
     if total is not None and length(part) < total:
         raise Interrupted(f"the connection ended after {length(part):,} of {total:,} bytes")
+
+
+def write_all(file: FileIO, content: bytes) -> None:
+    while content:
+        content = content[file.write(content) :]
 
 
 def check_answer(
@@ -223,6 +252,8 @@ def check_answer(
         raise UserError(
             f"{remote.url} has {total:,} bytes, not {remote.size:,}: another file; {instead}"
         )
+    if (total or 0) > (remote.size or MAX_BYTES):
+        raise UserError(f"{remote.url} has {total:,} bytes, an absurd size; {instead}")
 
 
 def whole_length(response: HTTPResponse) -> int | None:

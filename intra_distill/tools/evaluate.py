@@ -12,7 +12,6 @@ model takes: fairseq would truncate it or leave it out, and score another test s
 import argparse
 import io
 import logging
-import math
 import os
 import platform
 import warnings
@@ -36,6 +35,7 @@ from .. import __version__
 from ..checkpoints import check_same_data, num_updates, read_checkpoint
 from . import UserError
 from .files import read_json, read_lines, sha256, write_lines
+from .options import MAX_TOKENS, as_argument, check_number
 from .results import (
     Checkpoint,
     Result,
@@ -49,6 +49,8 @@ from .user_dir import user_dir
 
 BOOTSTRAP_SAMPLES = 1000
 BOOTSTRAP_SEED = 12345
+MAX_BEAM = 1000  # a larger one would fill the memory, not find more
+MAX_LENPEN = 100  # the power of a hypothesis' length, which has to be a number
 
 
 @dataclass(frozen=True)
@@ -243,13 +245,13 @@ def translate_and_score(
 
 
 def check_options(evaluation: Evaluation) -> None:
-    """Refuse numbers without meaning and a checkpoint that is not there."""
-    if evaluation.beam < 1:
-        raise UserError(f"--beam must be at least 1, not {evaluation.beam}")
-    if not 0 <= evaluation.lenpen < math.inf:
+    """Refuse numbers without meaning, a blank name and a checkpoint that is not there."""
+    check_number("--beam", evaluation.beam, 1, MAX_BEAM)
+    if not 0 <= evaluation.lenpen <= MAX_LENPEN:
         raise UserError(f"--lenpen must be a number from 0 on, not {evaluation.lenpen}")
-    if evaluation.max_tokens < 1:
-        raise UserError(f"--max-tokens must be at least 1, not {evaluation.max_tokens}")
+    check_number("--max-tokens", evaluation.max_tokens, 1, MAX_TOKENS)
+    if evaluation.name is not None and not evaluation.name.strip():
+        raise UserError("--name is blank: leave it out for the name of the checkpoint's folder")
     if not evaluation.checkpoint.is_file():
         raise UserError(f"--path {evaluation.checkpoint}: there is no such checkpoint")
 
@@ -258,10 +260,17 @@ def open_test_set(data: Path, subset: str) -> tuple[TestSet, list[str]]:
     """Describe a subset of a prepared directory, and read its references."""
     try:
         prepared = read_json(data / "prepare.json")["options"]
-    except FileNotFoundError as error:
+        source_lang, target_lang = prepared["source_lang"], prepared["target_lang"]
+        lowercase, sentencepiece_text = prepared["lowercase"], prepared["sentencepiece_text"]
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"{data} has no prepare.json: make it by intra-distill prepare") from error
-    source_lang, target_lang = prepared["source_lang"], prepared["target_lang"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{data / 'prepare.json'} is not what intra-distill prepare wrote: prepare again"
+        ) from error
     for lang in (source_lang, target_lang):
+        if not (isinstance(lang, str) and Path(lang).name == lang):  # it names files, also written
+            raise UserError(f"{data / 'prepare.json'}: {lang!r} is no language")
         if not (data / f"dict.{lang}.txt").is_file():
             raise UserError(f"{data} has no dict.{lang}.txt: make it by intra-distill prepare")
 
@@ -277,8 +286,8 @@ def open_test_set(data: Path, subset: str) -> tuple[TestSet, list[str]]:
         subset=subset,
         source_lang=source_lang,
         target_lang=target_lang,
-        lowercase=prepared["lowercase"],
-        sentencepiece_text=prepared["sentencepiece_text"],
+        lowercase=lowercase,
+        sentencepiece_text=sentencepiece_text,
         sentences=len(references),
         source_sha256=sha256(source),
         references=references_path.name,
@@ -344,13 +353,13 @@ def training_seconds(path: Path, state: dict[str, Any]) -> float:
 def generator_arguments(evaluation: Evaluation, test_set: TestSet) -> list[str]:
     """The command line of fairseq-generate for an evaluation."""
     arguments = [
-        test_set.data,
+        as_argument(evaluation.data),
         *("--user-dir", str(user_dir())),
         *("--task", "translation"),
         *("--source-lang", test_set.source_lang),
         *("--target-lang", test_set.target_lang),
         *("--gen-subset", test_set.subset),
-        *("--path", str(evaluation.checkpoint)),
+        *("--path", as_argument(evaluation.checkpoint)),
         *("--beam", str(evaluation.beam)),
         *("--lenpen", str(evaluation.lenpen)),
         *("--max-tokens", str(evaluation.max_tokens)),

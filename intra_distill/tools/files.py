@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints import written_whole
 from . import UserError
 
 
@@ -29,11 +29,13 @@ def read_lines(path: str | Path) -> Iterator[str]:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write a text that has its name only when whole."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    with open(temporary, "wb") as file:
+    """Write a text that has its name only when whole.
+
+    Raises:
+        UserError: it cannot be written, as on a full disk
+    """
+    with written_whole(path) as temporary, open(temporary, "wb") as file:
         file.writelines(line.encode("utf-8") + b"\n" for line in lines)
-    os.replace(temporary, path)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """A grid of runs, systems × language pairs × seeds: its results gathered, tested and laid out."""
 
 import functools
+import glob
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -106,15 +108,17 @@ def gather(paths: Iterable[Path], subset: str) -> list[Run]:
         paths: JSON files of ``intra-distill evaluate``, and folders searched for ``SUBSET.json``
         subset: which results of a folder are wanted
     Raises:
-        UserError: a folder holds none, or a file is no result
+        UserError: a folder holds none, a file is no result, or no subset has such a name
     """
-    files: dict[Path, Path] = {}  # each file once, under the first name it was met by
+    if Path(f"{subset}.json").name != f"{subset}.json":
+        raise UserError(f"--gen-subset {subset!r} is no name of a subset, such as test")
+    files: dict[str, Path] = {}  # each file once, under the first name it was met by
     for path in paths:
-        found = sorted(path.rglob(f"{subset}.json")) if path.is_dir() else [path]
+        found = sorted(path.rglob(f"{glob.escape(subset)}.json")) if path.is_dir() else [path]
         if not found:
             raise UserError(f"{path} holds no {subset}.json: run intra-distill evaluate first")
         for file in found:
-            files.setdefault(file.resolve(), file)
+            files.setdefault(os.path.realpath(file), file)
     return [Run(file, read_result(file)) for file in files.values()]
 
 

@@ -15,6 +15,7 @@ in the test sets a right single quotation mark becomes an apostrophe, as in that
 
 import argparse
 import html
+import os
 import re
 import sys
 from collections import Counter
@@ -86,7 +87,7 @@ def main(args: argparse.Namespace) -> None:
     """Run the command."""
     source = args.source
     if source is not None and not is_url(source):
-        source = str(Path(source).resolve())
+        source = os.path.realpath(source)
     downloads = args.downloads or args.destdir / DOWNLOADS
     make_raw_text(
         args.destdir,
@@ -157,6 +158,8 @@ def fingerprint(archive: Path) -> dict[str, Any]:
 def find_local(source: Path, pair: str) -> Path:
     """Return the archive or the folder of unpacked files that a local source stands for."""
     if not source.is_dir():
+        if not source.is_file():
+            raise UserError(f"--source {source}: No such file or folder")
         return source
     inner = source / inner_archive(pair)
     for folder in (source, source / pair, inner.with_suffix("")):

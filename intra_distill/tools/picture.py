@@ -5,11 +5,12 @@ matplotlib is imported where something is drawn, since no other command has to w
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..checkpoints import written_whole
 from . import UserError
+from .options import check_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,16 +20,14 @@ COLOURS = ["#999999", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D
 
 
 def check_picture(path: Path) -> None:
-    """Raise UserError for a file without a folder, or whose ending is of no picture."""
+    """Raise UserError for what cannot be written, or whose ending is of no picture."""
     from matplotlib.figure import Figure
 
-    if not path.parent.is_dir():
-        raise UserError(f"--plot {path}: there is no folder {path.parent}")
+    check_output("--plot", path)
     if path.suffix.removeprefix(".") not in Figure().canvas.get_supported_filetypes():
         raise UserError(f"--plot {path}: pictures of that type cannot be drawn: call it .png")
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    figure.savefig(temporary, format=path.suffix.removeprefix("."), dpi=150)
-    os.replace(temporary, path)
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, format=path.suffix.removeprefix("."), dpi=150)

@@ -162,13 +162,13 @@ def read_logs(paths: Iterable[Path]) -> list[Log]:
     Raises:
         UserError: a log cannot be read, or a folder holds none
     """
-    files: dict[Path, Path] = {}  # each file once, under the first name it was met by
+    files: dict[str, Path] = {}  # each file once, under the first name it was met by
     for path in paths:
         found = sorted(path.rglob(LOG)) if path.is_dir() else [path]
         if not found:
             raise UserError(f"{path} holds no {LOG}: keep there what fairseq-train writes")
         for file in found:
-            files.setdefault(file.resolve(), file.absolute())
+            files.setdefault(os.path.realpath(file), file.absolute())
     names = {file: named_after(file) for file in files.values()}
     root = os.path.commonpath([name.parent for name in names.values()])
     return [Log(file, str(name.relative_to(root)), read_log(file)) for file, name in names.items()]
@@ -189,23 +189,20 @@ def read_log(path: Path) -> list[str]:
 
 
 def curves_of(logs: list[Log], tag: str, key: str, remedy: str) -> list[Curve]:
-    """A statistic over training in each log; those without it are named on standard error.
+    """A statistic over training in each log; where some lack it, they are named on standard error.
 
     Args:
         tag: of the lines: a validation subset, or train_inner
         key: the statistic, as fairseq calls it
         remedy: what to do where no log has it
     """
-    curves = []
-    for log in logs:
-        points = points_of(log.lines, tag, key)
-        if points:
-            curves.append(Curve(log.system, points))
-        else:
-            print(f"left out: {log.path} has no {key} in its lines of {tag}", file=sys.stderr)
-    if not curves:
+    points = {log.path: points_of(log.lines, tag, key) for log in logs}
+    if not any(points.values()):
         raise UserError(f"no log has {key} in its lines of {tag}: {remedy}")
-    return curves
+    for path in points:
+        if not points[path]:
+            print(f"left out: {path} has no {key} in its lines of {tag}", file=sys.stderr)
+    return [Curve(log.system, points[log.path]) for log in logs if points[log.path]]
 
 
 def points_of(lines: Iterable[str], tag: str, key: str) -> dict[int, float]:
@@ -331,8 +328,9 @@ def plot_alpha(args: argparse.Namespace) -> Figure:
     marks = {}
     if schedule.adaptive:
         marks = {"N/q": N / schedule.q, "N/p": N / schedule.p}
+        marks = {name: update for name, update in marks.items() if update <= N}
     updates = {round(N * i / POINTS) for i in range(POINTS + 1)} | {*map(round, marks.values())}
-    updates = sorted(update for update in updates if update <= N)
+    updates = sorted(updates)
 
     figure, axes = new_figure("update", "α′, weight of the divergence")
     label = f"α = {schedule.alpha:g}"
@@ -341,15 +339,14 @@ def plot_alpha(args: argparse.Namespace) -> Figure:
     alphas = [schedule(update, N) for update in updates]
     axes.plot(updates, alphas, color=LINE_COLOURS[-2], linewidth=2, label=label)
     for name, update in marks.items():
-        if update <= N:
-            alpha = schedule(update, N)
-            axes.plot(update, alpha, "o", color="black", markersize=4)
-            axes.annotate(
-                f"{name} = {update:.0f}: α′ = {alpha:g}",
-                (update, alpha),
-                (8, -10),
-                textcoords="offset points",
-            )
+        alpha = schedule(update, N)
+        axes.plot(update, alpha, "o", color="black", markersize=4)
+        axes.annotate(
+            f"{name} = {update:.0f}: α′ = {alpha:g}",
+            (update, alpha),
+            (8, -10),
+            textcoords="offset points",
+        )
     axes.set_ylim(bottom=0)
     add_legend(figure, axes)
     return figure
@@ -365,15 +362,21 @@ def read_schedule(
     """
     values = load_config(config, overrides)
     criterion, optimization = (values.get(group) or {} for group in ("criterion", "optimization"))
+    if not (isinstance(criterion, dict) and isinstance(optimization, dict)):
+        raise UserError(f"{config}: criterion and optimization must be groups of KEY: VALUE")
     if "alpha" not in criterion:
         raise UserError(f"{config} has no criterion.alpha: it is of no intra-distilled system")
     if updates is None and optimization.get("max_epoch"):
         raise UserError(f"{config} has a max_epoch: say with --updates how many that makes")
     names = ["alpha", "alpha_p", "alpha_q", "constant_alpha"]
+    values = [criterion.get(name, getattr(ObjectiveConfig, name)) for name in names]
+    for name, value in zip(names, values, strict=True):
+        if not isinstance(value, (int, float)):
+            raise UserError(f"{config}: criterion.{name} must be a number, not {value!r}")
     try:
         N = int(optimization.get("max_update") or 0) if updates is None else updates
-        schedule = AlphaSchedule(*(criterion.get(n, getattr(ObjectiveConfig, n)) for n in names))
-    except (TypeError, ValueError) as error:
+        schedule = AlphaSchedule(*values)
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{config}: {error}") from error
     if N < 1:
         raise UserError("α′ takes a run with an end: give optimization.max_update, or --updates")

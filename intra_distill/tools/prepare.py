@@ -20,6 +20,7 @@ goes on from the last whole file.
 
 import argparse
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -34,12 +35,15 @@ from sentencepiece import SentencePieceProcessor
 from tqdm import tqdm
 
 from . import UserError
-from .cleaning import RULES, Cleaner, clean_in_parallel
+from .cleaning import LONGEST_WORD, RULES, Cleaner, clean_in_parallel
 from .files import read_json, read_lines, sha256, write_json, write_lines
+from .options import check_number
 from .sampling import SEED, draw
 from .subwords import SPECIAL_PIECES, binarise, learn, make_dictionary, pieces_of
 
 MODEL_NAMES = ("sentencepiece.model", "sentencepiece.vocab")
+MAX_PIECES = 10**6  # SentencePiece would fill the memory before it finds its text too short
+MAX_WORKERS = 1024
 VALIDATION_OPTIONS = ("valid", "hold_out_every", "hold_out")
 
 
@@ -204,6 +208,7 @@ def prepare(preparation: Preparation) -> None:
     request = {"options": recorded_options(preparation), "inputs": check_inputs(preparation)}
     destdir = preparation.destdir
     if is_finished(preparation, request):
+        shutil.rmtree(preparation.work, ignore_errors=True)  # a kill at the last moment left it
         print(f"{destdir} is finished, from the same options and text: nothing to do")
         return
     try:
@@ -225,9 +230,12 @@ def make_directory(preparation: Preparation, request: dict[str, Any]) -> None:
         counts = read_json(work / "counts.json")
         print_counts(preparation, counts)
         make_files(preparation, destdir, MODEL_NAMES, write_sentencepiece)
-    except UserError:
+    except UserError as error:
         # What is here would only have the corrected options refused as another preparation.
-        shutil.rmtree(work)
+        if not isinstance(error.__cause__, OSError):  # a full disk, for one, is no wrong option
+            shutil.rmtree(work)
+            if not any(destdir.iterdir()):
+                destdir.rmdir()
         raise
     make_files(preparation, destdir, reference_names(preparation), write_references)
     make_files(preparation, destdir, fairseq_names(preparation), write_fairseq)
@@ -238,6 +246,13 @@ def make_directory(preparation: Preparation, request: dict[str, Any]) -> None:
 def check_options(preparation: Preparation) -> None:
     """Raise UserError for an option that can never work."""
     least_pieces = len(SPECIAL_PIECES) + 1
+    for name in ("source_lang", "target_lang"):
+        lang = getattr(preparation, name)
+        if not re.fullmatch(r"\w+", lang):
+            raise UserError(
+                f"{option(name)} {lang!r}: fairseq finds a language in the names of files by "
+                "letters, digits and _ alone: rename it, such as pt_BR"
+            )
     if preparation.source_lang == preparation.target_lang:
         raise UserError(f"--source-lang and --target-lang are both {preparation.source_lang}")
     if preparation.vocab_size < least_pieces:
@@ -251,12 +266,13 @@ def check_options(preparation: Preparation) -> None:
             f"give one of {', '.join(map(option, VALIDATION_OPTIONS))} for the validation set, "
             f"not {' and '.join(given) or 'none'}"
         )
-    least = {"max_ratio": 1, "max_length": 1, "train_pairs": 1, "workers": 1}
-    least |= {"hold_out_every": 2, "hold_out": 1, "sentencepiece_sample": 1}
-    for name, minimum in least.items():
+    limits = {"vocab_size": (least_pieces, MAX_PIECES), "workers": (1, MAX_WORKERS)}
+    limits |= {"max_ratio": (1,), "max_length": (1,), "train_pairs": (1,)}
+    limits |= {"hold_out_every": (2,), "hold_out": (1,), "sentencepiece_sample": (1,)}
+    for name, least_and_most in limits.items():
         value = getattr(preparation, name)
-        if value is not None and not value >= minimum:  # put so that it refuses nan too
-            raise UserError(f"{option(name)} must be at least {minimum}, not {value}")
+        if value is not None:
+            check_number(option(name), value, *least_and_most)
     for prefix, times in Counter(preparation.test).items():
         if times > 1:
             raise UserError(f"--test names {prefix} {times} times: name each test set once")
@@ -277,7 +293,7 @@ def check_inputs(preparation: Preparation) -> dict[str, dict[str, Any]]:
     inputs = {}
     for split, prefix in preparation.prefixes.items():
         files = [f"{prefix}.{lang}" for lang in preparation.langs]
-        lines = [sum(1 for _ in read_lines(file)) for file in files]
+        lines = [count_lines(file) for file in files]
         if lines[0] != lines[1]:
             raise UserError(
                 f"{files[0]} has {lines[0]} lines but {files[1]} has {lines[1]}: "
@@ -292,6 +308,21 @@ def check_inputs(preparation: Preparation) -> dict[str, dict[str, Any]]:
                 "lines": lines[0],
             }
     return inputs
+
+
+def count_lines(file: str) -> int:
+    """The lines of an input file, all of which are read to see that they can be."""
+    if os.path.exists(file) and not os.path.isfile(file):
+        raise UserError(f"{file} is no file: it must be one, which can be read again and again")
+    first, number = "", 0
+    for number, line in enumerate(read_lines(file), start=1):
+        first = line if number == 1 else first
+    if first.startswith("\ufeff") or "\0" in first:
+        raise UserError(
+            f"{file}, line 1: there is a byte order mark or NUL, which are no text: convert the "
+            "file to plain UTF-8"
+        )
+    return number
 
 
 def is_finished(preparation: Preparation, request: dict[str, Any]) -> bool:
@@ -445,6 +476,7 @@ def print_counts(preparation: Preparation, counts: dict[str, Any]) -> None:
     dropped = counts["dropped"]
     print(
         f"{counts['read']} training pairs read; dropped: {dropped['empty']} with an empty side, "
+        f"{dropped['word']} with a word of over {LONGEST_WORD} characters, "
         f"{dropped['ratio']} with a length ratio over {preparation.max_ratio}, "
         f"{dropped['length']} with over {preparation.max_length} tokens; {counts['kept']} kept, "
         f"{counts['held_out']} of them held out for validation"

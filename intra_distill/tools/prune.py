@@ -23,6 +23,7 @@ What is evaluated there already is not translated again. One pruned model at a t
 
 import argparse
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -308,12 +309,12 @@ def refuse_other_scores(path: Path, scores: Scores, checkpoint: Path, model: nn.
 def refuse_own_checkpoints(prunings: Iterable[Pruning], results_path: Path) -> None:
     """Refuse to write over a checkpoint that is to be pruned."""
     written = {
-        (results_path / pruning.folder / name).resolve()
+        os.path.realpath(results_path / pruning.folder / name)
         for pruning in prunings
         for name in (KEPT, SCRATCH)
     }
     for checkpoint in (pruning.system.checkpoint for pruning in prunings):
-        if checkpoint.resolve() in written:
+        if os.path.realpath(checkpoint) in written:
             raise UserError(
                 f"--results-path {results_path}: {checkpoint} would be written over: take "
                 "another folder"
@@ -382,6 +383,7 @@ def evaluate_pruned(
     result = stored_result(folder, pruning, request, test_set, signatures)
     keep = keep and bool(pruning.ratio)
     if result and (not keep or is_written(folder / KEPT, pruning)):
+        (folder / SCRATCH).unlink(missing_ok=True)  # a kill at the last moment left it
         return result
 
     checkpoint = pruning.system.checkpoint

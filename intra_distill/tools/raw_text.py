@@ -33,14 +33,17 @@ def make_raw_text(
         UserError: ``destdir`` holds something else or cannot be written in, or ``write`` raised
             it; what was made until then is removed.
     """
+    work = destdir / WORK
     if is_finished(destdir, request):
+        shutil.rmtree(work, ignore_errors=True)  # a kill at the last moment left it
         print(f"{destdir} is finished, from the same options: nothing to do")
         return
-    work = destdir / WORK
     try:
-        shutil.rmtree(work, ignore_errors=True)
-        (work / "text").mkdir(parents=True)
+        work.mkdir(parents=True, exist_ok=True)
+        # it stays while the rest goes: without it the files beside would be of something else
         write_json(work / "request.json", request)
+        shutil.rmtree(work / "text", ignore_errors=True)
+        (work / "text").mkdir()
         report = write(work / "text")
         for path in (work / "text").iterdir():
             if path.is_file():

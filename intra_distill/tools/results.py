@@ -3,9 +3,11 @@
 A score never stands there without its sacreBLEU signature and what it takes to get it again.
 """
 
-from dataclasses import asdict, dataclass
+import sys
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Required, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
 from . import UserError
 from .files import read_json, read_lines, sha256, write_json
@@ -44,6 +46,24 @@ class Checkpoint:
     parameters: int
 
 
+class Test(TypedDict, total=False):
+    """Of the difference in a metric, see compare()."""
+
+    p_value: Required[float]
+    system: dict[str, float]  # mean and ci
+    baseline: dict[str, float]
+    signature: str
+
+
+class Significance(TypedDict, total=False):
+    """Of the differences to a baseline."""
+
+    baseline: str
+    baseline_system: str
+    baseline_hypotheses_sha256: str
+    tests: Required[dict[str, Test]]  # by metric
+
+
 @dataclass(frozen=True)
 class Result:
     """An evaluation: the content of its JSON file."""
@@ -51,7 +71,7 @@ class Result:
     system: str
     scores: dict[str, float]  # by metric, 0 to 100
     signatures: dict[str, str]  # by metric
-    significance: dict[str, Any] | None  # of the difference to a baseline, see compare()
+    significance: Significance | None
     test_set: TestSet
     checkpoint: Checkpoint
     beam: int
@@ -63,16 +83,58 @@ class Result:
 
 
 def read_result(path: Path) -> Result:
-    """Read a result that :func:`evaluate` wrote."""
+    """Read a result that :func:`evaluate` wrote.
+
+    Raises:
+        UserError: there is none, or it holds what evaluate does not write: other fields or types,
+            infinite numbers, text of several lines or with control characters, other folders' files
+    """
+    what_it_is = f"{path} is not a result of intra-distill evaluate"
+    if path.exists() and not path.is_file():
+        raise UserError(what_it_is)
     try:
         content = read_json(path)
-        content["test_set"] = TestSet(**content["test_set"])
-        content["checkpoint"] = Checkpoint(**content["checkpoint"])
-        return Result(**content)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} is not a result of intra-distill evaluate") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(what_it_is) from error
+    if not fits(content, Result):
+        raise UserError(what_it_is)
+    test_set, checkpoint = TestSet(**content["test_set"]), Checkpoint(**content["checkpoint"])
+    result = Result(**{**content, "test_set": test_set, "checkpoint": checkpoint})
+    by_metric = [result.scores, result.signatures]
+    if result.significance:
+        by_metric.append(result.significance["tests"])
+    if any(metrics.keys() != {"BLEU", "chrF"} for metrics in by_metric):
+        raise UserError(f"{what_it_is}: it has other metrics")
+    for name in (result.hypotheses, test_set.references):
+        if not name or Path(name).name != name:
+            raise UserError(f"{what_it_is}: {name!r} is no name of a file")
+    return result
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether what JSON holds is of a type, its text printable on one line, its numbers finite."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if is_dataclass(kind) or is_typeddict(kind):
+        kinds = get_type_hints(kind)
+        needed = getattr(kind, "__required_keys__", kinds.keys())
+        return (
+            isinstance(value, dict)
+            and needed <= value.keys() <= kinds.keys()
+            and all(fits(part, kinds[name]) for name, part in value.items())
+        )
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            fits(name, str) and fits(part, parts[1]) for name, part in value.items()
+        )
+    if origin is list:
+        return isinstance(value, list) and all(fits(part, parts[0]) for part in value)
+    if origin is UnionType:
+        return any(fits(value, part) for part in parts)
+    if kind is float:
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return type(value) is kind and (kind is not str or value.isprintable())
 
 
 def write_result(path: Path, result: Result) -> None:

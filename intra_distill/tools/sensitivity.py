@@ -40,6 +40,7 @@ from ..core.sensitivity import Balance, Moments, Sensitivity, balance, pool, sen
 from . import UserError
 from .evaluate import generator_config, make_directory, quieten_fairseq
 from .files import sha256, write_json
+from .options import MAX_TOKENS, as_argument, check_number
 from .picture import check_picture
 from .scores import Scores, read_scores, write_scores
 from .table import escape, table_text
@@ -196,10 +197,8 @@ def main(args: argparse.Namespace) -> None:
 
 def check_options(args: argparse.Namespace) -> None:
     """Refuse numbers without meaning and a picture that could not be written."""
-    if args.batches < 1:
-        raise UserError(f"--batches must be at least 1, not {args.batches}")
-    if args.max_tokens < 1:
-        raise UserError(f"--max-tokens must be at least 1, not {args.max_tokens}")
+    check_number("--batches", args.batches, 1)
+    check_number("--max-tokens", args.max_tokens, 1, MAX_TOKENS)
     if not 0 <= args.seed < 2**32:
         raise UserError(f"--seed must be from 0 to 2^32 − 1, not {args.seed}")
     if args.plot:
@@ -213,7 +212,7 @@ def name_systems(paths: list[Path], names: str | None) -> dict[str, Path]:
         raise UserError(f"--names has {len(given)} names for {len(paths)} checkpoints")
     systems: dict[str, Path] = {}
     for name, path in zip(given, paths, strict=True):
-        if not name or Path(name).name != name:
+        if name in ("", "..") or Path(name).name != name:
             raise UserError(f"{path} cannot be called {name!r}, which is no file name: see --names")
         if name in systems:
             raise UserError(
@@ -239,7 +238,9 @@ def open_data(data: Path) -> TranslationTask:
             raise UserError(f"{data} is not a data directory made by fairseq-preprocess")
     # one pass is plain translation, and the Switch Transformer runs with dropout in this task alone
     options = ["--user-dir", str(user_dir()), "--task", "translation_intra_distillation"]
-    return tasks.setup_task(generator_config([str(data), *options, "--num-passes", "1"]).task)
+    return tasks.setup_task(
+        generator_config([as_argument(data), *options, "--num-passes", "1"]).task
+    )
 
 
 def choose_batches(task: TranslationTask, settings: Settings) -> Batches:

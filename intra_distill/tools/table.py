@@ -13,16 +13,17 @@ Results that were not scored alike are refused.
 
 import argparse
 import csv
+import html
 import io
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from . import UserError
 from .evaluate import BOOTSTRAP_SAMPLES
 from .files import write_lines
 from .grid import Cell, Score, Table, gather, lay_out, read_paper
+from .options import check_output
 from .picture import COLOURS, check_picture, save_picture
 
 SIGNIFICANT = 0.05
@@ -75,13 +76,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
+    given = [name for name in text.split(",") if name]
+    if not given:
+        raise argparse.ArgumentTypeError("names nothing: leave it out for all there are")
+    return given
 
 
 def main(args: argparse.Namespace) -> None:
     """Run the command."""
-    if args.csv and not args.csv.parent.is_dir():
-        raise UserError(f"--csv {args.csv}: there is no folder {args.csv.parent}")
+    if args.csv:
+        check_output("--csv", args.csv)
     if args.plot:
         check_picture(args.plot)
     paper = args.paper and read_paper(args.paper)
@@ -244,7 +248,8 @@ def duration(seconds: float) -> str:
 
 
 def escape(name: str) -> str:
-    return name.replace("|", r"\|")
+    """A name as Markdown shows it, also one that would be HTML or end its cell."""
+    return html.escape(name, quote=False).replace("|", r"\|")
 
 
 # CSV

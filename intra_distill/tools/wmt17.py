@@ -11,6 +11,7 @@ filters. The memory needed does not depend on the size of the corpora.
 """
 
 import argparse
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -100,7 +101,7 @@ def main(args: argparse.Namespace) -> None:
     """Run the command."""
     source = args.source
     if source is not None and not is_url(source):
-        source = str(Path(source).resolve())
+        source = os.path.realpath(source)
     downloads = args.downloads or args.destdir / DOWNLOADS
     make_raw_text(
         args.destdir,

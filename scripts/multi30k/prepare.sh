@@ -14,17 +14,18 @@ url=${MULTI30K_URL:-https://raw.githubusercontent.com/multi30k/dataset/master/da
 fetch() { # FILE → $raw/FILE
     [[ -s $raw/$1 ]] && return
     echo "fetching $url/$1.gz"
-    if ! curl --fail --location --silent --show-error --retry 3 --output "$raw/$1.gz" "$url/$1.gz" ||
-        ! gunzip --force "$raw/$1.gz"; then
-        rm -f "$raw/$1.gz" "$raw/$1"
+    if ! curl --fail --location --silent --show-error --retry 3 --output "$raw/part.gz" "$url/$1.gz" ||
+        ! gunzip --force "$raw/part.gz"; then
         echo "prepare: cannot fetch $url/$1.gz: put the raw files into a folder and name it" >&2
         exit 1
     fi
+    mv "$raw/part" "$raw/$1" # whole, or not there
 }
 
 raw=${1:-$data/raw}
 if [[ $# == 0 ]]; then
     mkdir -p "$raw"
+    trap 'rm -f "$raw/part" "$raw/part.gz"' EXIT
     for file in {train,val,test_2016_flickr}.{de,en}; do fetch "$file"; done
 fi
 prepare --train "$raw/train" --valid "$raw/val" --test "$raw/test_2016_flickr"

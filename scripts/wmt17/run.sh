@@ -5,5 +5,6 @@
 #
 # SYSTEMS and SEEDS name fewer or more; scripts/grid.sh tells how they are run on several GPUs
 # and on a cluster.
+set -euo pipefail
 export SYSTEMS=${SYSTEMS:-transformer sage r_drop switch intra_x}
 exec bash "$(dirname "${BASH_SOURCE[0]}")/../grid.sh" wmt17 "$@"

@@ -1,15 +1,12 @@
 """--track-sensitivity logs |θ ⊙ g| with the gradient that the optimizer takes its step along."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 from fairseq.logging import metrics
 
-from ..conftest import INTRA, PLAIN, USER_DIR, run_training
+from ..conftest import INTRA, PLAIN, run_training
 from ..core.test_tracking import by_sorting
 
 TRACK = "--track-sensitivity"
@@ -112,37 +109,6 @@ def from_log(lines) -> dict[int, str]:
         if statistics.get("sensitivity_top") is not None:
             found[int(statistics["num_updates"])] = statistics["sensitivity_top"]
     return found
-
-
-def test_ranks_log_what_one_rank_does(data, tmp_path):
-    """Two ranks make the updates of one with --update-freq 2, where there is no dropout."""
-    command = [
-        *[sys.executable, "-m", "fairseq_cli.train", data, "--user-dir", USER_DIR, *PLAIN],
-        *"--arch transformer_tiny --optimizer adam --lr 0.01 --max-tokens 80 --cpu".split(),
-        *"--dropout 0 --num-workers 0 --max-update 3 --disable-validation --no-save".split(),
-        *[*EVERY_UPDATE, TRACK, "1"],
-    ]
-    distributed = [
-        *"--distributed-world-size 2 --distributed-no-spawn --distributed-backend gloo".split(),
-        *"--ddp-backend legacy_ddp --distributed-init-method".split(),
-        f"tcp://127.0.0.1:{20000 + os.getpid() % 20000}",
-    ]
-    variants = [["--update-freq", "2"], *([*distributed, "--distributed-rank", r] for r in "01")]
-    processes = [
-        subprocess.Popen(
-            [*command, *variant],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for variant in variants
-    ]
-    logs = [from_log(process.communicate(timeout=300)[0].splitlines()) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0]
-    one, first, _ = logs
-    assert list(one) == list(first) == [1, 2, 3]
-    for update in one:
-        assert float(first[update]) == pytest.approx(float(one[update]), rel=1e-4)
 
 
 def test_a_negative_number_is_refused(trainer):

@@ -1,3 +1,5 @@
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -160,9 +162,9 @@ def test_outputs_that_cannot_be_are_refused(tmp_path):
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
-    def disk_full(state, path):
-        Path(path).write_bytes(b"half")
-        raise OSError("No space left on device")
+    def disk_full(state, file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     path = write(tmp_path / "1.pt", weight=torch.ones(2))
     monkeypatch.setattr(torch, "save", disk_full)

@@ -29,6 +29,15 @@ def odd_lines(number: int) -> Iterator[str]:
         yield "".join(word + rng.choice(["", " ", " ", " ", "\t", "\xa0"]) for word in words)
 
 
+@pytest.mark.parametrize("length, verdict", [(1000, "kept"), (1001, "word"), (10**6, "word")])
+def test_a_word_of_over_a_thousand_characters_is_none(length: int, verdict: str) -> None:
+    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=False)
+    word, words = "x" * length, f"a {'x' * length}"
+    assert cleaner.judge(words, "a b") == cleaner.judge("a b", words) == verdict
+    assert cleaner.judge(word, "") == verdict.replace("kept", "empty")
+    assert cleaner.judge("a " * 9, "a " * 8 + "b") == "kept"
+
+
 @pytest.mark.parametrize("lang", ["de", "en", "fr", "fa"])
 def test_length_is_that_of_sacremoses_and_within_its_bounds(lang: str) -> None:
     reference = MosesTokenizer(lang)

@@ -377,7 +377,7 @@ def test_sentences_longer_than_the_model_takes_are_refused(evaluation, no_search
     [
         (b"text", "is not a PyTorch checkpoint, or not all of one"),
         ("truncated", "is not a PyTorch checkpoint, or not all of one"),
-        ("zip", "is not a PyTorch checkpoint"),
+        ("zip", "is refused: unpacked it would have"),
         ([1], "is not a checkpoint that fairseq-train wrote"),
         (
             {"model": {}, "cfg": {}, "optimizer_history": [], "extra_state": {}},

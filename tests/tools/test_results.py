@@ -15,7 +15,8 @@ from .test_grid import make_result
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path):
-    result = make_result(seed=7, significance={"tests": {"BLEU": {"p_value": 0.1}}})
+    test = {"p_value": 0.1}
+    result = make_result(seed=7, significance={"tests": {"BLEU": test, "chrF": test}})
     write_result(tmp_path / "test.json", result)
     assert read_result(tmp_path / "test.json") == result
     assert result.checkpoint.seed == 7

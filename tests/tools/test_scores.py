@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 
@@ -64,9 +65,9 @@ def test_code_is_refused_and_not_run(tmp_path, monkeypatch):
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    def disk_full(state, path):
-        Path(path).write_bytes(b"half")
-        raise OSError("No space left on device")
+    def disk_full(state, file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     path = tmp_path / "x.pt"
     write_scores(path, Scores({"a": torch.ones(1)}, "old", {}, 1.0))

@@ -280,7 +280,6 @@ def test_parts(name, kind, layer):
         (["--gen-subset", "tset"], "has no subset 'tset', only test, test1, train$"),
         (["--names", "A,B"], "--names has 2 names for 1 checkpoints"),
         (["--names", "a/b"], "cannot be called 'a/b', which is no file name"),
-        (["--names", ""], "cannot be called '', which is no file name"),
         (["--plot", "none/x.png"], "--plot none/x.png: there is no folder none"),
         (["--plot", "x.docx"], "--plot x.docx: pictures of that type cannot be drawn"),
     ],

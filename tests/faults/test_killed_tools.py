@@ -1,0 +1,418 @@
+"""Tools killed at random.
+
+A command that is killed again and again, at any of its file operations or at any time, and started
+again ends with the files of one that nobody disturbed; what has its name by then is whole. A disk
+that is full ends it with one line, and earlier results stay.
+"""
+
+import contextlib
+import mmap
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from intra_distill.cli import main
+from intra_distill.refusal import one_line
+from intra_distill.tools import evaluate
+
+from ..corpora import IWSLT14_PAIRS, serve, write_iwslt14_release
+from ..tools.test_evaluate import prepared, train_model  # noqa: F401
+from ..tools.test_prepare import toy_pairs, write_pairs
+
+ROOT = Path(__file__).parents[2]
+OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
+UNFINISHED = (".tmp", ".part", "scratch.pt", ".lock")
+Tool = Callable[[Path, int], list[str]]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a folder, but for the lock that a download leaves."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def finished(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Those that have their names."""
+    return {
+        name: content
+        for name, content in files.items()
+        if not (name.startswith(".partial/") or name.endswith(UNFINISHED))
+    }
+
+
+def run(command: list[str], before: Callable[[], object] = lambda: None) -> tuple[int, str]:
+    """A command in a fork → its exit code, or minus the signal it died by, and its last words."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        words, status = "", 2
+        try:
+            with open(os.devnull, "w") as null:
+                with contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
+                    before()
+                    main(command)
+            status = 0
+        except SystemExit as end:
+            words, status = str(end.code), 1
+        except BaseException:
+            words = traceback.format_exc()
+        finally:
+            os.write(writing, words.encode()[-50_000:])
+            os._exit(status)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as pipe:
+        words = pipe.read()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), words
+
+
+def count_operations(counter: mmap.mmap, fatal: int = 0) -> None:
+    """Count this process' file operations from here on; it dies before the one that is fatal."""
+    counter[:] = bytes(8)
+
+    def count(event: str, arguments: tuple) -> None:
+        if event in OPERATIONS and (event != "open" or is_writing(arguments)):
+            number = int.from_bytes(counter[:], "little") + 1
+            counter[:] = number.to_bytes(8, "little")
+            if number == fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+
+
+def is_writing(arguments: tuple) -> bool:
+    return bool(arguments[2] & (os.O_WRONLY | os.O_RDWR))
+
+
+@pytest.fixture(scope="module")
+def checkpoints(prepared, tmp_path_factory) -> list[Path]:  # noqa: F811
+    """Of a run, at its first updates."""
+    folder = tmp_path_factory.mktemp("runs") / "plain"
+    for updates in (1, 2):
+        last = train_model(prepared, folder, updates, "--task", "translation")
+        shutil.copy(last, folder / f"checkpoint_1_{updates}.pt")
+    last.unlink()
+    return sorted(folder.glob("*.pt"))
+
+
+@pytest.fixture(scope="module")
+def scores(prepared, checkpoints, tmp_path_factory) -> Path:  # noqa: F811
+    """A file of scores; the picture beside it has this process import matplotlib, for all forks."""
+    folder = tmp_path_factory.mktemp("sensitivity")
+    main([*sensitivity(prepared, checkpoints[-1], folder, 1), "--plot", str(folder / "x.png")])
+    return folder / "plain.sensitivity.pt"
+
+
+def sensitivity(data: Path, checkpoint: Path, folder: Path | str, seed: int | str) -> list[str]:
+    command = f"sensitivity {data} --path {checkpoint} --results-path {folder} --cpu"
+    return f"{command} --batches 1 --seed {seed}".split()
+
+
+@pytest.fixture(scope="module")
+def tools(prepared, checkpoints, scores, tmp_path_factory):  # noqa: F811
+    """Each tool's command line for a folder, and for a number that changes its results."""
+    raw = tmp_path_factory.mktemp("raw")
+    for seed, (split, number) in enumerate({"train": 60, "valid": 5, "test": 5}.items()):
+        write_pairs(raw / split, toy_pairs(number, seed))
+    release = tmp_path_factory.mktemp("release")
+    write_iwslt14_release(release, IWSLT14_PAIRS[1:2])
+    first, last = checkpoints
+    texts = f"--train {raw}/train --valid {raw}/valid --test {raw}/test"
+    with serve(release) as served:
+        commands = {
+            "prepare": f"prepare --source-lang de --target-lang en {texts} --vocab-size 6{{n}} "
+            "--workers 1 --destdir {folder}",
+            "download": f"iwslt14 --pair de-en --source {served.url}2014-01.tgz "
+            "--destdir {folder}",
+            "evaluate": f"evaluate {prepared} --path {last} --beam {{n}} --results-path {{folder}} "
+            "--cpu",
+            "prune": f"prune {prepared} --path {last} --sensitivity {scores} --ratios 0.{{n}} "
+            "--beam {n} --results-path {folder} --cpu",
+            "prune, kept": f"prune {prepared} --path {last} --order magnitude --ratios 0.{{n}} "
+            "--write-checkpoint --results-path {folder} --cpu",
+            "sensitivity": " ".join(sensitivity(prepared, last, "{folder}", "{n}")),
+            "average": f"average --inputs {first} {last} --output {{folder}}/average.pt",
+        }
+        yield {
+            name: lambda folder, n, command=command: command.format(folder=folder, n=n).split()
+            for name, command in commands.items()
+        }
+
+
+TOOLS = ["prepare", "download", "evaluate", "prune", "prune, kept", "sensitivity", "average"]
+
+
+@pytest.fixture(autouse=True)
+def no_search(monkeypatch):
+    monkeypatch.setattr(evaluate, "translate", lambda _, sentences: ["a man"] * sentences)
+
+
+@pytest.fixture(params=TOOLS)
+def tool(request, tools) -> Tool:
+    return tools[request.param]
+
+
+@pytest.fixture
+def undisturbed(tool, tmp_path) -> Callable[[int], tuple[list[str], Path, dict, int, float]]:
+    """n → command, its empty folder, what it would make there, its file operations, its seconds."""
+
+    def undisturbed(n: int = 2):
+        folder, counter = tmp_path / "results", mmap.mmap(-1, 8)
+        command = tool(folder, n)
+        folder.mkdir()
+        start = time.monotonic()
+        assert run(command, lambda: count_operations(counter)) == (0, "")
+        seconds = time.monotonic() - start
+        expected = contents(folder)
+        assert finished(expected) == expected  # no temporary file survives a finished run
+        empty(folder)
+        return command, folder, expected, int.from_bytes(counter[:], "little"), seconds
+
+    return undisturbed
+
+
+def empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def check(folder: Path, expected: dict[str, bytes]) -> None:
+    """What has its name is whole."""
+    assert finished(contents(folder)).items() <= expected.items()
+
+
+def test_killed_at_random_file_operations(undisturbed, inject, times):
+    command, folder, expected, operations, _ = undisturbed()
+    counter, moments = mmap.mmap(-1, 8), random.Random(1)
+    kills = 0
+    while kills < times(2, 200):
+        fatal = moments.randint(1, operations)
+        status, words = run(command, lambda: count_operations(counter, fatal))
+        if status == -signal.SIGKILL:
+            inject()
+            kills += 1
+            check(folder, expected)
+            continue
+        assert (status, words) == (0, "")
+        assert contents(folder) == expected
+        empty(folder)
+    assert run(command) == (0, "")
+    assert contents(folder) == expected
+
+
+def test_killed_at_each_of_the_last_operations(undisturbed, inject, times):
+    """Where results get their names and temporary files are removed."""
+    command, folder, expected, operations, _ = undisturbed()
+    counter = mmap.mmap(-1, 8)
+    for fatal in range(operations, max(0, operations - times(2, 100)), -1):
+        killed, _ = run(command, lambda: count_operations(counter, fatal))
+        assert killed == -signal.SIGKILL
+        inject()
+        check(folder, expected)
+        # and the next run as it begins
+        if run(command, lambda: count_operations(counter, 2))[0] == -signal.SIGKILL:
+            inject()
+            check(folder, expected)
+        assert run(command) == (0, "")
+        assert contents(folder) == expected
+        empty(folder)
+
+
+def test_killed_at_random_times(undisturbed, inject, times):
+    command, folder, expected, _, seconds = undisturbed()
+    moments = random.Random(2)
+    kills = 0
+    while kills < times(2, 100):
+        delay = moments.uniform(0, seconds)
+
+        def die() -> None:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, max(delay, 0.001))
+
+        # the default of SIGALRM kills as surely as SIGKILL, and the kernel sends it at any moment
+        status, words = run(command, die)
+        if status == -signal.SIGALRM:
+            inject()
+            kills += 1
+            check(folder, expected)
+            continue
+        assert (status, words) == (0, "")
+        assert contents(folder) == expected
+        empty(folder)
+    assert run(command) == (0, "")
+    assert contents(folder) == expected
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(
+    undisturbed, tool, inject, long_version, request
+):
+    command, folder, expected, _, _ = undisturbed()
+    largest = max(map(len, expected.values()))
+    earlier = {}
+    if "prepare" not in request.node.name and "download" not in request.node.name:
+        assert run(tool(folder, 3)) == (0, "")
+        earlier = contents(folder)
+    if "average" in request.node.name:
+        shutil.copy(folder / "average.pt", folder / "older.pt")
+        (folder / "average.pt").write_bytes(b"an earlier result")
+        earlier = contents(folder)
+    for share in (0, 0.02, 0.3, 0.9) if long_version else (0.1,):
+        limit = int(share * largest), resource.RLIM_INFINITY
+        status, words = run(command, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+        assert status == 1, words
+        assert words == one_line(words) and "File too large" in words
+        inject()
+        left = contents(folder)
+        assert not [name for name in left if name.endswith(".tmp")]
+        for name, content in finished(left).items():
+            assert content in (earlier.get(name), expected.get(name))
+        assert finished(earlier).keys() <= left.keys()
+    assert run(command) == (0, "")
+    assert {name: contents(folder)[name] for name in expected} == expected
+
+
+def test_killed_before_a_pruned_model_is_removed(tools, tmp_path, inject):
+    def die_removing_it(event: str, arguments: tuple) -> None:
+        if event == "os.remove" and str(arguments[0]).endswith("scratch.pt"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    command = tools["prune"](tmp_path / "results", 2)
+    assert run(command, lambda: sys.addaudithook(die_removing_it))[0] == -signal.SIGKILL
+    inject()
+    assert list(tmp_path.rglob("scratch.pt"))
+    assert run(command) == (0, "")
+    assert not list(tmp_path.rglob("scratch.pt"))
+
+
+# A grid of runs
+
+
+TRAIN = r"""#!/usr/bin/env bash
+# Stands for fairseq-train: five updates, a checkpoint each, and it resumes
+while [[ $1 != --save-dir ]]; do shift; done
+last=$2/checkpoint_last.pt
+updates=$(cat "$last" 2>/dev/null || echo 0)
+while ((updates < 5)); do
+    sleep 0.02
+    echo $((updates += 1)) >"$last.new" && mv "$last.new" "$last"
+    echo "update $updates"
+done
+cp "$last" "$2/best.new" && mv "$2/best.new" "$2/checkpoint_best.pt"
+"""
+TOOL = r"""#!/usr/bin/env bash
+# Stands for intra-distill
+option() { # OPTION ARGUMENT… → its value
+    local name=$1
+    shift
+    while [[ $1 != "$name" ]]; do shift; done
+    echo "$2"
+}
+write() { # FILE TEXT
+    sleep 0.02
+    echo "$2" >"$1.tmp" && mv "$1.tmp" "$1"
+}
+case $1 in
+args) echo --option ;;
+prepare)
+    mkdir -p "$(option --destdir "$@")"
+    write "$(option --destdir "$@")/prepare.json" data
+    ;;
+evaluate) write "$(option --results-path "$@")/test.json" \
+    "$(option --name "$@") after $(cat "$(option --path "$@")")" ;;
+table) write "$(option --csv "$@")" table && write "$(option --plot "$@")" picture ;;
+esac
+"""
+LOGS = {"cell.log", "train.log", "lock"}
+
+
+@pytest.fixture
+def grid(tmp_path) -> Callable[..., subprocess.Popen]:
+    """Start the grid of the recipe multi30k, with programs in place of all that compute."""
+    programs = tmp_path / "venv" / "bin"
+    programs.mkdir(parents=True)
+    for name, text in {"fairseq-train": TRAIN, "intra-distill": TOOL}.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+
+    def start(runs: Path) -> subprocess.Popen:
+        environment = {
+            **os.environ,
+            "VENV": str(programs.parent),
+            "RUNS": str(runs),
+            "DATA": str(runs / "data"),
+            "SYSTEMS": "transformer intra_x",
+            "SEEDS": "1 2",
+            "JOBS": "2",
+        }
+        command = ["bash", str(ROOT / "scripts" / "grid.sh"), "multi30k", "/nowhere"]
+        return subprocess.Popen(
+            command,
+            env=environment,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return start
+
+
+def results(runs: Path) -> dict[str, bytes]:
+    return {k: v for k, v in contents(runs).items() if Path(k).name not in LOGS}
+
+
+def test_a_grid_that_is_killed_goes_on(grid, tmp_path, inject, times):
+    start = time.monotonic()
+    whole = grid(tmp_path / "whole")
+    assert whole.communicate()[0] is not None and whole.returncode == 0
+    seconds = time.monotonic() - start
+    expected = results(tmp_path / "whole")
+    assert len([name for name in expected if name.endswith("trained")]) == 4
+
+    moments, kills, runs = random.Random(3), 0, tmp_path / "killed"
+    while kills < times(6, 200):
+        process = grid(runs)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=moments.uniform(0, seconds))
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            inject()
+            kills += 1
+            for name, content in results(runs).items():
+                if name.endswith((".json", "trained", "checkpoint_best.pt")):
+                    assert content == expected[name]
+            continue
+        assert process.returncode == 0 and results(runs) == expected
+        shutil.rmtree(runs)
+    process = grid(runs)
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    assert results(runs) == expected
+
+
+def test_a_grid_names_a_run_that_cannot_be_written(grid, tmp_path, inject):
+    runs = tmp_path / "runs"
+    assert grid(runs).wait() == 0
+    before = results(runs)
+    shutil.rmtree(runs / "intra_x")
+    (runs / "intra_x").write_text("")  # where nothing can be written
+    process = grid(runs)
+    output = process.communicate()[0]
+    assert process.returncode != 0
+    inject()
+    assert "no result: " in output and "intra_x/seed1" in output
+    kept = {k: v for k, v in before.items() if not k.startswith("intra_x")}
+    assert {k: v for k, v in results(runs).items() if k in kept} == kept
