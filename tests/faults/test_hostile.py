@@ -286,6 +286,13 @@ def test_an_unguarded_fairseq_does_evaluate_it(state, evidence, monkeypatch):
     assert evidence.exists()
 
 
+def test_a_folder_named_like_a_call_is_no_code(state, evidence):
+    state["cfg"]["task"] = {"data": "data (1)/bin"}
+    path = evidence.with_name("checkpoint.pt")
+    torch.save(state, path)
+    read_checkpoint(path)
+
+
 def test_what_is_made_of_parts_or_rebinds_is_refused_as_well(state, evidence, inject):
     loop: list[Any] = []
     loop.append(loop)
