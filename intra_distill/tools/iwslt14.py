@@ -15,7 +15,6 @@ in the test sets a right single quotation mark becomes an apostrophe, as in that
 
 import argparse
 import html
-import os
 import re
 import sys
 from collections import Counter
@@ -24,11 +23,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import UserError
+from . import UserError, raw_text
 from .archive import unpack
 from .download import Remote, fetch, forget, is_url
 from .files import read_lines, sha256, write_lines
-from .raw_text import DOWNLOADS, make_raw_text
 
 PAIRS = [f"{lang}-en" for lang in ("ar", "de", "es", "fa", "he", "it", "nl", "pl")]
 TEST_SETS = ["TED.dev2010", "TEDX.dev2012", "TED.tst2010", "TED.tst2011", "TED.tst2012"]
@@ -60,36 +58,20 @@ class Sentence(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``intra-distill iwslt14``."""
     parser.add_argument("--pair", required=True, choices=PAIRS, help="language pair")
-    parser.add_argument(
-        "--destdir",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="the folder to make; an unfinished one is made anew",
-    )
-    parser.add_argument(
-        "--source",
-        metavar="ARCHIVE|FOLDER|URL",
-        help=f"{RELEASE} or the pair's own archive in it; a folder that holds one of them or the "
+    raw_text.add_arguments(
+        parser,
+        "ARCHIVE|FOLDER|URL",
+        f"{RELEASE} or the pair's own archive in it; a folder that holds one of them or the "
         "unpacked files; the URL of such an archive; or a URL with '/' at its end, below which "
         f"there is {INNER.format(lang='LANG')} (default: for de-en the copy that fairseq uses; "
         "the other pairs cannot be had without a browser)",
-    )
-    parser.add_argument(
-        "--downloads",
-        type=Path,
-        metavar="DIR",
-        help=f"where archives are kept, which pairs may share (default: {DOWNLOADS} in --destdir)",
     )
 
 
 def main(args: argparse.Namespace) -> None:
     """Run the command."""
-    source = args.source
-    if source is not None and not is_url(source):
-        source = os.path.realpath(source)
-    downloads = args.downloads or args.destdir / DOWNLOADS
-    make_raw_text(
+    source, downloads = raw_text.source_and_downloads(args)
+    raw_text.make_raw_text(
         args.destdir,
         {"command": "iwslt14", "pair": args.pair, "source": source},
         lambda folder: write_text(args.pair, source, downloads, folder),

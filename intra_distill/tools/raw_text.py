@@ -6,6 +6,7 @@ is written last and marks a finished folder. Until then the work is done in ``.p
 ``downloads`` is where archives are kept unless the user says otherwise.
 """
 
+import argparse
 import os
 import shutil
 from collections.abc import Callable
@@ -13,9 +14,36 @@ from pathlib import Path
 from typing import Any
 
 from . import UserError
+from .download import is_url
 from .files import read_json, write_json
 
 WORK, DOWNLOADS, REPORT = ".partial", "downloads", "raw.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser, sources: str, source_help: str) -> None:
+    """Declare ``--destdir``, ``--source`` and ``--downloads``."""
+    parser.add_argument(
+        "--destdir",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="the folder to make; an unfinished one is made anew",
+    )
+    parser.add_argument("--source", metavar=sources, help=source_help)
+    parser.add_argument(
+        "--downloads",
+        type=Path,
+        metavar="DIR",
+        help=f"where archives are kept, which runs may share (default: {DOWNLOADS} in --destdir)",
+    )
+
+
+def source_and_downloads(args: argparse.Namespace) -> tuple[str | None, Path]:
+    """``--source``, a path made absolute, and the folder of archives."""
+    source = args.source
+    if source is not None and not is_url(source):
+        source = os.path.realpath(source)
+    return source, args.downloads or args.destdir / DOWNLOADS
 
 
 def make_raw_text(

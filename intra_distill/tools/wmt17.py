@@ -11,7 +11,6 @@ filters. The memory needed does not depend on the size of the corpora.
 """
 
 import argparse
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 from sacrebleu.utils import SACREBLEU_DIR, get_reference_files, get_source_file
 from tqdm import tqdm
 
-from . import UserError
+from . import UserError, raw_text
 from .archive import unpack
 from .download import (
     Remote,
@@ -32,7 +31,6 @@ from .download import (
     writing,
 )
 from .files import read_lines, write_lines
-from .raw_text import DOWNLOADS, make_raw_text
 
 LANGS = ("en", "de")
 NEWSTEST = ("wmt14/full", "en-de")
@@ -76,34 +74,18 @@ CORPORA = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``intra-distill wmt17``."""
     archives = ", ".join(corpus.remote.name for corpus in CORPORA.values())
-    parser.add_argument(
-        "--destdir",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="the folder to make; an unfinished one is made anew",
-    )
-    parser.add_argument(
-        "--source",
-        metavar="FOLDER|URL",
-        help=f"a folder or URL that holds {archives}, or a folder of the files unpacked from them "
+    raw_text.add_arguments(
+        parser,
+        "FOLDER|URL",
+        f"a folder or URL that holds {archives}, or a folder of the files unpacked from them "
         "(default: fetched from statmt.org)",
-    )
-    parser.add_argument(
-        "--downloads",
-        type=Path,
-        metavar="DIR",
-        help=f"where archives are kept (default: {DOWNLOADS} in --destdir)",
     )
 
 
 def main(args: argparse.Namespace) -> None:
     """Run the command."""
-    source = args.source
-    if source is not None and not is_url(source):
-        source = os.path.realpath(source)
-    downloads = args.downloads or args.destdir / DOWNLOADS
-    make_raw_text(
+    source, downloads = raw_text.source_and_downloads(args)
+    raw_text.make_raw_text(
         args.destdir,
         {"command": "wmt17", "source": source},
         lambda folder: write_text(source, downloads, folder),
