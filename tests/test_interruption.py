@@ -240,7 +240,7 @@ def test_a_small_disk(configure, small_disk):
 
 
 STUBS = {
-    "intra-distill": '[ "$1" != evaluate ] || exec sleep 60',
+    "intra-distill": '[ "$1" != evaluate ] || { touch "$RUNS/evaluates"; exec sleep 60; }',
     "fairseq-train": """
         trap 'sleep 0.3; echo saved; exit 75' TERM
         echo training
@@ -271,6 +271,8 @@ def recipe(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # where the tests run in the background it is ignored, and so for all below
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
     return start, runs / "transformer" / "seed1"
@@ -291,7 +293,7 @@ def test_a_script_that_is_stopped_lets_the_training_save(number, send, launcher,
     process = start("multi30k/train.sh", "transformer", LAUNCHER=launcher)
     wait_for(run / "train.log", "training")
     send(process.pid, number)
-    process.communicate()
+    process.communicate(timeout=60)
     assert process.returncode == STOPPED
     assert (run / "train.log").read_text().endswith("\nsaved\n")
     assert not (run / "trained").exists()
@@ -316,8 +318,7 @@ def test_a_cell_that_is_stopped_in_its_evaluation(recipe):
     start, run = recipe
     (run.parents[1] / "ends").touch()
     process = start("cell.sh", "multi30k", "-", "transformer", "1")
-    wait_for(run / "trained")
-    time.sleep(0.5)
+    wait_for(run.parents[1] / "evaluates")
     process.terminate()
     process.communicate()
     assert process.returncode == STOPPED
