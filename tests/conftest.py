@@ -1,6 +1,7 @@
 """A tiny parallel corpus, and fairseq's own entry points run on it in this process."""
 
 import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def run_training(cfg) -> None:
-    """fairseq-train in this process, free of what an earlier run left in fairseq's functions."""
+    """fairseq-train in this process, free of what an earlier run left in it."""
     checkpoint_utils.save_checkpoint.__dict__.clear()
     train.should_stop_early.__dict__.clear()
-    train.main(cfg)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        train.main(cfg)
+    finally:
+        signal.signal(signal.SIGTERM, on_sigterm)
 
 
 class Killed(Exception):

@@ -36,14 +36,6 @@ RUN = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def signals():
-    """As they were, after what trained in this process."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.pt")}
 
