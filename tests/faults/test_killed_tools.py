@@ -197,7 +197,7 @@ def test_killed_at_random_file_operations(undisturbed, inject, times):
     command, folder, expected, operations, _ = undisturbed()
     counter, moments = mmap.mmap(-1, 8), random.Random(1)
     kills = 0
-    while kills < times(2, 200):
+    while kills < times(2, 40):
         fatal = moments.randint(1, operations)
         status, words = run(command, lambda: count_operations(counter, fatal))
         if status == -signal.SIGKILL:
@@ -216,7 +216,7 @@ def test_killed_at_each_of_the_last_operations(undisturbed, inject, times):
     """Where results get their names and temporary files are removed."""
     command, folder, expected, operations, _ = undisturbed()
     counter = mmap.mmap(-1, 8)
-    for fatal in range(operations, max(0, operations - times(2, 100)), -1):
+    for fatal in range(operations, max(0, operations - times(2, 30)), -1):
         killed, _ = run(command, lambda: count_operations(counter, fatal))
         assert killed == -signal.SIGKILL
         inject()
@@ -234,7 +234,7 @@ def test_killed_at_random_times(undisturbed, inject, times):
     command, folder, expected, _, seconds = undisturbed()
     moments = random.Random(2)
     kills = 0
-    while kills < times(2, 100):
+    while kills < times(2, 30):
         delay = moments.uniform(0, seconds)
 
         def die() -> None:
@@ -382,7 +382,7 @@ def test_a_grid_that_is_killed_goes_on(grid, tmp_path, inject, times):
     assert len([name for name in expected if name.endswith("trained")]) == 4
 
     moments, kills, runs = random.Random(3), 0, tmp_path / "killed"
-    while kills < times(6, 200):
+    while kills < times(6, 60):
         process = grid(runs)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=moments.uniform(0, seconds))

@@ -79,7 +79,7 @@ def test_kills_at_random_moments(run, inject, times):
     cfg, killed, whole, duration = run
     moments = random.Random(1)
     kills = 0
-    while kills < times(4, 100):
+    while kills < times(4, 40):
         pid = start_training(cfg)
         time.sleep(moments.uniform(0, duration))
         os.kill(pid, signal.SIGKILL)
@@ -123,7 +123,7 @@ def kill_at(point: int, folder: Path) -> None:
 def test_kills_at_every_point_of_a_save(run, inject, times):
     cfg, killed, whole, _ = run
     points = random.Random(1)
-    for repetition in range(times(1, 20)):  # the first one by one, the others at random
+    for repetition in range(times(1, 8)):  # the first one by one, the others at random
         shutil.rmtree(killed, ignore_errors=True)
         reached = 0
         for number in count(1):
@@ -142,7 +142,7 @@ def test_kills_at_every_point_of_a_save(run, inject, times):
 def test_sigterm_at_random_updates(run, inject, times):
     cfg, killed, whole, _ = run
     steps = random.Random(1)
-    for _ in range(times(1, 20)):
+    for _ in range(times(1, 8)):
         shutil.rmtree(killed, ignore_errors=True)
         while True:
             last = updates(killed) + steps.randrange(10)

@@ -243,7 +243,7 @@ def draw(rng: random.Random) -> tuple[list[str], list[str]]:
 
 def test_any_options(train, inject, times):
     rng = random.Random(1)
-    for number in range(times(2, 100)):
+    for number in range(times(2, 40)):
         options, model = draw(rng)
         print(*options, *model)
         one = train(f"one{number}", 1, *options, "--update-freq", "2", model=model)
