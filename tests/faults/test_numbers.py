@@ -426,7 +426,7 @@ def test_alpha_grows_from_0_to_alpha_or_is_refused(for_all):
         assert curve == sorted(curve)
         assert 0 <= curve[0] and curve[-1] <= alpha
         assert schedule(0, N) == (0 if alpha > 1 else alpha)
-        if N / p < math.inf:
+        if 2 * N / p < math.inf:
             assert schedule(2 * math.ceil(N / p), N) == alpha
 
 
