@@ -644,15 +644,15 @@ def test_a_nan_stops_the_training_as_it_does_without_the_plugin(build, inject, c
     places = "loss", "encoder.embed_tokens.weight", "decoder.output_projection.weight"
     stops = {}
     for name, options in {"fairseq": FAIRSEQ, **SYSTEMS}.items():
+        if name == "one in memory" and torch.__version__ < "2.7":
+            continue  # what fails there in a recomputation spoils the next one of the process
         built = build(options)
         before = parameters(built)
         for place in places:
             with nan_in(built, place):
                 stops[name, place] = how_it_stops(built, caplog, folder)
             inject()
-            # torch 2.6 says it first where passes are recomputed
-            if "Recomputed values" not in stops[name, place][0]:
-                assert stops[name, place] == stops["fairseq", place], (name, place)
+            assert stops[name, place] == stops["fairseq", place], (name, place)
         torch.testing.assert_close(parameters(built), before, rtol=0, atol=0)
     message, error, *_ = stops["fairseq", "loss"]
     assert error is FloatingPointError and "Nan/Inf" in message
