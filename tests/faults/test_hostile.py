@@ -146,6 +146,11 @@ FORMS: dict[str, Callable[[object, Path], None]] = {
 }
 
 
+class Unguarded(pickle.Unpickler):
+    def persistent_load(self, storage: object) -> torch.Tensor:
+        return torch.zeros(1)
+
+
 def load_unguarded(path: Path) -> None:
     """Unpickle all there is in a file."""
     if zipfile.is_zipfile(path):
@@ -162,9 +167,7 @@ def load_unguarded(path: Path) -> None:
             torch.load(path, weights_only=False)
     for content in pickles:
         with contextlib.suppress(Exception):
-            unpickler = pickle.Unpickler(io.BytesIO(content))
-            unpickler.persistent_load = lambda _: None
-            unpickler.load()
+            Unguarded(io.BytesIO(content)).load()
 
 
 @pytest.mark.parametrize("form", FORMS)
