@@ -5,6 +5,7 @@ Gains, EMNLP 2022. Importing the package registers all it has with fairseq.
 """
 
 import logging
+import warnings
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -12,6 +13,9 @@ __version__ = "0.1.0"
 
 # fairseq tells every user, at every start, that its speech tasks lack tensorboardX
 logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
+
+# torch 2.15 tells every user, at every start, what fairseq's own code should do without
+warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
 
 from . import criterions, models, optim, tasks  # noqa: E402
 from .checkpoints import allow_fairseq_checkpoints  # noqa: E402
