@@ -3,6 +3,7 @@
 import random
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,6 +65,22 @@ def kill_at(monkeypatch, update: int) -> None:
         return train_step(self, samples, raise_oom)
 
     monkeypatch.setattr(Trainer, "train_step", killed)
+
+
+def assert_equal(ours: Any, theirs: Any) -> None:
+    """To the last bit, tensors in dicts and lists as well."""
+    if isinstance(ours, dict):
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            assert_equal(ours[key], theirs[key])
+    elif isinstance(ours, (list, tuple)):
+        assert len(ours) == len(theirs)
+        for mine, other in zip(ours, theirs):
+            assert_equal(mine, other)
+    elif isinstance(ours, torch.Tensor):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    else:
+        assert ours == theirs
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from fairseq.trainer import Trainer
 
-from .conftest import run_training
+from .conftest import assert_equal, run_training
 
 TIMES = {"wps", "ups", "wpb", "wall", "train_wall"}  # in the log: no two runs agree on them
 
@@ -92,21 +92,12 @@ def updates(folder: Path) -> int:
     return torch.load(path)["optimizer_history"][-1]["num_updates"] if path.exists() else 0
 
 
-def same(ours: Any, theirs: Any) -> bool:
-    """To the last bit, tensors as well."""
-    if isinstance(theirs, dict):
-        return ours.keys() == theirs.keys() and all(same(ours[key], theirs[key]) for key in theirs)
-    if isinstance(theirs, list | tuple):
-        return len(ours) == len(theirs) and all(map(same, ours, theirs))
-    return torch.equal(ours, theirs) if isinstance(theirs, torch.Tensor) else ours == theirs
-
-
 def assert_same_end(folder: Path, undisturbed: Path) -> None:
     """Two runs have the same parameters, last and best, and the same states."""
     for name in ("checkpoint_last.pt", "checkpoint_best.pt"):
         ours, theirs = torch.load(folder / name), torch.load(undisturbed / name)
         for part in ("model", "last_optimizer_state"):
-            assert same(ours[part], theirs[part]), (name, part)
-        assert same(ours["optimizer_history"][-1], theirs["optimizer_history"][-1])
+            assert_equal(ours[part], theirs[part])
+        assert_equal(ours["optimizer_history"][-1], theirs["optimizer_history"][-1])
         for key in ("train_iterator", "should_stop_early", "best", "val_loss"):
             assert ours["extra_state"][key] == theirs["extra_state"][key]

@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -193,23 +194,38 @@ def check(folder: Path, expected: dict[str, bytes]) -> None:
     assert finished(contents(folder)).items() <= expected.items()
 
 
-def test_killed_at_random_file_operations(undisturbed, inject, times):
+@pytest.fixture
+def kill_again_and_again(inject) -> Callable[..., None]:
+    """Run a command until it was killed so often, anew after each end; then to its end.
+
+    ``draw`` gives the next way to die, to be called in the child; ``number`` is what it dies by.
+    """
+
+    def kill(command, folder, expected, kills: int, number: int, draw: Callable) -> None:
+        while kills:
+            status, words = run(command, draw())
+            if status == -number:
+                inject()
+                kills -= 1
+                check(folder, expected)
+                continue
+            assert (status, words) == (0, "")
+            assert contents(folder) == expected
+            empty(folder)
+        assert run(command) == (0, "")
+        assert contents(folder) == expected
+
+    return kill
+
+
+def test_killed_at_random_file_operations(undisturbed, kill_again_and_again, times):
     command, folder, expected, operations, _ = undisturbed()
     counter, moments = mmap.mmap(-1, 8), random.Random(1)
-    kills = 0
-    while kills < times(2, 40):
-        fatal = moments.randint(1, operations)
-        status, words = run(command, lambda: count_operations(counter, fatal))
-        if status == -signal.SIGKILL:
-            inject()
-            kills += 1
-            check(folder, expected)
-            continue
-        assert (status, words) == (0, "")
-        assert contents(folder) == expected
-        empty(folder)
-    assert run(command) == (0, "")
-    assert contents(folder) == expected
+
+    def draw() -> Callable[[], None]:
+        return partial(count_operations, counter, moments.randint(1, operations))
+
+    kill_again_and_again(command, folder, expected, times(2, 40), signal.SIGKILL, draw)
 
 
 def test_killed_at_each_of_the_last_operations(undisturbed, inject, times):
@@ -230,29 +246,19 @@ def test_killed_at_each_of_the_last_operations(undisturbed, inject, times):
         empty(folder)
 
 
-def test_killed_at_random_times(undisturbed, inject, times):
+def test_killed_at_random_times(undisturbed, kill_again_and_again, times):
     command, folder, expected, _, seconds = undisturbed()
     moments = random.Random(2)
-    kills = 0
-    while kills < times(2, 30):
-        delay = moments.uniform(0, seconds)
 
-        def die() -> None:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_REAL, max(delay, 0.001))
-
+    def die(delay: float) -> None:
         # the default of SIGALRM kills as surely as SIGKILL, and the kernel sends it at any moment
-        status, words = run(command, die)
-        if status == -signal.SIGALRM:
-            inject()
-            kills += 1
-            check(folder, expected)
-            continue
-        assert (status, words) == (0, "")
-        assert contents(folder) == expected
-        empty(folder)
-    assert run(command) == (0, "")
-    assert contents(folder) == expected
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, max(delay, 0.001))
+
+    def draw() -> Callable[[], None]:
+        return partial(die, moments.uniform(0, seconds))
+
+    kill_again_and_again(command, folder, expected, times(2, 30), signal.SIGALRM, draw)
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(

@@ -26,7 +26,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from intra_distill.tasks.intra_distillation import TOTAL_UPDATES
 
-from ..conftest import INTRA, LSTM, PLAIN, SMOOTHED, TINY_TRANSFORMER, USER_DIR, run_training
+from ..conftest import (
+    INTRA,
+    LSTM,
+    PLAIN,
+    SMOOTHED,
+    TINY_TRANSFORMER,
+    USER_DIR,
+    assert_equal,
+    run_training,
+)
 
 BIN = Path(sys.executable).parent
 BACKENDS = ["legacy_ddp", "pytorch_ddp"]
@@ -122,21 +131,6 @@ def assert_same(ours: Run, theirs: Run, *logged: str) -> None:
         assert_equal(ours.checkpoint[part], theirs.checkpoint[part])
     # sums over ranks are float64, those over batches float32
     torch.testing.assert_close(ours.logged(*logged), theirs.logged(*logged), rtol=1e-6, atol=0)
-
-
-def assert_equal(ours: Any, theirs: Any) -> None:
-    if isinstance(ours, dict):
-        assert ours.keys() == theirs.keys()
-        for key in ours:
-            assert_equal(ours[key], theirs[key])
-    elif isinstance(ours, list):
-        assert len(ours) == len(theirs)
-        for mine, other in zip(ours, theirs):
-            assert_equal(mine, other)
-    elif isinstance(ours, torch.Tensor):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
-    else:
-        assert ours == theirs
 
 
 @pytest.fixture
