@@ -24,7 +24,7 @@ from ..criterions.objective import ObjectiveConfig
 from . import UserError
 from .args import load_config
 from .grid import Run, gather, refuse_misfits
-from .picture import COLOURS, check_picture, save_picture
+from .picture import AS_IT_IS, COLOURS, add_legend, check_picture, save_picture
 
 if TYPE_CHECKING:  # no other command has to wait for it
     from matplotlib.axes import Axes
@@ -261,12 +261,13 @@ def plot_loss(args: argparse.Namespace) -> Figure:
     remedy = "let them validate, and name the subset with --valid-subset"
     curves = curves_of(read_logs(args.paths), subset, args.log_key, remedy)
     figure, axes = new_figure("update", f"{subset} {VALIDATION[args.log_key]}")
-    styles = line_styles(curve.system for curve in curves)
+    styles, names = line_styles(curve.system for curve in curves)
+    handles = {}
     for curve in curves:
-        axes.plot(*xy(curve), **styles[curve.system])
+        (handles[names[curve.system]],) = axes.plot(*xy(curve), **styles[curve.system])
     if args.log_key == "ppl":
         axes.set_yscale("log")
-    add_legend(figure, axes)
+    add_names(figure, handles)
     return figure
 
 
@@ -276,12 +277,15 @@ def plot_sensitivity(args: argparse.Namespace) -> Figure:
 
     logs, remedy = read_logs(args.paths), "train with --track-sensitivity 100"
     figure, axes = new_figure("update", "mean |θ ⊙ g| (nats per token)")
-    styles = line_styles(log.system for log in logs)
+    styles, names = line_styles(log.system for log in logs)
+    handles = {}
     for key, (_, dashes) in GROUPS.items():
         for curve in curves_of(logs, "train_inner", key, remedy):
-            axes.plot(*xy(curve), **styles[curve.system] | {"linestyle": dashes})
+            (line,) = axes.plot(*xy(curve), **styles[curve.system] | {"linestyle": dashes})
+            handles.setdefault(names[curve.system], line)
     axes.set_yscale("log")
-    add_legend(figure, axes, [Line2D([], [], color="k", ls=d, label=n) for n, d in GROUPS.values()])
+    groups = {name: Line2D([], [], color="k", linestyle=dashes) for name, dashes in GROUPS.values()}
+    add_names(figure, handles | groups)
     return figure
 
 
@@ -301,17 +305,20 @@ def plot_bleu(args: argparse.Namespace) -> Figure:
         raise UserError(f"the results are of {' and '.join(pairs)}: draw one pair at a time")
 
     figure, axes = new_figure("passes K", f"BLEU (0–100), {args.gen_subset} {pairs[0]}")
-    for system, style in line_styles(systems).items():
+    styles, names = line_styles(systems)
+    handles = {}
+    for system, style in styles.items():
         scores = dict(sorted(systems[system].items()))
         means = [fmean(values) for values in scores.values()]
         sds = [stdev(values) if len(values) > 1 else 0 for values in scores.values()]
         if list(scores) == [1]:
-            axes.axhline(means[0], **style | {"linestyle": "--"})
+            handles[names[system]] = axes.axhline(means[0], **style | {"linestyle": "--"})
             axes.axhspan(means[0] - sds[0], means[0] + sds[0], color=style["color"], alpha=0.15)
         else:
-            axes.errorbar(list(scores), means, sds, marker="o", capsize=3, **style)
+            bars = axes.errorbar(list(scores), means, sds, marker="o", capsize=3, **style)
+            handles[names[system]] = bars
     axes.xaxis.get_major_locator().set_params(integer=True)
-    add_legend(figure, axes)
+    add_names(figure, handles)
     result = runs[0].result
     seeds = sorted({len(values) for scores in systems.values() for values in scores.values()})
     note = f"{result.signatures['BLEU']}\nbeam {result.beam}, length penalty {result.lenpen:g}"
@@ -337,7 +344,7 @@ def plot_alpha(args: argparse.Namespace) -> Figure:
     if schedule.adaptive:
         label += f", p = {schedule.p:g}, q = {schedule.q:g}: γ = {schedule.gamma:.2f}, N = {N}"
     alphas = [schedule(update, N) for update in updates]
-    axes.plot(updates, alphas, color=LINE_COLOURS[-2], linewidth=2, label=label)
+    (line,) = axes.plot(updates, alphas, color=LINE_COLOURS[-2], linewidth=2)
     for name, update in marks.items():
         alpha = schedule(update, N)
         axes.plot(update, alpha, "o", color="black", markersize=4)
@@ -348,7 +355,7 @@ def plot_alpha(args: argparse.Namespace) -> Figure:
             textcoords="offset points",
         )
     axes.set_ylim(bottom=0)
-    add_legend(figure, axes)
+    add_names(figure, {label: line})
     return figure
 
 
@@ -389,35 +396,37 @@ def new_figure(x: str, y: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(5.7, 3.8), layout="constrained")
     axes = figure.subplots()
     axes.set_xlabel(x)
-    axes.set_ylabel(y)
+    axes.set_ylabel(y, **AS_IT_IS)
     axes.grid(color="#DDDDDD", linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def line_styles(systems: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """How the lines of each system look; of overrides in its name the group is left out."""
+def line_styles(systems: Iterable[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """How the lines of each system look, and what they are called.
+
+    Of overrides in a name the group is left out, where that leaves the names different.
+    """
     n = len(LINE_COLOURS)
-    return {
+    systems = list(dict.fromkeys(systems))
+    styles = {
         system: {
             "color": LINE_COLOURS[i % n],
             "linestyle": LINE_STYLES[i // n % len(LINE_STYLES)],
-            "label": re.sub(r"\+\w+\.", " ", system),
         }
-        for i, system in enumerate(dict.fromkeys(systems))
+        for i, system in enumerate(systems)
     }
+    short = {system: re.sub(r"\+\w+\.", " ", system) for system in systems}
+    names = short if len(set(short.values())) == len(systems) else dict(zip(systems, systems))
+    return styles, names
 
 
 def xy(curve: Curve) -> tuple[list[int], list[float]]:
     return list(curve.points), list(curve.points.values())
 
 
-def add_legend(figure: Figure, axes: Axes, more: Iterable[Any] = ()) -> None:
-    """Name each system once, however many lines it has."""
-    handles, labels = axes.get_legend_handles_labels()
-    unique: dict[str, Any] = {}
-    for label, handle in [*zip(labels, handles, strict=True), *((m.get_label(), m) for m in more)]:
-        unique.setdefault(label, handle)
-    columns = 1 if max(map(len, unique)) > 30 else 2 if max(map(len, unique)) > 18 else 3
-    options = {"ncols": columns, "frameon": False, "fontsize": 9}
-    figure.legend(unique.values(), unique, loc="outside upper center", **options)
+def add_names(figure: Figure, handles: dict[str, Any]) -> None:
+    """A legend in as many columns as the names leave room for."""
+    longest = max(map(len, handles))
+    columns = 1 if longest > 30 else 2 if longest > 18 else 3
+    add_legend(figure, handles, ncols=columns, fontsize=9)

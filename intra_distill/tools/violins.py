@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..core.sensitivity import without_top_1_percent
-from .picture import COLOURS, save_picture
+from .picture import AS_IT_IS, COLOURS, add_legend, save_picture
 
 MOST_VALUES = 1_000_000  # in a violin: more would not change its outline
 
@@ -40,20 +40,18 @@ def draw_violins(path: Path, samples: dict[str, Tensor], sds: dict[str, float], 
     )
     for body in parts["bodies"]:
         body.set(facecolor=COLOURS[2], edgecolor=COLOURS[5], alpha=0.8)
-    axes.set_xticks(places, list(samples), rotation=20 if len(samples) > 5 else 0)
+    axes.set_xticks(places, list(samples), rotation=20 if len(samples) > 5 else 0, **AS_IT_IS)
     axes.set_ylabel(of)
     axes.set_ylim(bottom=0)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
 
     right = axes.twinx()
-    (line,) = right.plot(
-        places, [sds[name] for name in samples], "o-", color=COLOURS[3], label="standard deviation"
-    )
+    (line,) = right.plot(places, [sds[name] for name in samples], "o-", color=COLOURS[3])
     right.set_ylim(0, 1.15 * max(sds.values()) or 1)
     right.set_ylabel("standard deviation over all parameters", color=COLOURS[3])
     right.tick_params(axis="y", colors=COLOURS[3])
     right.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
-    violin = Patch(facecolor=COLOURS[2], edgecolor=COLOURS[5], label="without the top 1 %")
-    figure.legend(handles=[violin, line], loc="outside upper center", ncols=2, frameon=False)
+    violin = Patch(facecolor=COLOURS[2], edgecolor=COLOURS[5])
+    add_legend(figure, {"without the top 1 %": violin, "standard deviation": line}, ncols=2)
 
     save_picture(figure, path)
