@@ -6,37 +6,44 @@ DIR is what ``intra-distill prepare`` made. The directory of ``--results-path`` 
 - ``SUBSET.json``: BLEU and chrF with their signatures, and all it takes to get them again.
 
 Whatever does not fit is refused before the search starts. So is a sentence longer than the
-model takes: fairseq would truncate it or leave it out, and score another test set.
+model takes: fairseq would truncate it or leave it out, and score another test set. A hypothesis
+that the model does not end is cut at 200 pieces, or at twice the source where that is more; how
+many were is said, and how many have an <unk>.
 """
 
 import argparse
 import io
 import logging
-import os
 import platform
 import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import fairseq
 import torch
 from fairseq import checkpoint_utils, options, tasks, utils
 from fairseq.data import LanguagePairDataset
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.sequence_generator import SequenceGenerator
+from fairseq.tasks import FairseqTask
 from fairseq_cli import generate
 from omegaconf import DictConfig
-from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.metrics.base import Metric
-from sacrebleu.significance import PairedTest
 
 from .. import __version__
 from ..checkpoints import check_same_data, num_updates, read_checkpoint
 from . import UserError
 from .files import read_json, read_lines, sha256, write_lines
+from .metrics import TOKENIZERS, build_metrics, compare, default_tokenizer, scores_of, signatures_of
 from .options import MAX_TOKENS, as_argument, check_number
 from .results import (
+    PIECES,
+    PIECES_FOR_EACH,
     Checkpoint,
     Result,
     TestSet,
@@ -47,16 +54,18 @@ from .results import (
 )
 from .user_dir import user_dir
 
-BOOTSTRAP_SAMPLES = 1000
-BOOTSTRAP_SEED = 12345
 MAX_BEAM = 1000  # a larger one would fill the memory, not find more
 MAX_LENPEN = 100  # the power of a hypothesis' length, which has to be a number
+MAX_LEN = 10_000  # pieces of a hypothesis, for each piece of the source and beside
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What to evaluate and how: the options of the command.
 
+    ``max_len_a`` and ``max_len_b`` bound a hypothesis as in fairseq: it has at most a · x + b
+    pieces, where x is the number of pieces of the longest source in its batch. Without both it has
+    at most the larger of 200 and 2 · x. ``tokenizer`` is BLEU's, by default that of the language.
     ``max_tokens`` bounds a batch, in tokens of its longer side, padding included.
     """
 
@@ -66,6 +75,9 @@ class Evaluation:
     subset: str = "test"
     beam: int = 5
     lenpen: float = 1.0
+    max_len_a: float | None = None
+    max_len_b: int | None = None
+    tokenizer: str | None = None
     max_tokens: int = 4096
     baseline: Path | None = None
     name: str | None = None
@@ -130,6 +142,21 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument(
+        "--max-len-a",
+        type=float,
+        metavar="A",
+        help="cut a translation at A × source + B pieces, as fairseq-generate does, whose defaults "
+        f"are 0 and 200 (default without both: {PIECES}, or {PIECES_FOR_EACH} × source where that "
+        "is more)",
+    )
+    parser.add_argument("--max-len-b", type=int, metavar="B", help="see --max-len-a")
+    parser.add_argument(
+        "--tokenize",
+        choices=TOKENIZERS,
+        help="sacreBLEU's tokeniser for BLEU (default: zh for Chinese, ja-mecab for Japanese, "
+        "ko-mecab for Korean, 13a for other languages)",
+    )
+    parser.add_argument(
         "--max-tokens",
         type=int,
         default=Evaluation.max_tokens,
@@ -149,6 +176,9 @@ def main(args: argparse.Namespace) -> None:
             subset=args.gen_subset,
             beam=args.beam,
             lenpen=args.lenpen,
+            max_len_a=args.max_len_a,
+            max_len_b=args.max_len_b,
+            tokenizer=args.tokenize,
             max_tokens=args.max_tokens,
             baseline=args.baseline,
             name=args.name,
@@ -169,21 +199,24 @@ def evaluate(evaluation: Evaluation) -> Result:
     """
     check_options(evaluation)
     test_set, references = open_test_set(evaluation.data, evaluation.subset)
-    metrics = build_metrics(references, test_set.target_lang)
-    signatures = {name: metric.get_signature().format() for name, metric in metrics.items()}
+    evaluation = with_tokenizer(evaluation, test_set)
+    metrics = build_metrics(references, evaluation.tokenizer, test_set.lowercase)
+    signatures = signatures_of(metrics)
     baseline = evaluation.baseline and read_baseline(evaluation.baseline, test_set, signatures)
     result_path = evaluation.results_path / f"{evaluation.subset}.json"
     stored = read_result(result_path) if result_path.exists() else None
 
     if (
         stored
-        and is_done(stored, evaluation, test_set, signatures)
+        and is_translated(stored, evaluation, test_set)
         and stored.checkpoint.sha256 == sha256(evaluation.checkpoint)
     ):
         print(f"{result_path} is of this checkpoint and these settings: not translated again")
         result = replace(stored, system=evaluation.system)
+        if result.signatures != signatures:
+            result = score_again(result, evaluation, metrics)
     else:
-        result = translate_and_score(evaluation, test_set, metrics, signatures)
+        result = translate_and_score(evaluation, test_set, metrics)
     if baseline and not is_compared(result, baseline):
         hypotheses = read_hypotheses(evaluation.results_path, result)
         other_hypotheses = read_hypotheses(evaluation.baseline.parent, baseline)
@@ -201,11 +234,14 @@ def evaluate(evaluation: Evaluation) -> Result:
     return result
 
 
+def with_tokenizer(evaluation: Evaluation, test_set: TestSet) -> Evaluation:
+    """The evaluation with the tokeniser of the language where none is asked for."""
+    tokenizer = evaluation.tokenizer or default_tokenizer(test_set.target_lang)
+    return replace(evaluation, tokenizer=tokenizer)
+
+
 def translate_and_score(
-    evaluation: Evaluation,
-    test_set: TestSet,
-    metrics: dict[str, Metric],
-    signatures: dict[str, str],
+    evaluation: Evaluation, test_set: TestSet, metrics: dict[str, Metric]
 ) -> Result:
     """Translate the test set, write the hypotheses and score them."""
     arguments = generator_arguments(evaluation, test_set)
@@ -214,21 +250,25 @@ def translate_and_score(
     hypotheses_path = evaluation.results_path / f"{test_set.subset}.hyp.{test_set.target_lang}"
     make_directory(evaluation.results_path)
 
-    hypotheses = translate(cfg, test_set.sentences)
-    write_lines(hypotheses_path, hypotheses)
+    grows = evaluation.max_len_a is evaluation.max_len_b is None
+    translation = translate(cfg, test_set.sentences, grows)
+    write_lines(hypotheses_path, translation.hypotheses)
     return Result(
         system=evaluation.system,
-        scores={
-            name: metric.corpus_score(hypotheses, None).score for name, metric in metrics.items()
-        },
-        signatures=signatures,
+        scores=scores_of(metrics, translation.hypotheses),
+        signatures=signatures_of(metrics),
+        tokenizer=evaluation.tokenizer,
         significance=None,
         test_set=test_set,
         checkpoint=checkpoint,
         beam=evaluation.beam,
         lenpen=evaluation.lenpen,
+        max_len_a=evaluation.max_len_a,
+        max_len_b=evaluation.max_len_b,
         hypotheses=hypotheses_path.name,
         hypotheses_sha256=sha256(hypotheses_path),
+        cut_hypotheses=translation.cut,
+        unknown_hypotheses=translation.unknown,
         generator_arguments=arguments,
         versions={
             "python": platform.python_version(),
@@ -241,6 +281,19 @@ def translate_and_score(
     )
 
 
+def score_again(result: Result, evaluation: Evaluation, metrics: dict[str, Metric]) -> Result:
+    """The result in other metrics: its hypotheses are those that were scored before."""
+    hypotheses = read_hypotheses(evaluation.results_path, result)
+    return replace(
+        result,
+        scores=scores_of(metrics, hypotheses),
+        signatures=signatures_of(metrics),
+        tokenizer=evaluation.tokenizer,
+        significance=None,
+        versions={**result.versions, "sacrebleu": metadata.version("sacrebleu")},
+    )
+
+
 # The options and the data
 
 
@@ -249,6 +302,10 @@ def check_options(evaluation: Evaluation) -> None:
     check_number("--beam", evaluation.beam, 1, MAX_BEAM)
     if not 0 <= evaluation.lenpen <= MAX_LENPEN:
         raise UserError(f"--lenpen must be a number from 0 on, not {evaluation.lenpen}")
+    if evaluation.max_len_a is not None:
+        check_number("--max-len-a", evaluation.max_len_a, 0, MAX_LEN)
+    if evaluation.max_len_b is not None:
+        check_number("--max-len-b", evaluation.max_len_b, 1, MAX_LEN)
     check_number("--max-tokens", evaluation.max_tokens, 1, MAX_TOKENS)
     if evaluation.name is not None and not evaluation.name.strip():
         raise UserError("--name is blank: leave it out for the name of the checkpoint's folder")
@@ -351,7 +408,13 @@ def training_seconds(path: Path, state: dict[str, Any]) -> float:
 
 
 def generator_arguments(evaluation: Evaluation, test_set: TestSet) -> list[str]:
-    """The command line of fairseq-generate for an evaluation."""
+    """The command line of fairseq-generate for an evaluation.
+
+    Where no limit of length is asked for, it has one that a hypothesis meets only after ours.
+    """
+    a, b = evaluation.max_len_a, evaluation.max_len_b
+    if a is b is None:
+        a = PIECES_FOR_EACH
     arguments = [
         as_argument(evaluation.data),
         *("--user-dir", str(user_dir())),
@@ -362,6 +425,8 @@ def generator_arguments(evaluation: Evaluation, test_set: TestSet) -> list[str]:
         *("--path", as_argument(evaluation.checkpoint)),
         *("--beam", str(evaluation.beam)),
         *("--lenpen", str(evaluation.lenpen)),
+        *("--max-len-a", str(a or 0)),
+        *("--max-len-b", str(PIECES if b is None else b)),
         *("--max-tokens", str(evaluation.max_tokens)),
         # with a larger multiple fairseq drops the last batch where it is not one
         *("--required-batch-size-multiple", "1"),
@@ -381,14 +446,59 @@ def generator_config(arguments: list[str]) -> DictConfig:
     return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))
 
 
-def translate(cfg: DictConfig, sentences: int) -> list[str]:
-    """Run fairseq's generator; one detokenised hypothesis a sentence, in corpus order."""
+class Translation(NamedTuple):
+    """What a search found."""
+
+    hypotheses: list[str]  # the best one of each sentence, detokenised, in corpus order
+    cut: int  # how many are as long as the search allows
+    unknown: int  # how many have an <unk>
+
+
+def translate(cfg: DictConfig, sentences: int, grows: bool) -> Translation:
+    """Run fairseq's generator.
+
+    Args:
+        cfg: of fairseq-generate
+        sentences: of the test set
+        grows: cut hypotheses at 200 pieces, or twice the source, and not where ``cfg`` says
+    """
     output = io.StringIO()
     log = logging.getLogger("sacrebleu")
     log.disabled = True  # fairseq has it score text that is still in pieces, which it warns of
-    generate._main(cfg, output)
+    with watch_search(grows) as seen:
+        generate._main(cfg, output)
     log.disabled = False
-    return in_corpus_order(output.getvalue(), sentences)
+    return Translation(in_corpus_order(output.getvalue(), sentences), seen["cut"], seen["unknown"])
+
+
+@contextmanager
+def watch_search(grows: bool) -> Iterator[Counter[str]]:
+    """Count the best hypotheses that were ``cut``, and those with an ``unknown`` piece.
+
+    fairseq's output says neither: how long a hypothesis may be depends on the batch. With ``grows``
+    the limit of a batch of short sentences is that of fairseq, whatever is in the other batches.
+    """
+    seen = Counter(cut=0, unknown=0)
+    inference_step = FairseqTask.inference_step
+
+    def watched(self, generator: SequenceGenerator, models, sample, *args, **kwargs):
+        source = sample["net_input"]["src_tokens"].size(1)
+        if grows:
+            long = PIECES_FOR_EACH * source > PIECES
+            generator.max_len_a, generator.max_len_b = (PIECES_FOR_EACH, 0) if long else (0, PIECES)
+        limit = int(generator.max_len_a * source + generator.max_len_b)
+        limit = min(limit, generator.max_len - 1)  # of the model
+        batch = inference_step(self, generator, models, sample, *args, **kwargs)
+        for best in (hypotheses[0]["tokens"] for hypotheses in batch):
+            seen["cut"] += len(best) > limit  # it ends with </s>
+            seen["unknown"] += bool(best.eq(generator.unk).any())
+        return batch
+
+    FairseqTask.inference_step = watched
+    try:
+        yield seen
+    finally:
+        FairseqTask.inference_step = inference_step
 
 
 def in_corpus_order(output: str, sentences: int) -> list[str]:
@@ -415,48 +525,7 @@ def quieten_fairseq() -> None:
     warnings.simplefilter("ignore")  # hydra and torch complain of how fairseq uses them
 
 
-# The scores
-
-
-def build_metrics(references: list[str], target_lang: str) -> dict[str, Metric]:
-    """BLEU (tokenised as sacreBLEU has it for the language) and chrF, holding the references."""
-    try:
-        return {
-            "BLEU": BLEU(trg_lang=target_lang, references=[references]),
-            "chrF": CHRF(references=[references]),
-        }
-    except RuntimeError as error:  # the language's tokeniser is not installed
-        raise UserError(" ".join(str(error).split())) from error
-
-
-def compare(
-    hypotheses: list[str], baseline_hypotheses: list[str], metrics: dict[str, Metric]
-) -> dict[str, Any]:
-    """Test the difference to a baseline by paired bootstrap resampling (Koehn, 2004).
-
-    Returns for each metric the p-value, and of both systems the mean of the resamples and half
-    the width of their 95 % confidence interval.
-    """
-    os.environ["SACREBLEU_SEED"] = str(BOOTSTRAP_SEED)  # PairedTest has no argument for it
-    signatures, results = PairedTest(
-        [("baseline", baseline_hypotheses), ("system", hypotheses)],
-        metrics,
-        references=None,
-        test_type="bs",
-        n_samples=BOOTSTRAP_SAMPLES,
-    )()
-    # sacreBLEU calls chrF chrF2, after its beta, in what it returns
-    names = dict(zip(metrics, signatures, strict=True))
-    tests = {}
-    for name, long_name in names.items():
-        theirs, ours = results[long_name]
-        tests[name] = {
-            "p_value": float(ours.p_value),
-            "system": {"mean": float(ours.mean), "ci": float(ours.ci)},
-            "baseline": {"mean": float(theirs.mean), "ci": float(theirs.ci)},
-            "signature": signatures[long_name].format(),
-        }
-    return tests
+# What is printed
 
 
 def print_result(result: Result) -> None:
@@ -465,9 +534,20 @@ def print_result(result: Result) -> None:
     print(f"{result.system}, {test_set.subset} {test_set.pair}, {test_set.sentences} sentences")
     for metric, score in result.scores.items():
         print(f"{metric} = {score:.2f}  {result.signatures[metric]}")
+    if result.cut_hypotheses:
+        print(
+            f"{result.cut_hypotheses} of {test_set.sentences} hypotheses are cut at "
+            f"{result.limit_of_length}: raise --max-len-a or --max-len-b, unless they repeat "
+            "themselves"
+        )
+    if result.unknown_hypotheses:
+        print(f"{result.unknown_hypotheses} of {test_set.sentences} hypotheses have an <unk>")
     if result.significance:
         print(f"paired bootstrap against {result.significance['baseline_system']}:")
         for metric, test in result.significance["tests"].items():
+            if test["p_value"] is None:
+                print(f"{metric}: no p-value: {test['why_none']}")
+                continue
             ours, theirs = (
                 f"{test[side]['mean']:.2f} ± {test[side]['ci']:.2f}"
                 for side in ("system", "baseline")
@@ -488,15 +568,15 @@ def read_baseline(path: Path, test_set: TestSet, signatures: dict[str, str]) -> 
     return baseline
 
 
-def is_done(
-    result: Result, evaluation: Evaluation, test_set: TestSet, signatures: dict[str, str]
-) -> bool:
-    """Whether a result of some model is as asked for, with its hypotheses still there."""
+def is_translated(result: Result, evaluation: Evaluation, test_set: TestSet) -> bool:
+    """Whether a result of some model is of this search, with its hypotheses still there."""
     hypotheses_path = evaluation.results_path / result.hypotheses
     return (
         result.test_set == test_set
-        and result.signatures == signatures
-        and (result.beam, result.lenpen) == (evaluation.beam, evaluation.lenpen)
+        and all(
+            getattr(result, name) == getattr(evaluation, name)
+            for name in ("beam", "lenpen", "max_len_a", "max_len_b")
+        )
         and hypotheses_path.is_file()
         and result.hypotheses_sha256 == sha256(hypotheses_path)
     )

@@ -13,8 +13,9 @@ from sacrebleu.metrics.base import Metric
 
 from . import UserError
 from .args import load_config
-from .evaluate import build_metrics, compare, is_compared
+from .evaluate import is_compared
 from .files import read_lines, sha256
+from .metrics import build_metrics, compare, signatures_of
 from .results import (
     Result,
     TestSet,
@@ -63,6 +64,7 @@ class Cell:
     parameters: int
     updates: float  # mean over the seeds, as the next
     training_seconds: float
+    cut_hypotheses: int  # of all seeds
     not_compared: str  # why there are no p-values; empty where there are, or nothing to compare
 
 
@@ -91,6 +93,7 @@ class Table:
     subset: str
     beam: int
     lenpen: float
+    limit_of_length: str
     signatures: dict[str, str]
     paper: Paper | None
 
@@ -148,11 +151,12 @@ def refuse_misfits(runs: list[Run]) -> None:
 
 
 def why_other_settings(result: Result, other: Result) -> str:
-    ours = {"subset": result.test_set.subset, "beam": result.beam, "lenpen": result.lenpen}
-    theirs = {"subset": other.test_set.subset, "beam": other.beam, "lenpen": other.lenpen}
-    for setting, value in ours.items():
-        if value != theirs[setting]:
-            return f"its {setting} is {value}, not {theirs[setting]}"
+    if result.test_set.subset != other.test_set.subset:
+        return f"its subset is {result.test_set.subset}, not {other.test_set.subset}"
+    for setting in ("beam", "lenpen", "limit_of_length"):
+        ours, theirs = getattr(result, setting), getattr(other, setting)
+        if ours != theirs:
+            return f"its {setting.replace('_', ' ')} is {ours}, not {theirs}"
     return why_other_metrics(result, other.signatures)
 
 
@@ -200,6 +204,7 @@ def aggregate(
             parameters=checkpoints[0].parameters,
             updates=fmean(checkpoint.updates for checkpoint in checkpoints),
             training_seconds=fmean(checkpoint.training_seconds for checkpoint in checkpoints),
+            cut_hypotheses=sum(run.result.cut_hypotheses for run in seeds),
             not_compared=not_compared,
         )
     return cells
@@ -213,7 +218,7 @@ def largest_p_values(runs: list[Run], reference: list[Run], metrics: list[str]) 
     better, it is 1. A reference of one seed is compared with all.
 
     Raises:
-        UserError: a seed has no counterpart, or a comparison cannot be made any more
+        UserError: a seed has no counterpart, or a comparison cannot be made, or not any more
     """
     counterparts = {run.seed: run for run in reference}
     p_values: dict[str, list[float]] = {metric: [] for metric in metrics}
@@ -232,32 +237,36 @@ def paired_bootstrap(run: Run, reference: Run, metrics: list[str]) -> dict[str, 
     """The p-values of a difference: those evaluate found, or else found now.
 
     Raises:
-        UserError: the hypotheses or the references are not as they were
+        UserError: the hypotheses or the references are not as they were, or are too few
     """
     if is_compared(run.result, reference.result):
         tests = run.result.significance["tests"]
     else:
         hypotheses = read_hypotheses(run.path.parent, run.result)
         reference_hypotheses = read_hypotheses(reference.path.parent, reference.result)
-        scorers = load_metrics(run.result.test_set)
+        scorers = load_metrics(run.result.test_set, run.result.tokenizer)
+        installed = signatures_of(scorers)
         for metric in metrics:
-            signature = scorers[metric].get_signature().format()
+            signature = installed[metric]
             if signature != run.result.signatures[metric]:
                 raise UserError(f"the installed sacreBLEU is another: its {metric} is {signature}")
         print(f"comparing {run.path} with {reference.path}", file=sys.stderr)
         tests = compare(hypotheses, reference_hypotheses, {m: scorers[m] for m in metrics})
+    for metric in metrics:
+        if tests[metric]["p_value"] is None:
+            raise UserError(f"{run.system} on {run.pair}: {tests[metric]['why_none']}")
     return {metric: tests[metric]["p_value"] for metric in metrics}
 
 
 @functools.lru_cache(maxsize=1)  # it holds the references tokenised
-def load_metrics(test_set: TestSet) -> dict[str, Metric]:
+def load_metrics(test_set: TestSet, tokenizer: str) -> dict[str, Metric]:
     """The metrics with the references of a test set, where these are still there."""
     path = Path(test_set.data) / test_set.references
     if not path.is_file():
         raise UserError(f"the references {path} are not there")
     if sha256(path) != test_set.references_sha256:
         raise UserError(f"the references {path} are no longer what was scored against")
-    return build_metrics(list(read_lines(path)), test_set.target_lang)
+    return build_metrics(list(read_lines(path)), tokenizer, test_set.lowercase)
 
 
 def read_paper(path: Path) -> Paper:
@@ -334,6 +343,7 @@ def lay_out(
         subset=first.test_set.subset,
         beam=first.beam,
         lenpen=first.lenpen,
+        limit_of_length=first.limit_of_length,
         signatures={name: first.signatures[name] for name in metrics},
         paper=paper,
     )

@@ -45,19 +45,20 @@ from . import UserError
 from .evaluate import (
     Evaluation,
     add_search_arguments,
-    build_metrics,
     check_options,
     generator_arguments,
     generator_config,
     inspect_checkpoint,
-    is_done,
+    is_translated,
     make_directory,
     open_test_set,
     quieten_fairseq,
     translate_and_score,
+    with_tokenizer,
 )
 from .files import read_json, sha256, write_json
-from .picture import COLOURS, check_picture, save_picture
+from .metrics import build_metrics, signatures_of
+from .picture import AS_IT_IS, COLOURS, add_legend, check_picture, save_picture
 from .results import Result, TestSet, read_result, write_result
 from .scores import Scores, read_scores
 from .sensitivity import add_system_arguments, name_systems
@@ -178,13 +179,17 @@ def main(args: argparse.Namespace) -> None:
         subset=args.gen_subset,
         beam=args.beam,
         lenpen=args.lenpen,
+        max_len_a=args.max_len_a,
+        max_len_b=args.max_len_b,
+        tokenizer=args.tokenize,
         max_tokens=args.max_tokens,
         cpu=args.cpu,
     )
     for path in args.path:
         check_options(replace(request, checkpoint=path))
     test_set, references = open_test_set(args.data, args.gen_subset)
-    metrics = build_metrics(references, test_set.target_lang)
+    request = with_tokenizer(request, test_set)
+    metrics = build_metrics(references, request.tokenizer, test_set.lowercase)
     cfg = generator_config(generator_arguments(request, test_set))
     task = tasks.setup_task(cfg.task)
     systems = open_systems(checkpoints, args.sensitivity, cfg, task, test_set)
@@ -379,7 +384,7 @@ def evaluate_pruned(
     """
     folder = request.results_path / pruning.folder
     make_directory(folder)
-    signatures = {name: metric.get_signature().format() for name, metric in metrics.items()}
+    signatures = signatures_of(metrics)
     result = stored_result(folder, pruning, request, test_set, signatures)
     keep = keep and bool(pruning.ratio)
     if result and (not keep or is_written(folder / KEPT, pruning)):
@@ -395,7 +400,7 @@ def evaluate_pruned(
             evaluation = replace(
                 request, checkpoint=checkpoint, results_path=folder, name=str(pruning.folder)
             )
-            result = translate_and_score(evaluation, test_set, metrics, signatures)
+            result = translate_and_score(evaluation, test_set, metrics)
             write_result(folder / f"{test_set.subset}.json", result)
             record = {**pruning.identity, "evaluated_sha256": result.checkpoint.sha256}
             write_json(folder / f"{test_set.subset}.pruning.json", record)
@@ -419,7 +424,8 @@ def stored_result(
         return None
     result = read_result(result_path)
     record = {**pruning.identity, "evaluated_sha256": result.checkpoint.sha256}
-    as_asked = is_done(result, replace(request, results_path=folder), test_set, signatures)
+    as_asked = is_translated(result, replace(request, results_path=folder), test_set)
+    as_asked = as_asked and result.signatures == signatures
     return result if as_asked and read_json(record_path) == record else None
 
 
@@ -465,6 +471,7 @@ def as_json(prunings: list[Pruning], results: dict[Path, Result]) -> dict[str, A
                 **pruning.identity,
                 "result": str(pruning.folder / f"{result.test_set.subset}.json"),
                 "scores": result.scores,
+                "cut_hypotheses": result.cut_hypotheses,
                 "changes": {
                     metric: score - whole.scores[metric] for metric, score in result.scores.items()
                 },
@@ -475,6 +482,7 @@ def as_json(prunings: list[Pruning], results: dict[Path, Result]) -> dict[str, A
         "subset": first.test_set.subset,
         "beam": first.beam,
         "lenpen": first.lenpen,
+        "limit_of_length": first.limit_of_length,
         "signatures": first.signatures,
         "models": models,
     }
@@ -497,6 +505,10 @@ def markdown(prunings: list[Pruning], results: dict[Path, Result]) -> str:
         f"{result.test_set.subset}, beam {result.beam}, length penalty {result.lenpen:g}",
         "removed: the share of all parameters that is set to zero, over the model as a whole",
     ]
+    cut = {folder: each.cut_hypotheses for folder, each in results.items() if each.cut_hypotheses}
+    if cut:
+        numbers = ", ".join(f"{escape(str(folder))} {number}" for folder, number in cut.items())
+        notes.append(f"hypotheses cut at {result.limit_of_length}: {numbers}")
     return "\n".join([table_text(rows), "", *(f"- {note}" for note in notes)])
 
 
@@ -510,24 +522,24 @@ def draw(path: Path, prunings: list[Pruning], results: dict[Path, Result]) -> No
     first = next(iter(results.values()))
     figure = Figure(figsize=(8.5, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
+    handles = {}
     for (system, order), curve in by_curve.items():
         removed = [100 * float(ratio) for ratio in curve]
         bleu = [result.scores["BLEU"] for result in curve.values()]
         style = {
             "color": COLOURS[systems.index(system) % len(COLOURS)],
-            "label": label(system, order, orders),
             "linewidth": 2,
         }
-        left.plot(removed, bleu, ORDERS[order], **style)
+        (handles[label(system, order, orders)],) = left.plot(removed, bleu, ORDERS[order], **style)
         right.plot(removed, [score - bleu[0] for score in bleu], ORDERS[order], **style)
     left.set_ylim(bottom=0)
-    left.set_ylabel(f"BLEU (0–100), {first.test_set.subset}")
+    left.set_ylabel(f"BLEU (0–100), {first.test_set.subset}", **AS_IT_IS)
     right.set_ylabel("change in BLEU")
     for axes in (left, right):
         axes.set_xlabel("parameters removed (%)")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(handles=left.lines, loc="outside upper center", ncols=3, frameon=False)
+    add_legend(figure, handles, ncols=3)
     figure.supxlabel(f"BLEU: {first.signatures['BLEU']}", fontsize=8, color="dimgrey")
 
     save_picture(figure, path)

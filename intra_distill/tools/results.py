@@ -11,6 +11,10 @@ from typing import Any, Required, TypedDict, get_args, get_origin, get_type_hint
 
 from . import UserError
 from .files import read_json, read_lines, sha256, write_json
+from .metrics import TOKENIZERS, Test
+
+# where a hypothesis is cut unless the user says: fairseq's 200 pieces, or twice the source
+PIECES, PIECES_FOR_EACH = 200, 2
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,6 @@ class Checkpoint:
     parameters: int
 
 
-class Test(TypedDict, total=False):
-    """Of the difference in a metric, see compare()."""
-
-    p_value: Required[float]
-    system: dict[str, float]  # mean and ci
-    baseline: dict[str, float]
-    signature: str
-
-
 class Significance(TypedDict, total=False):
     """Of the differences to a baseline."""
 
@@ -71,15 +66,28 @@ class Result:
     system: str
     scores: dict[str, float]  # by metric, 0 to 100
     signatures: dict[str, str]  # by metric
+    tokenizer: str  # of BLEU, as sacreBLEU's --tokenize calls it
     significance: Significance | None
     test_set: TestSet
     checkpoint: Checkpoint
     beam: int
     lenpen: float
+    max_len_a: float | None
+    max_len_b: int | None
     hypotheses: str  # file beside the JSON
     hypotheses_sha256: str
+    cut_hypotheses: int  # that met the limit of length, which the model did not end
+    unknown_hypotheses: int  # that have an <unk>
     generator_arguments: list[str]
     versions: dict[str, str]
+
+    @property
+    def limit_of_length(self) -> str:
+        """Where a hypothesis is cut, in words."""
+        if self.max_len_a is self.max_len_b is None:
+            return f"{PIECES} pieces, or twice the source"
+        a, b = self.max_len_a or 0, PIECES if self.max_len_b is None else self.max_len_b
+        return f"{a:g} × source + {b} pieces" if a else f"{b} pieces"
 
 
 def read_result(path: Path) -> Result:
@@ -107,6 +115,8 @@ def read_result(path: Path) -> Result:
         by_metric.append(result.significance["tests"])
     if any(metrics.keys() != {"BLEU", "chrF"} for metrics in by_metric):
         raise UserError(f"{what_it_is}: it has other metrics")
+    if result.tokenizer not in TOKENIZERS:
+        raise UserError(f"{what_it_is}: {result.tokenizer!r} is no tokeniser of sacreBLEU")
     for name in (result.hypotheses, test_set.references):
         if not name or Path(name).name != name:
             raise UserError(f"{what_it_is}: {name!r} is no name of a file")

@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from .evaluate import BOOTSTRAP_SAMPLES
 from .files import write_lines
 from .grid import Cell, Score, Table, gather, lay_out, read_paper
+from .metrics import BOOTSTRAP_SAMPLES
 from .options import check_output
-from .picture import COLOURS, check_picture, save_picture
+from .picture import AS_IT_IS, COLOURS, add_legend, check_picture, save_picture
 
 SIGNIFICANT = 0.05
 MISSING = "—"
@@ -175,11 +175,15 @@ def notes(table: Table) -> Iterable[str]:
         yield f"{metric}: `{signature}`"
     yield f"{table.subset}, beam {table.beam}, length penalty {table.lenpen:g}"
     cells = table.shown
+    cut = {key: cell.cut_hypotheses for key, cell in cells.items() if cell.cut_hypotheses}
+    if cut:
+        numbers = (f"{escape(system)} on {pair} {number}" for (system, pair), number in cut.items())
+        yield f"hypotheses cut at {table.limit_of_length}: {', '.join(numbers)}"
     seeds = {len(cell.seeds) for cell in cells.values()}
     if seeds != {1}:
         n = f" (n = {min(seeds)})" if len(seeds) == 1 else ""
         yield f"mean ± standard deviation over the seeds{n}"
-    if any(score.p_value for cell in cells.values() for score in cell.scores.values()):
+    if any(score.p_value is not None for cell in cells.values() for score in cell.scores.values()):
         mark = "p" if len(table.pairs) == 1 else f"†: p < {SIGNIFICANT}"
         largest = ", the largest over the seeds" if seeds != {1} else ""
         yield (
@@ -293,6 +297,8 @@ def csv_row(table: Table, system: str, pair: str, metric: str) -> dict[str, obje
         "subset": table.subset,
         "beam": table.beam,
         "lenpen": table.lenpen,
+        "limit_of_length": table.limit_of_length,
+        "cut_hypotheses": cell and cell.cut_hypotheses,
         "signature": table.signatures[metric],
     }
 
@@ -309,6 +315,7 @@ def draw(path: Path, table: Table) -> None:
     figure = Figure(figsize=(max(5.0, 1.5 + 0.27 * bars), 4.5), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(systems)
+    handles = {}
     for i, system in enumerate(systems):
         places = {pair: p + (i - (len(systems) - 1) / 2) * width for p, pair in enumerate(pairs)}
         scores = {
@@ -324,19 +331,20 @@ def draw(path: Path, table: Table) -> None:
             error_kw={"elinewidth": 1, "capsize": 2, "zorder": 4},
             color=COLOURS[i % len(COLOURS)],
             hatch="//" * (i // len(COLOURS)),
-            label=system,
         )
+        handles[system] = container
         axes.bar_label(container, fmt="%.1f", label_type="center", rotation=90, fontsize=8)
         if paper:
-            axes.scatter(
+            dots = axes.scatter(
                 [places[pair] for pair in pairs],
                 [paper.score(system, pair, metric) for pair in pairs],
-                label="paper" if i == 0 else None,
                 **{"marker": "D", "s": 16, "facecolor": "white", "edgecolor": "black", "zorder": 3},
             )
-    axes.set_xticks(range(len(pairs)), pairs)
-    axes.set_ylabel(f"{metric} (0–100), {table.subset}")
+    axes.set_xticks(range(len(pairs)), pairs, **AS_IT_IS)
+    axes.set_ylabel(f"{metric} (0–100), {table.subset}", **AS_IT_IS)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=4, frameon=False)
+    if paper:
+        handles[f"paper, {metric}" if "paper" in handles else "paper"] = dots
+    add_legend(figure, handles, ncols=4)
 
     save_picture(figure, path)

@@ -15,11 +15,14 @@ import pytest
 import sentencepiece
 import torch
 from fairseq import options
+from fairseq.data import Dictionary, indexed_dataset
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.tasks import FairseqTask
 from fairseq_cli import preprocess
 
 from intra_distill.tools import UserError, evaluate
-from intra_distill.tools.evaluate import Evaluation
+from intra_distill.tools.evaluate import Evaluation, Translation
+from intra_distill.tools.subwords import binarise
 
 from ..conftest import USER_DIR, run_training
 
@@ -163,8 +166,10 @@ def test_result(prepared, checkpoint, base):
     arguments = result.pop("generator_arguments")
     assert arguments[0] == str(prepared)
     assert " ".join(arguments).count(f"--path {checkpoint} --beam 5 --lenpen 1.0") == 1
-    assert set(result.pop("scores")) == set(result.pop("signatures")) == {"BLEU", "chrF"}
+    signatures = result.pop("signatures")
+    assert set(result.pop("scores")) == set(signatures) == {"BLEU", "chrF"}
     assert result.pop("versions")["torch"] == torch.__version__
+    assert all("|case:lc|" in signature for signature in signatures.values())
     assert result == {
         "system": "plain",
         "significance": None,
@@ -192,8 +197,13 @@ def test_result(prepared, checkpoint, base):
             + 2 * (2 * 16 * 32 + 32 + 16)
             + 5 * 2 * 16,
         },
+        "tokenizer": "13a",
         "beam": 5,
         "lenpen": 1.0,
+        "max_len_a": None,
+        "max_len_b": None,
+        "cut_hypotheses": sum(line.count(" ") > 150 for line in lines_of(hypotheses)),
+        "unknown_hypotheses": 0,
         "hypotheses": "test.hyp.en",
         "hypotheses_sha256": digest(hypotheses),
     }
@@ -230,7 +240,8 @@ def test_scores_and_significance_are_those_of_sacrebleu(prepared, distilled, bas
 
     command = [sys.executable, "-m", "sacrebleu", str(prepared / "test.ref.en"), "--paired-bs"]
     command += ["-i", str(base.with_name("test.hyp.en")), str(tmp_path / "test.hyp.en")]
-    command += ["-m", "bleu", "chrf", "--width", "3", "--format", "text"]
+    command += ["-m", "bleu", "chrf", "-lc", "--chrf-lowercase", "--width", "3"]
+    command += ["--format", "text"]
     environment = {**os.environ, "SACREBLEU_SEED": "12345"}
     table = subprocess.check_output(command, text=True, env=environment)
     score_mean_ci = re.findall(r"([\d.]+) \(([\d.]+) ± ([\d.]+)\)", table)
@@ -265,6 +276,7 @@ def test_a_done_evaluation_can_be_named_and_compared(
     result = evaluate.evaluate(evaluation)
     assert asdict(result) == json.loads((copied / "test.json").read_text())
     assert (result.system, result.significance["baseline"]) == ("system", str(base))
+    assert [test["p_value"] for test in result.significance["tests"].values()] == [1, 1]
 
     monkeypatch.setattr(evaluate, "compare", lambda *_: pytest.fail("compared again"))
     assert evaluate.evaluate(evaluation) == result
@@ -290,9 +302,145 @@ def test_what_changed_is_done_again(stale, evaluation, base, monkeypatch, tmp_pa
     else:
         file = {"references": "test.ref.en", "source": "test.de-en.de.bin"}[stale]
         shutil.copy(evaluation.data / file.replace("test", "test1"), evaluation.data / file)
-    monkeypatch.setattr(evaluate, "translate", lambda cfg, sentences: ["new"] * sentences)
+    monkeypatch.setattr(evaluate, "translate", lambda cfg, n, grows: Translation(["new"] * n, 0, 0))
     evaluate.evaluate(evaluation)
     assert lines_of(evaluation.results_path / "test.hyp.en") == ["new"] * 19
+
+
+def test_another_tokeniser_scores_the_same_translations(evaluation, base, no_search, tmp_path):
+    shutil.copytree(base.parent, evaluation.results_path)
+    change_json(
+        evaluation.results_path / "test.json",
+        test_set={**json.loads(base.read_text())["test_set"], "data": str(evaluation.data)},
+    )
+    by_word = evaluate.evaluate(evaluation)
+    by_character = evaluate.evaluate(replace(evaluation, tokenizer="char"))
+    assert "|tok:char|" in by_character.signatures["BLEU"]
+    assert by_character.scores["BLEU"] > by_word.scores["BLEU"]
+    assert by_character.scores["chrF"] == by_word.scores["chrF"]
+    assert evaluate.read_result(evaluation.results_path / "test.json") == by_character
+    assert evaluate.evaluate(evaluation) == by_word
+
+
+# The limit of length
+
+
+@pytest.fixture
+def lengths(monkeypatch) -> dict[int, int]:
+    """The pieces of each hypothesis of the search that comes, by the number of its sentence."""
+    lengths = {}
+    in_corpus_order = evaluate.in_corpus_order
+
+    def note(output: str, sentences: int) -> list[str]:
+        for number, scores in re.findall(r"^P-(\d+)\t(.*)$", output, re.MULTILINE):
+            lengths[int(number)] = len(scores.split()) - 1  # but for </s>
+        return in_corpus_order(output, sentences)
+
+    monkeypatch.setattr(evaluate, "in_corpus_order", note)
+    return lengths
+
+
+@pytest.fixture
+def without_end(monkeypatch) -> None:
+    """The model ends no hypothesis before it has to."""
+    inference_step = FairseqTask.inference_step
+
+    def step(self, generator, models, sample, *args, **kwargs):
+        source = sample["net_input"]["src_tokens"].size(1)
+        generator.min_len = int(generator.max_len_a * source + generator.max_len_b)
+        return inference_step(self, generator, models, sample, *args, **kwargs)
+
+    monkeypatch.setattr(FairseqTask, "inference_step", step)
+
+
+@pytest.fixture
+def long(evaluation) -> Evaluation:
+    """Of a subset with a sentence of 130 words and one of 3."""
+    data, sentences = evaluation.data, ["ein hund läuft " * 44, "ein hund läuft"]
+    model = sentencepiece.SentencePieceProcessor(model_file=str(data / "sentencepiece.model"))
+    dictionary = Dictionary.load(str(data / "dict.de.txt"))
+    for lang, lines in {"de": sentences, "en": map(translate_words, sentences)}.items():
+        binarise(model, dictionary, lines, data / f"long.de-en.{lang}", "nmt_nfkc", 1)
+    (data / "long.ref.en").write_text("".join(f"{translate_words(s)}\n" for s in sentences))
+    return replace(evaluation, subset="long", beam=2)
+
+
+def pieces_with_end(evaluation: Evaluation) -> list[int]:
+    """Of each source sentence."""
+    source = f"{evaluation.data}/{evaluation.subset}.de-en.de"
+    return [len(tokens) for tokens in indexed_dataset.MMapIndexedDataset(source)]
+
+
+def test_a_hypothesis_may_be_as_long_as_its_source_asks(
+    long, lengths, without_end, checkpoint, capsys
+):
+    result = evaluate.evaluate(replace(long, max_tokens=150))
+    source, _ = pieces_with_end(long)
+    assert lengths == {0: 2 * source, 1: 200} and source > 130
+    assert result.cut_hypotheses == 2
+    evaluate.print_result(result)
+    printed = capsys.readouterr().out
+    assert "2 of 2 hypotheses are cut at 200 pieces, or twice the source: raise" in printed
+
+
+@pytest.mark.parametrize(
+    "a, b, limits, words",
+    [
+        (None, 30, {0: 30, 1: 30}, "30 pieces"),
+        (0.0, None, {0: 200, 1: 200}, "200 pieces"),
+        (0.5, 7, None, "0.5 × source + 7 pieces"),
+    ],
+)
+def test_the_limit_is_that_of_fairseq_generate(a, b, limits, words, long, lengths, without_end):
+    result = evaluate.evaluate(replace(long, max_len_a=a, max_len_b=b, max_tokens=150))
+    if limits is None:
+        limits = {n: int(a * size + b) for n, size in enumerate(pieces_with_end(long))}
+    assert lengths == limits and result.cut_hypotheses == 2
+    assert result.limit_of_length == words
+    arguments = " ".join(result.generator_arguments)
+    assert f"--max-len-a {a or 0} --max-len-b {200 if b is None else b} " in arguments
+
+
+def test_of_two_sentences_there_is_no_p_value(long, distilled, tmp_path, capsys):
+    evaluate.evaluate(replace(long, results_path=tmp_path / "plain"))
+    baseline = tmp_path / "plain" / "long.json"
+    other = replace(long, checkpoint=distilled, results_path=tmp_path / "other", baseline=baseline)
+    result = evaluate.evaluate(other)
+    assert evaluate.evaluate(other) == result  # as it is read back
+    tests = result.significance["tests"]
+    assert [test["p_value"] for test in tests.values()] == [None, None]
+    evaluate.print_result(result)
+    assert "BLEU: no p-value: 2 sentences are too few to resample" in capsys.readouterr().out
+
+
+def test_what_the_model_ends_by_itself_is_not_cut(prepared, checkpoint, base, lengths, tmp_path):
+    for limit in (1, 3, 199, 200):
+        result = evaluate.evaluate(
+            Evaluation(prepared, checkpoint, tmp_path / str(limit), max_len_b=limit)
+        )
+        assert result.cut_hypotheses == sum(length == limit for length in lengths.values())
+        assert max(lengths.values()) <= limit
+    assert lines_of(tmp_path / "200" / "test.hyp.en") == lines_of(base.with_name("test.hyp.en"))
+    assert result.cut_hypotheses == evaluate.read_result(base).cut_hypotheses < 19
+
+
+def test_unknown_pieces_in_hypotheses_are_counted(
+    prepared, checkpoint, tmp_path, monkeypatch, capsys
+):
+    inference_step = FairseqTask.inference_step
+
+    def step(self, generator, *args, **kwargs):
+        batch = inference_step(self, generator, *args, **kwargs)
+        batch[0][0]["tokens"][0] = generator.unk
+        return batch
+
+    monkeypatch.setattr(FairseqTask, "inference_step", step)
+    result = evaluate.evaluate(Evaluation(prepared, checkpoint, tmp_path, max_tokens=20))
+    unknown = sum("<unk>" in line for line in lines_of(tmp_path / "test.hyp.en"))
+    assert result.unknown_hypotheses == unknown > 1
+    evaluate.print_result(result)
+    assert f"{unknown} of 19 hypotheses have an <unk>" in capsys.readouterr().out
+    assert FairseqTask.inference_step is step  # the watch is over
 
 
 def test_training_time_is_of_the_last_checkpoint(evaluation, tmp_path):
@@ -314,9 +462,9 @@ def test_command(evaluation, capsys, monkeypatch):
     arguments += ["--results-path", str(evaluation.results_path), "--gen-subset", "test1"]
     evaluate.main(parser.parse_args([*arguments, "--name", "a system", "--beam", "2"]))
     out, err = capsys.readouterr()
-    title, bleu, chrf = out.splitlines()
+    title, bleu, chrf, *_ = out.splitlines()
     assert title == "a system, test1 de-en, 19 sentences"
-    assert bleu.startswith("BLEU = ") and "|case:mixed|eff:no|tok:13a|" in bleu
+    assert bleu.startswith("BLEU = ") and "|case:lc|eff:no|tok:13a|" in bleu
     assert chrf.startswith("chrF = ") and "|nc:6|nw:0|" in chrf
     assert err == ""
 
@@ -328,6 +476,9 @@ def test_command(evaluation, capsys, monkeypatch):
         ("lenpen", -0.5, "--lenpen must be a number from 0 on, not -0.5"),
         ("lenpen", float("nan"), "--lenpen must be a number from 0 on, not nan"),
         ("max_tokens", -1, "--max-tokens must be at least 1, not -1"),
+        ("max_len_a", -0.1, "--max-len-a must be at least 0, not -0.1"),
+        ("max_len_a", float("nan"), "--max-len-a must be at least 0, not nan"),
+        ("max_len_b", 0, "--max-len-b must be at least 1, not 0"),
         ("checkpoint", Path("none.pt"), "--path none.pt: there is no such checkpoint"),
         ("subset", "tset", "has no subset 'tset' to score, only test, test1"),
         ("max_tokens", 3, r"line \d+ of test has \d+ source tokens, more than --max-tokens 3"),

@@ -5,19 +5,17 @@ from statistics import fmean
 
 import pytest
 
-from intra_distill.tools import UserError, grid
-from intra_distill.tools.evaluate import build_metrics, compare
+from intra_distill.tools import UserError, grid, metrics
 from intra_distill.tools.files import sha256
 from intra_distill.tools.grid import gather, lay_out, read_paper
+from intra_distill.tools.metrics import build_metrics, compare, signatures_of
 from intra_distill.tools.results import Checkpoint, Result, TestSet
 
 from ..conftest import CONFIGS
 
 REFERENCES = [f"the {animal} sleeps here today" for animal in "cat dog cow hen fox pig".split()] * 5
-SIGNATURES = {
-    name: metric.get_signature().format()
-    for name, metric in build_metrics(REFERENCES, "en").items()
-}
+METRICS = build_metrics(REFERENCES, "13a", lowercase=True)
+SIGNATURES = signatures_of(METRICS)
 
 
 def make_result(
@@ -36,6 +34,7 @@ def make_result(
         system=system,
         scores={"BLEU": bleu, "chrF": chrf},
         signatures=SIGNATURES,
+        tokenizer="13a",
         significance=None,
         test_set=TestSet(
             data="/nowhere",
@@ -54,8 +53,12 @@ def make_result(
         ),
         beam=5,
         lenpen=1.0,
+        max_len_a=None,
+        max_len_b=None,
         hypotheses=f"test.hyp.{target_lang}",
         hypotheses_sha256=hypotheses_sha256 or f"{system} {pair} {seed}",
+        cut_hypotheses=0,
+        unknown_hypotheses=0,
         generator_arguments=[],
         versions={},
     )
@@ -153,6 +156,10 @@ def of_pair(result: Result, source_lang: str) -> Result:
         ),
         (replace(BASE, beam=4), "its beam is 4, not 5"),
         (replace(BASE, lenpen=0.6), "its lenpen is 0.6, not 1.0"),
+        (
+            replace(BASE, max_len_b=300),
+            "its limit of length is 300 pieces, not 200 pieces, or twice the source",
+        ),
     ],
 )
 def test_results_that_were_not_scored_alike_are_refused(other, why, source_lang, tmp_path):
@@ -311,12 +318,27 @@ WORSE = [line.replace("today", "tonight") if i % 3 else line for i, line in enum
 def test_what_evaluate_did_not_compare_is_compared_now(tmp_path):
     write_scored(tmp_path, "transformer", WORSE)
     write_scored(tmp_path, "intra_x", REFERENCES)
-    expected = compare(REFERENCES, WORSE, build_metrics(REFERENCES, "en"))
+    expected = compare(REFERENCES, WORSE, METRICS)
     scores = cell_of(tmp_path).scores
     assert {name: score.p_value for name, score in scores.items()} == {
         name: test["p_value"] for name, test in expected.items()
     }
     assert scores["BLEU"].p_value < 0.05
+
+
+def test_of_too_few_sentences_there_is_no_p_value(tmp_path, monkeypatch):
+    monkeypatch.setattr(metrics, "FEWEST_SENTENCES", len(REFERENCES) + 1)
+    write_scored(tmp_path, "transformer", WORSE)
+    write_scored(tmp_path, "intra_x", REFERENCES)
+    cell = cell_of(tmp_path)
+    assert all(score.p_value is None for score in cell.scores.values())
+    assert "intra_x on de-en: 30 sentences are too few to resample" in cell.not_compared
+
+
+def test_the_same_translations_do_not_differ(tmp_path):
+    write_scored(tmp_path, "transformer", REFERENCES)
+    write_scored(tmp_path, "intra_x", REFERENCES)
+    assert {score.p_value for score in cell_of(tmp_path).scores.values()} == {1}
 
 
 def test_a_comparison_with_other_hypotheses_does_not_count(tmp_path):

@@ -10,11 +10,12 @@ from fairseq import checkpoint_utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.options import get_generation_parser, parse_args_and_arch
 from fairseq_cli import generate
+from matplotlib import rc_context
 
 from intra_distill.checkpoints import read_checkpoint
 from intra_distill.cli import main
 from intra_distill.tools import evaluate, prune
-from intra_distill.tools.evaluate import Evaluation
+from intra_distill.tools.evaluate import Evaluation, Translation
 from intra_distill.tools.files import sha256
 from intra_distill.tools.results import read_result
 from intra_distill.tools.scores import read_scores, write_scores
@@ -69,7 +70,7 @@ def translations(monkeypatch) -> list[str]:
 
     original = prune.translate_and_score
     monkeypatch.setattr(prune, "translate_and_score", translate_and_score)
-    monkeypatch.setattr(evaluate, "translate", lambda _, sentences: ["a man"] * sentences)
+    monkeypatch.setattr(evaluate, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0))
     return translated
 
 
@@ -308,6 +309,14 @@ def test_the_picture_shows_the_scores(run, checkpoint, distilled, tmp_path, monk
         assert axes.get_xlabel() == "parameters removed (%)" and "BLEU" in axes.get_ylabel()
     legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     assert legend == ["plain", "distilled"]
+
+
+def test_names_stand_in_the_picture_as_they_are(run, checkpoint, distilled, tmp_path):  # noqa: F811
+    drawn = tmp_path / "p.svg"
+    systems = (checkpoint, distilled)
+    with rc_context({"svg.fonttype": "none"}):
+        run("--plot", drawn, "--ratios=0.5", "--names", "_a,b$x$", systems=systems)
+    assert ">_a</text>" in drawn.read_text() and ">b$x$</text>" in drawn.read_text()
 
 
 # What is refused

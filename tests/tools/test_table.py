@@ -108,6 +108,20 @@ def test_what_was_not_compared_is_said(grid, printed):
     ]
 
 
+def test_what_was_cut_is_said(grid, printed):
+    write(grid, make_result("sage", "ar-en", bleu=40, cut_hypotheses=3))
+    lines, _ = printed(grid, "--systems", "transformer,sage")
+    assert "- hypotheses cut at 200 pieces, or twice the source: sage on ar-en 3" in lines
+
+
+def test_a_difference_that_is_none_has_no_dagger(grid, printed):
+    write(grid, compared(make_result("same", "ar-en", bleu=29), 1.0))
+    lines, _ = printed(grid, "--systems", "transformer,same", "--metric", "BLEU")
+    assert "| same | 29.00 (n = 1) | — | — | — | 49.98M |" in lines
+    lines, _ = printed(grid, "--systems", "transformer,same", "--pairs", "ar-en")
+    assert any(line.startswith("| same | 29.0 (-0.5) | 1.000 |") for line in lines)
+
+
 def test_parameters_that_depend_on_the_pair_are_a_range(tmp_path, printed):
     for pair, parameters in {"ar-en": 50_100_000, "de-en": 9, "nl-en": 50_200_000}.items():
         write(tmp_path, make_result(pair=pair, parameters=parameters))
@@ -215,12 +229,15 @@ def test_csv_has_a_row_for_every_cell(grid, printed, tmp_path):
         "subset": "test",
         "beam": "5",
         "lenpen": "1.0",
+        "limit_of_length": "200 pieces, or twice the source",
+        "cut_hypotheses": "0",
         "signature": SIGNATURES["BLEU"],
     }
     assert rows["intra_x", "ar-en"]["p_value"] == "0.02"
     missing = rows["intra_x", "pl-en"]
     assert {name for name, value in missing.items() if value} == {
-        *("system", "pair", "metric", "n", "baseline", "subset", "beam", "lenpen", "signature")
+        *("system", "pair", "metric", "n", "baseline", "subset", "beam", "lenpen", "signature"),
+        "limit_of_length",
     }
     assert missing["n"] == "0"
 
@@ -248,10 +265,10 @@ def test_the_picture_shows_what_the_table_does(grid, printed, tmp_path, monkeypa
     assert [bar.get_height() for bar in intra_x] == [32.5, 39.0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["ar-en", "nl-en", "pl-en"]
     assert axes.get_ylabel() == "BLEU (0–100), test" and axes.get_ylim()[0] == 0
-    marker = next(dots for dots in axes.collections if dots.get_label() == "paper")
+    marker = next(dots for dots in axes.collections if len(dots.get_offsets()) == 3)
     assert marker.get_offsets()[0].tolist() == [-0.2, 28.62]
     legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
-    assert sorted(legend) == ["intra_x", "paper", "transformer"]
+    assert legend == ["transformer", "intra_x", "paper"]
 
 
 @pytest.mark.parametrize("options", [[], ["--pairs", "pl-en"], ["--systems", "none,transformer"]])
