@@ -4,29 +4,12 @@ Xu, Koehn, Murray: The Importance of Being Parameters: An Intra-Distillation Met
 Gains, EMNLP 2022. Importing the package registers all it has with fairseq.
 """
 
-import logging
-import warnings
-from importlib import import_module
-from pkgutil import iter_modules
+import os
 
 __version__ = "0.1.0"
 
-# fairseq tells every user, at every start, that its speech tasks lack tensorboardX
-logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
+# Processes that filter text have this set: fairseq would cost each three seconds, and threads
+WITHOUT_FAIRSEQ = "INTRA_DISTILL_WITHOUT_FAIRSEQ"
 
-# torch 2.15 tells every user, at every start, what fairseq's own code should do without
-warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-
-from . import criterions, models, optim, tasks  # noqa: E402
-from .checkpoints import allow_fairseq_checkpoints  # noqa: E402
-from .interruption import survive_interruption  # noqa: E402
-from .mends import mend_fairseq  # noqa: E402
-
-# fairseq looks for tasks and models itself only where it is the first to import the package
-for package in (criterions, models, optim, tasks):
-    for module in iter_modules(package.__path__, f"{package.__name__}."):
-        import_module(module.name)
-
-allow_fairseq_checkpoints()
-survive_interruption()
-mend_fairseq()
+if WITHOUT_FAIRSEQ not in os.environ:
+    from . import registration  # noqa: F401

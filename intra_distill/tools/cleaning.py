@@ -1,4 +1,7 @@
-"""Cleaning of training pairs: the filters of Xu et al. (2022), appendix A, on all cores."""
+"""Cleaning of training pairs: the filters of Xu et al. (2022), appendix A, on all cores.
+
+Nothing here imports torch or fairseq, which the processes that clean do without.
+"""
 
 import functools
 import multiprocessing
@@ -6,17 +9,24 @@ import os
 import re
 import signal
 import threading
+import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from typing import Any
 
 from sacremoses import MosesTokenizer
 
+from .. import WITHOUT_FAIRSEQ
 from . import UserError
+from .languages import base_language
+from .normalization import leaves_no_piece
 
 Pair = tuple[str, str]
 RULES = ("empty", "word", "ratio", "length")
@@ -29,8 +39,9 @@ IN_FLIGHT = 4  # blocks per process that are read ahead
 class Cleaner:
     """Drops pairs by their lengths in Moses tokens, and lower-cases the others if asked.
 
-    ``max_ratio`` is that of the longer side to the shorter, ``max_length`` that of the longer.
-    As in Moses' clean-corpus-n.perl a word of over 1,000 characters is none.
+    ``max_ratio`` is that of the longer side to the shorter, ``max_length`` that of the longer. A
+    side is empty if it has no token, or if ``normalization``, a rule of SentencePiece, leaves
+    nothing of it. As in Moses' clean-corpus-n.perl a word of over 1,000 characters is none.
     """
 
     source_lang: str
@@ -38,6 +49,7 @@ class Cleaner:
     max_ratio: float
     max_length: int
     lowercase: bool
+    normalization: str
 
     def clean(self, pairs: Iterable[Pair]) -> tuple[list[Pair], Counter[str]]:
         """Return the pairs that are kept, and how many were kept or dropped by each rule."""
@@ -54,6 +66,10 @@ class Cleaner:
         """Return the first rule that drops a pair, or "kept"."""
         if has_long_word(source) or has_long_word(target):
             return "word"
+        if any(leaves_no_piece(side, self.normalization) for side in (source, target)):
+            return "empty"
+        # Moses splits at an accent that stands by itself: the same text has to count the same
+        source, target = unicodedata.normalize("NFC", source), unicodedata.normalize("NFC", target)
         source_lang, target_lang = moses(self.source_lang), moses(self.target_lang)
         least_source, most_source = source_lang.bounds(source)
         least_target, most_target = target_lang.bounds(target)
@@ -115,7 +131,7 @@ class Moses(MosesTokenizer):
 
 @functools.cache
 def moses(lang: str) -> Moses:
-    return Moses(lang)
+    return Moses(base_language(lang))
 
 
 def clean_in_parallel(
@@ -131,12 +147,39 @@ def clean_in_parallel(
     pairs = iter(pairs)
     blocks = iter(lambda: list(islice(pairs, BLOCK)), [])
     try:
-        with ProcessPoolExecutor(workers, initializer=start_worker) as processes:
+        with ProcessPoolExecutor(workers, clean_processes(), start_worker) as processes:
             yield from in_order(processes, cleaner.clean, blocks, IN_FLIGHT * workers)
     except BrokenProcessPool as error:
         raise UserError(
             "a process that cleans text was killed: if for want of memory, lower --workers"
         ) from error
+
+
+def clean_processes() -> BaseContext:
+    """Processes that begin without the threads of this one.
+
+    A fork of a process in which torch, OpenMP or SentencePiece has started threads may wait for
+    ever on a lock that one of them held. These are forks of a server that has one thread, and has
+    imported this module for them all.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with environment({WITHOUT_FAIRSEQ: "1", "OMP_NUM_THREADS": "1"}):  # numpy starts threads too
+        forkserver.ensure_running()
+    return context
+
+
+@contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """Have these environment variables for the processes that begin within."""
+    before = {name: os.environ[name] for name in variables if name in os.environ}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def in_order(

@@ -28,6 +28,11 @@ def read_lines(path: str | Path) -> Iterator[str]:
         raise UserError(f"{path}, line {number}: not UTF-8 ({error.reason})") from error
 
 
+def plain(line: str) -> str:
+    """A line without what is no text: NUL, and a byte order mark before it."""
+    return line.replace("\0", "").lstrip("\ufeff")
+
+
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a text that has its name only when whole.
 

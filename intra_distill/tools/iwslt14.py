@@ -10,7 +10,8 @@ The pair's archive of the 2014-01 release (TED and TEDx talks, CC BY-NC-ND) beco
 
 The text is cased, not tokenised, one sentence a line; no pair is dropped here, not even one with
 an empty side: ``intra-distill prepare`` filters. Character entities become the characters, once;
-in the test sets a right single quotation mark becomes an apostrophe, as in that script.
+in the test sets a right single quotation mark becomes an apostrophe, as in that script. Talks
+that come in another order on one side are paired by their identifiers.
 """
 
 import argparse
@@ -19,14 +20,14 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import UserError, raw_text
 from .archive import unpack
 from .download import Remote, fetch, forget, is_url
-from .files import read_lines, sha256, write_lines
+from .files import plain, read_lines, sha256, write_lines
 
 PAIRS = [f"{lang}-en" for lang in ("ar", "de", "es", "fa", "he", "it", "nl", "pl")]
 TEST_SETS = ["TED.dev2010", "TEDX.dev2012", "TED.tst2010", "TED.tst2011", "TED.tst2012"]
@@ -43,14 +44,16 @@ METADATA = re.compile(
     r"|(doc|transcript)\b[^>]*>\s*$)"
 )
 KEPT_TAGS = re.compile(r"</?(?:title|description)>")
-DOCUMENT_OR_SEGMENT = re.compile(r'<doc\b|<seg id="(\d+)">(.*?)</seg>', re.DOTALL)
+DOCUMENT_OR_SEGMENT = re.compile(r'<doc\b([^>]*)>|<seg id="(\d+)">(.*?)</seg>', re.DOTALL)
+DOCUMENT_ID = re.compile(r"""\bdocid\s*=\s*["']?([^"'\s>]+)""")
+TALK_ID = re.compile(r"<talkid>\s*([^<\s]+)\s*</talkid>")
 ENTITY = re.compile(r"&(?:#\d+|#[xX][\da-fA-F]+|[a-zA-Z][a-zA-Z\d]*);")
 
 
 class Sentence(NamedTuple):
-    """A line of text and its place: the number of its talk in the file, and its own in the talk."""
+    """A line of text and its place: its talk, and its own number in the talk."""
 
-    talk: int
+    talk: str  # the talk's identifier, or its number in the file where it has none
     number: int
     text: str
 
@@ -184,11 +187,12 @@ def read_pairs(
 ) -> list[tuple[Sentence, Sentence]]:
     """Read the two sides of a set, and note in ``files`` what there was in them.
 
-    Sentences are paired in order. In the official TEDX.dev2012 a few are wrongly aligned: that
-    the sides number them differently is said, and no reason to refuse them.
+    The sentences of a talk are paired in order. In the official TEDX.dev2012 a few are wrongly
+    aligned: that the sides number them differently is said, and no reason to refuse them.
 
     Raises:
-        UserError: a side is missing or cannot be read, or has more sentences than the other.
+        UserError: a side is missing or cannot be read, or has other talks or more sentences than
+            the other.
     """
     for path, other in (paths, paths[::-1]):
         if not path.exists():
@@ -199,6 +203,7 @@ def read_pairs(
         side += sentences
         files[path.name] = {"sha256": sha256(path), **counts}
         print_counts(path.name, counts)
+    source, target = talk_by_talk(source, target, paths)
     apart = find_difference(source, target)
     if len(source) != len(target):
         raise UserError(
@@ -214,6 +219,35 @@ def read_pairs(
     return list(zip(source, target))
 
 
+def talk_by_talk(
+    source: list[Sentence], target: list[Sentence], paths: list[Path]
+) -> tuple[list[Sentence], list[Sentence]]:
+    """The two sides with the same talks in the same order, that of the source side.
+
+    Raises:
+        UserError: the sides of a test set have other talks.
+    """
+    ours, theirs = group_by_talk(source), group_by_talk(target)
+    if list(ours) == list(theirs):
+        return source, target
+    if others := sorted(ours.keys() ^ theirs.keys()):
+        if paths[0].suffix != ".xml":  # of training text no identifier is sure
+            return source, target
+        side = paths[others[0] in theirs].name
+        raise UserError(
+            f"{paths[0].name} and {paths[1].name} have other talks: {others[0]} is in {side} alone"
+        )
+    in_order = ([*chain.from_iterable(side[talk] for talk in ours)] for side in (ours, theirs))
+    return tuple(in_order)
+
+
+def group_by_talk(sentences: list[Sentence]) -> dict[str, list[Sentence]]:
+    talks: dict[str, list[Sentence]] = {}
+    for sentence in sentences:
+        talks.setdefault(sentence.talk, []).append(sentence)
+    return talks
+
+
 def find_difference(source: list[Sentence], target: list[Sentence]) -> Sentence | None:
     """Return the first sentence whose counterpart stands in another place, or is missing."""
     for one, other in zip_longest(source, target):
@@ -227,19 +261,24 @@ def find_difference(source: list[Sentence], target: list[Sentence]) -> Sentence 
 def read_tags(path: Path) -> tuple[list[Sentence], dict[str, Any]]:
     """Read one side of the training set: a sentence a line, between lines of metadata.
 
-    A talk begins with its <url>. Titles and descriptions are sentences.
+    A talk begins with its <url>, and has its identifier in the next lines. Titles and descriptions
+    are sentences.
     """
     sentences = []
     dropped: Counter[str] = Counter()
-    talk = number = 0
+    talks = number = 0
+    talk = ""
     for line in read_lines(path):
         if metadata := METADATA.match(line):
             dropped[metadata[1] or metadata[2]] += 1
             if metadata[1] == "url":
-                talk, number = talk + 1, 0
+                talks, number = talks + 1, 0
+                talk = str(talks)
+            elif number == 0 and (identifier := TALK_ID.search(line)):
+                talk = identifier[1]
         else:
             number += 1
-            sentences.append(Sentence(talk, number, plain(KEPT_TAGS.sub("", line))))
+            sentences.append(Sentence(talk, number, text_of(KEPT_TAGS.sub("", line))))
     return sentences, count(len(sentences) + dropped.total(), dropped, sentences)
 
 
@@ -254,15 +293,19 @@ def read_xml(path: Path) -> tuple[list[Sentence], dict[str, Any]]:
     lines = list(read_lines(path))
     content = "\n".join(lines)
     sentences = []
-    talk = text_lines = 0
+    talks = text_lines = 0
+    talk = ""
     for match in DOCUMENT_OR_SEGMENT.finditer(content):
-        if match[1] is None:
-            talk += 1
+        attributes, number, text = match.groups()
+        if number is None:
+            talks += 1
+            identifier = DOCUMENT_ID.search(attributes)
+            talk = identifier[1] if identifier else str(talks)
             continue
-        text_lines += 1 + match[2].count("\n")
-        if "<seg" in match[2]:
-            raise UserError(f"{path.name}: segment {match[1]} of talk {talk} has no end")
-        sentences.append(Sentence(talk, int(match[1]), plain(match[2]).replace("’", "'")))
+        text_lines += 1 + text.count("\n")
+        if "<seg" in text:
+            raise UserError(f"{path.name}: segment {number} of talk {talk} has no end")
+        sentences.append(Sentence(talk, int(number), text_of(text).replace("’", "'")))
     if content.count("<seg") != len(sentences):
         raise UserError(
             f"{path.name} has {content.count('<seg')} segments, of which only {len(sentences)} can "
@@ -271,13 +314,14 @@ def read_xml(path: Path) -> tuple[list[Sentence], dict[str, Any]]:
     return sentences, count(len(lines), {"markup": len(lines) - text_lines}, sentences)
 
 
-def plain(text: str) -> str:
+def text_of(line: str) -> str:
     """Return text on one line, without white space around, its entities replaced once.
 
-    An ampersand that begins no entity is one. Zero-width and directional characters stay.
+    An ampersand that begins no entity is one. Zero-width and directional characters stay, but for a
+    byte order mark at the start.
     """
-    text = ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
-    return re.sub(r"[ \t]*[\r\n]+[ \t]*", " ", text).strip(" \t")
+    text = ENTITY.sub(lambda entity: html.unescape(entity[0]), line)
+    return plain(re.sub(r"[ \t]*[\r\n]+[ \t]*", " ", text).strip(" \t"))
 
 
 def count(read: int, dropped: dict[str, int], sentences: list[Sentence]) -> dict[str, Any]:

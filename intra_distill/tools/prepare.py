@@ -13,6 +13,10 @@ Training pairs are filtered as in Xu et al. (2022), appendix A; no other pair is
 Validation text is given, or held out from the training pairs that the filters keep. The text is
 streamed, except that SentencePiece holds what it learns from: --sentencepiece-sample bounds that.
 
+The references stay as they are, while SentencePiece normalises what becomes pieces. What a model
+without any error would score is measured on each test set, and said and kept where it is below 100;
+so is how many characters of each file are <unk>.
+
 The files depend on the options and the text only, so two runs make the same bytes. They are
 written in ``.partial`` inside the directory and moved out when whole, so a run that was killed
 goes on from the last whole file.
@@ -24,27 +28,32 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from itertools import chain, compress, islice
 from pathlib import Path
 from typing import Any
 
 import fairseq
+from fairseq.data import Dictionary
 from sentencepiece import SentencePieceProcessor
 from tqdm import tqdm
 
-from . import UserError
+from . import UserError, normalization
+from .ceiling import Ceiling, measure_ceiling
 from .cleaning import LONGEST_WORD, RULES, Cleaner, clean_in_parallel
-from .files import read_json, read_lines, sha256, write_json, write_lines
+from .files import plain, read_json, read_lines, sha256, write_json, write_lines
+from .languages import WITHOUT_SPACES, base_language
+from .metrics import tokenizer_advice
 from .options import check_number
 from .sampling import SEED, draw
-from .subwords import SPECIAL_PIECES, binarise, learn, make_dictionary, pieces_of
+from .subwords import SPECIAL_PIECES, binarise, decode, learn, make_dictionary, pieces_of
 
 MODEL_NAMES = ("sentencepiece.model", "sentencepiece.vocab")
 MAX_PIECES = 10**6  # SentencePiece would fill the memory before it finds its text too short
 MAX_WORKERS = 1024
 VALIDATION_OPTIONS = ("valid", "hold_out_every", "hold_out")
+MANY_DROPPED = 0.2  # of the pairs, by their ratio: then something is wrong with the text or it
 
 
 def usable_cores() -> int:
@@ -76,6 +85,7 @@ class Preparation:
     vocab_size: int = 12000
     sentencepiece_text: str = "train"
     sentencepiece_sample: int | None = None
+    normalization: str = "nmt_nfkc"
     max_ratio: float = 1.5
     max_length: int = 175
     train_pairs: int | None = None
@@ -159,6 +169,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="learn it from N lines of that text, drawn at random by a fixed seed (default: all)",
     )
     parser.add_argument(
+        "--normalization",
+        choices=normalization.RULES,
+        default=Preparation.normalization,
+        help="SentencePiece's rule for the text that it cuts into pieces; identity leaves it as it "
+        "is (default: %(default)s)",
+    )
+    parser.add_argument(
         "--max-ratio",
         type=float,
         default=Preparation.max_ratio,
@@ -205,6 +222,8 @@ def prepare(preparation: Preparation) -> None:
             many validation pairs.
     """
     check_options(preparation)
+    if advice := tokenizer_advice(preparation.target_lang):
+        print(advice)
     request = {"options": recorded_options(preparation), "inputs": check_inputs(preparation)}
     destdir = preparation.destdir
     if is_finished(preparation, request):
@@ -239,7 +258,13 @@ def make_directory(preparation: Preparation, request: dict[str, Any]) -> None:
         raise
     make_files(preparation, destdir, reference_names(preparation), write_references)
     make_files(preparation, destdir, fairseq_names(preparation), write_fairseq)
-    write_json(destdir / "prepare.json", {**request, "counts": counts, **provenance(preparation)})
+    make_files(preparation, work, ["ceilings.json"], write_ceilings)
+    counts["unknown"] = read_json(work / "unknown.json")
+    ceilings = read_json(work / "ceilings.json")
+    print_unknown(counts["unknown"])
+    print_ceilings(preparation, ceilings)
+    report = {**request, "counts": counts, "ceilings": ceilings, **provenance(preparation)}
+    write_json(destdir / "prepare.json", report)
     shutil.rmtree(work)
 
 
@@ -249,9 +274,10 @@ def check_options(preparation: Preparation) -> None:
     for name in ("source_lang", "target_lang"):
         lang = getattr(preparation, name)
         if not re.fullmatch(r"\w+", lang):
+            better = re.sub(r"\W+", "_", lang) or "de"
             raise UserError(
                 f"{option(name)} {lang!r}: fairseq finds a language in the names of files by "
-                "letters, digits and _ alone: rename it, such as pt_BR"
+                f"letters, digits and _ alone: rename it, such as {better}"
             )
     if preparation.source_lang == preparation.target_lang:
         raise UserError(f"--source-lang and --target-lang are both {preparation.source_lang}")
@@ -314,14 +340,14 @@ def count_lines(file: str) -> int:
     """The lines of an input file, all of which are read to see that they can be."""
     if os.path.exists(file) and not os.path.isfile(file):
         raise UserError(f"{file} is no file: it must be one, which can be read again and again")
-    first, number = "", 0
+    number = 0
     for number, line in enumerate(read_lines(file), start=1):
-        first = line if number == 1 else first
-    if first.startswith("\ufeff") or "\0" in first:
-        raise UserError(
-            f"{file}, line 1: there is a byte order mark or NUL, which are no text: convert the "
-            "file to plain UTF-8"
-        )
+        # by itself a mark makes an empty line, which the filters drop
+        if plain(line) != line and not (number > 1 and line.strip() == "\ufeff"):
+            raise UserError(
+                f"{file}, line {number}: there is a byte order mark or NUL, which are no text: "
+                "convert the file to plain UTF-8"
+            )
     return number
 
 
@@ -430,6 +456,7 @@ def write_training_text(preparation: Preparation, scratch: Path, number: int) ->
         max_ratio=preparation.max_ratio,
         max_length=preparation.max_length,
         lowercase=preparation.lowercase,
+        normalization=preparation.normalization,
     )
     pairs = zip(*(read_lines(f"{preparation.train}.{lang}") for lang in preparation.langs))
     pairs = progress(islice(pairs, number), number, "filtering")
@@ -481,6 +508,15 @@ def print_counts(preparation: Preparation, counts: dict[str, Any]) -> None:
         f"{dropped['length']} with over {preparation.max_length} tokens; {counts['kept']} kept, "
         f"{counts['held_out']} of them held out for validation"
     )
+    if dropped["ratio"] > MANY_DROPPED * counts["read"]:
+        langs = [lang for lang in preparation.langs if base_language(lang) in WITHOUT_SPACES]
+        why = "the sides may not match"
+        if len(langs) == 1:
+            why = f"{langs[0]} is written without spaces, and a clause of it counts as one token"
+        print(
+            f"{dropped['ratio']} of {counts['read']} pairs were dropped by --max-ratio "
+            f"{preparation.max_ratio:g}: {why}; a larger one, such as --max-ratio 50, keeps them"
+        )
 
 
 def write_sentencepiece(preparation: Preparation, scratch: Path) -> None:
@@ -497,7 +533,7 @@ def write_sentencepiece(preparation: Preparation, scratch: Path) -> None:
         number = min(preparation.sentencepiece_sample, total)
         lines = compress(lines, draw(number, total))
     lines = progress(lines, number, "learning SentencePiece")
-    model = learn(lines, preparation.vocab_size)
+    model = learn(lines, preparation.vocab_size, preparation.normalization)
     (scratch / "sentencepiece.model").write_bytes(model)
     processor = SentencePieceProcessor(model_proto=model)
     write_lines(
@@ -516,18 +552,59 @@ def write_references(preparation: Preparation, scratch: Path) -> None:
 
 
 def write_fairseq(preparation: Preparation, scratch: Path) -> None:
-    """Write the dictionaries and binaries that fairseq-train reads."""
+    """Write the dictionaries and binaries that fairseq-train reads, and ``unknown.json``."""
     processor = SentencePieceProcessor(model_file=str(preparation.destdir / "sentencepiece.model"))
     dictionary = make_dictionary(processor)
     counts = read_json(preparation.work / "counts.json")["lines"]
-    pair = "-".join(preparation.langs)
+    unknown: dict[str, dict[str, int]] = {}
     for lang in preparation.langs:
         dictionary.save(str(scratch / f"dict.{lang}.txt"))
         for split, number in counts.items():
             name = f"{split}.{lang}"
             lines = progress(read_lines(preparation.work / name), number, f"encoding {name}")
-            prefix = scratch / f"{split}.{pair}.{lang}"
-            binarise(processor, dictionary, lines, prefix, preparation.workers)
+            unknown[name] = binarise(
+                processor,
+                dictionary,
+                lines,
+                scratch / binary_name(preparation, split, lang),
+                preparation.normalization,
+                preparation.workers,
+            )
+    write_json(preparation.work / "unknown.json", unknown)
+
+
+def print_unknown(unknown: dict[str, dict[str, int]]) -> None:
+    """Say where the text has characters that the pieces do not know."""
+    numbers = [f"{name} {counts['tokens']}" for name, counts in unknown.items() if counts["tokens"]]
+    if numbers:
+        print(
+            f"<unk> for characters that no piece was learnt from: {', '.join(numbers)}; learn the "
+            "pieces from more text: --sentencepiece-sample, --sentencepiece-text all"
+        )
+
+
+def write_ceilings(preparation: Preparation, scratch: Path) -> None:
+    """Measure what a model without any error would score on each test set, where below 100."""
+    lang = preparation.target_lang
+    dictionary = Dictionary.load(str(preparation.destdir / f"dict.{lang}.txt"))
+    ceilings = {}
+    for split in preparation.splits[2:]:
+        references = list(read_lines(preparation.destdir / f"{split}.ref.{lang}"))
+        said = list(decode(dictionary, preparation.destdir / binary_name(preparation, split, lang)))
+        ceiling = measure_ceiling(references, said, lang, preparation.lowercase)
+        if ceiling is not None:
+            ceilings[split] = asdict(ceiling)
+    write_json(scratch / "ceilings.json", ceilings)
+
+
+def print_ceilings(preparation: Preparation, ceilings: dict[str, dict[str, Any]]) -> None:
+    """Say what the pieces alone cost, and what to do about it."""
+    for split, content in ceilings.items():
+        ceiling = Ceiling(**content)
+        remedy = ""
+        if preparation.normalization != "identity" and "<unk>" not in ceiling.pieces_say:
+            remedy = "; --normalization identity leaves text as it is"
+        print(f"{split}: {ceiling}{remedy}")
 
 
 def progress(lines: Iterable[Any], total: int, doing: str) -> Iterable[Any]:
@@ -544,13 +621,17 @@ def reference_names(preparation: Preparation) -> list[str]:
 
 
 def fairseq_names(preparation: Preparation) -> list[str]:
-    pair = "-".join(preparation.langs)
     return [f"dict.{lang}.txt" for lang in preparation.langs] + [
-        f"{split}.{pair}.{lang}.{extension}"
+        f"{binary_name(preparation, split, lang)}.{extension}"
         for split in preparation.splits
         for lang in preparation.langs
         for extension in ("bin", "idx")
     ]
+
+
+def binary_name(preparation: Preparation, split: str, lang: str) -> str:
+    """What fairseq calls the two files of a side of a split, without their extensions."""
+    return f"{split}.{'-'.join(preparation.langs)}.{lang}"
 
 
 def recorded_options(preparation: Preparation) -> dict[str, Any]:

@@ -6,8 +6,9 @@ The text becomes
 - ``test.LANG``: newstest2014, as sacreBLEU's wmt14/full has it;
 - ``raw.json``: what they were made from, and the lines of each corpus.
 
-One sentence a line, cased, not tokenised; no pair is dropped here: ``intra-distill prepare``
-filters. The memory needed does not depend on the size of the corpora.
+One sentence a line, cased, not tokenised, without NUL and a byte order mark; no pair is dropped
+here: ``intra-distill prepare`` filters. The memory needed does not depend on the size of the
+corpora.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from .download import (
     is_url,
     writing,
 )
-from .files import read_lines, write_lines
+from .files import plain, read_lines, write_lines
 
 LANGS = ("en", "de")
 NEWSTEST = ("wmt14/full", "en-de")
@@ -227,4 +228,4 @@ def concatenate(prefixes: dict[str, Path], lang: str, counts: dict[str, int]) ->
             disable=None,
         )
         for counts[name], line in enumerate(lines, start=1):
-            yield line
+            yield plain(line)

@@ -120,6 +120,7 @@ PREPARE = [
     *no_number("prepare", "--train-pairs", "--hold-out", "--hold-out-every"),
     *no_number("prepare", "--sentencepiece-sample"),
     *no_value("prepare", "--lowercase"),
+    ("prepare", {"--normalization": "nfd"}, 2, "--normalization: invalid choice"),
     *outside("prepare", "--max-ratio", "at least 1", "nan", "0.99", "-inf"),
     *outside("prepare", "--max-length", "at least 1", "0", "-1"),
     *outside("prepare", "--train-pairs", "at least 1", "0"),
@@ -260,7 +261,12 @@ SEARCHING = [
     row
     for command in ("evaluate", "prune")
     for row in [
-        *no_number(command, "--beam", "--lenpen", "--max-tokens"),
+        *no_number(command, "--beam", "--lenpen", "--max-tokens", "--max-len-a", "--max-len-b"),
+        *outside(command, "--max-len-a", "at least 0", "nan", "-0.1", "-inf"),
+        *outside(command, "--max-len-a", "at most 10000", "inf", "1e308"),
+        *outside(command, "--max-len-b", "at least 1", "0", "-1"),
+        *outside(command, "--max-len-b", "at most 10000", HUGE),
+        (command, {"--tokenize": "14a"}, 2, "--tokenize: invalid choice"),
         *no_value(command, "--cpu"),
         *outside(command, "--beam", "at least 1", "0", "-1"),
         *outside(command, "--beam", "at most 1000", "1001", HUGE),
@@ -821,8 +827,10 @@ def test_all_commands_work_in_a_folder_of_any_name(
 def test_strange_text_is_prepared(world, inject, tmp_path, times):
     """Control characters, other line ends, and a line of megabytes, which the filters drop."""
     size = times(1_000_000, 10_000_000)
-    controls = "".join(f"a{chr(c)}b \u2028{chr(c)}c\r\x85 {chr(c)}\n" for c in range(32) if c != 10)
-    lines = [controls, "word " * (size // 5) + "\n", "\u202e\ufeffא\u200d\n"]
+    controls = "".join(
+        f"a{chr(c)}b \u2028{chr(c)}c\r\x85 {chr(c)}\n" for c in range(1, 32) if c != 10
+    )
+    lines = [controls, "word " * (size // 5) + "\n", "\u202e\ufeffא\u200d\n", "\ufeff\n"]
     inject(len(lines))
     for lang in ("de", "en"):
         text = (world / f"raw/train.{lang}").read_text(encoding="utf-8")

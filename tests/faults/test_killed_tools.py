@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ import pytest
 from intra_distill.cli import main
 from intra_distill.refusal import one_line
 from intra_distill.tools import evaluate
+from intra_distill.tools.evaluate import Translation
 
 from ..corpora import IWSLT14_PAIRS, serve, write_iwslt14_release
 from ..tools.test_evaluate import prepared, train_model  # noqa: F401
@@ -63,6 +65,7 @@ def run(command: list[str], before: Callable[[], object] = lambda: None) -> tupl
         try:
             with open(os.devnull, "w") as null:
                 with contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
+                    forkserver._forkserver.__init__()  # this process has none yet
                     before()
                     main(command)
             status = 0
@@ -157,7 +160,7 @@ TOOLS = ["prepare", "download", "evaluate", "prune", "prune, kept", "sensitivity
 
 @pytest.fixture(autouse=True)
 def no_search(monkeypatch):
-    monkeypatch.setattr(evaluate, "translate", lambda _, sentences: ["a man"] * sentences)
+    monkeypatch.setattr(evaluate, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0))
 
 
 @pytest.fixture(params=TOOLS)

@@ -1,8 +1,11 @@
 import multiprocessing
 import os
 import random
+import re
 import signal
+import sys
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sacremoses import MosesTokenizer
 
+from intra_distill import WITHOUT_FAIRSEQ
 from intra_distill.tools import UserError, cleaning
 from intra_distill.tools.cleaning import Cleaner, Pair, clean_in_parallel, moses
+from intra_distill.tools.normalization import leaves_no_piece
 
 WORDS = (
     "a ab Haus z.B. Mr. Nr. 5,300 5.3 e.g. U.S. l'eau don't 'tis rock'n'roll foo_bar a-b -- ... .. "
@@ -19,6 +24,7 @@ WORDS = (
     "\u200fעברית سلام\u200cها 漢字、。 한국 \u0301x x\u0301 ½ ² € 😀 \x01 \x00 a\x01b \x1f \x85 "
     "\u2028 DOTMULTI DOTDOTMULTI MULTI \ufeff \u00ad \u0950 ं a.b.c. A. i. 1. Nr. 3 art. III "
 ).split(" ")
+RULE = "nmt_nfkc"
 
 
 def odd_lines(number: int) -> Iterator[str]:
@@ -31,7 +37,7 @@ def odd_lines(number: int) -> Iterator[str]:
 
 @pytest.mark.parametrize("length, verdict", [(1000, "kept"), (1001, "word"), (10**6, "word")])
 def test_a_word_of_over_a_thousand_characters_is_none(length: int, verdict: str) -> None:
-    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=False)
+    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=False, normalization=RULE)
     word, words = "x" * length, f"a {'x' * length}"
     assert cleaner.judge(words, "a b") == cleaner.judge("a b", words) == verdict
     assert cleaner.judge(word, "") == verdict.replace("kept", "empty")
@@ -68,28 +74,55 @@ def test_length_is_that_of_sacremoses_and_within_its_bounds(lang: str) -> None:
     ],
 )
 def test_rules(source_length: int, target_length: int, verdict: str) -> None:
-    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=False)
+    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=False, normalization=RULE)
     assert cleaner.judge_lengths(source_length, target_length) == verdict
 
 
 @pytest.mark.parametrize(("max_ratio", "max_length"), [(1.0, 9), (1.5, 9), (1.5, 30), (4.0, 12)])
 def test_judgement_is_that_of_the_exact_lengths(max_ratio: float, max_length: int) -> None:
-    cleaner = Cleaner("de", "en", max_ratio, max_length, lowercase=False)
+    cleaner = Cleaner("de", "en", max_ratio, max_length, False, RULE)
     german, english = MosesTokenizer("de"), MosesTokenizer("en")
     verdicts = set()
     lines = list(odd_lines(2000))
     for source, target in zip(lines[::2], lines[1::2]):
-        lengths = len(german.tokenize(source)), len(english.tokenize(target))
+        composed = [unicodedata.normalize("NFC", side) for side in (source, target)]
+        lengths = len(german.tokenize(composed[0])), len(english.tokenize(composed[1]))
         verdict = cleaner.judge_lengths(*lengths)
+        if leaves_no_piece(source, RULE) or leaves_no_piece(target, RULE):
+            verdict = "empty"
         assert cleaner.judge(source, target) == verdict, (source, target)
         verdicts.add(verdict)
     assert verdicts == {"empty", "ratio", "length", "kept"}
 
 
+@pytest.mark.parametrize("nothing", ["", " \t", "\u200b", "\ufeff", "\u200e", "\x7f", "\u2581"])
+def test_a_side_that_leaves_no_piece_is_empty(nothing: str) -> None:
+    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=False, normalization=RULE)
+    assert cleaner.judge("Haus", nothing) == cleaner.judge(nothing, "house") == "empty"
+    assert cleaner.judge("ein Haus dort", f"{nothing} a house there") == "kept"
+
+
+def test_the_same_text_counts_the_same_in_any_form() -> None:
+    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=False, normalization=RULE)
+    words = "Größe über Äpfel früh öffnet süße Kühe Mädchen Tür schön".split()
+    verdicts = Counter()
+    for n in range(1, 12):
+        source = " ".join(words[i % len(words)] for i in range(n))
+        for m in range(1, 12):
+            given = [source, " ".join(["café"] * m)]
+            forms = [
+                cleaner.judge(*(unicodedata.normalize(form, side) for side in given))
+                for form in ("NFC", "NFD")
+            ]
+            assert forms[0] == forms[1]
+            verdicts[forms[0]] += 1
+    assert verdicts.keys() == {"kept", "ratio", "length"}
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_pairs_come_cleaned_and_in_order(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
     monkeypatch.setattr(cleaning, "BLOCK", 2)
-    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=True)
+    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=True, normalization=RULE)
     pairs = [(f"Wort {n}", f"Word {n}" if n % 3 else "") for n in range(31)]
     kept, counts = [], Counter()
     for block, block_counts in clean_in_parallel(cleaner, pairs, workers):
@@ -109,13 +142,36 @@ def test_only_so_many_arguments_are_read_ahead() -> None:
             assert len(read) <= n + 5
 
 
+class CleanerOfWhat(Cleaner):
+    """Says of its process what it has imported, and its parent's threads."""
+
+    def clean(self, pairs: list[Pair]) -> tuple[set[str], str]:
+        heavy = {"torch", "fairseq", "omegaconf"} & sys.modules.keys()
+        with open(f"/proc/{os.getppid()}/status") as status:
+            return heavy, re.search(r"Threads:\s*(\d+)", status.read())[1]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="looks at Linux's /proc")
+def test_processes_begin_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork of this process, with its torch and its threads, could stand still for ever.
+
+    The module of the tests imports neither torch nor fairseq, but its package's conftest does in
+    this process.
+    """
+    assert "torch" in sys.modules
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    cleaner = CleanerOfWhat("de", "en", 1.5, 10, False, RULE)
+    assert list(clean_in_parallel(cleaner, [("a", "b")] * 10, 2)) == [(set(), "1")]
+    assert os.environ["OMP_NUM_THREADS"] == "4" and WITHOUT_FAIRSEQ not in os.environ
+
+
 class SuicidalCleaner(Cleaner):
     def clean(self, pairs: list[Pair]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_killed_process_ends_the_cleaning_with_a_line() -> None:
-    cleaner = SuicidalCleaner("de", "en", 1.5, 10, False)
+    cleaner = SuicidalCleaner("de", "en", 1.5, 10, False, RULE)
     with pytest.raises(UserError, match="was killed: .* lower --workers"):
         list(clean_in_parallel(cleaner, [("a", "b")], 2))
 
@@ -129,7 +185,7 @@ class SlowCleaner(Cleaner):
 
 
 def clean_without_end(found: multiprocessing.Queue) -> None:
-    cleaner = SlowCleaner("de", "en", 1.5, 10, False)
+    cleaner = SlowCleaner("de", "en", 1.5, 10, False, RULE)
     for process in clean_in_parallel(cleaner, [("a", "b")] * 1_000_000, 3):
         found.put(process)
 
@@ -144,10 +200,11 @@ def is_running(process: int) -> bool:
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="looks at Linux's /proc")
 def test_a_killed_command_leaves_no_processes_behind() -> None:
-    found = multiprocessing.Queue()
-    command = multiprocessing.Process(target=clean_without_end, args=(found,))
+    context = multiprocessing.get_context("spawn")  # a fork would share this one's server
+    found = context.Queue()
+    command = context.Process(target=clean_without_end, args=(found,))
     command.start()
-    cleaners = {found.get(timeout=30) for _ in range(9)}
+    cleaners = {found.get(timeout=60) for _ in range(9)}
     os.kill(command.pid, signal.SIGKILL)
     command.join()
     deadline = time.monotonic() + 10

@@ -186,7 +186,7 @@ def test_sides_of_different_length_are_refused_by_name(tmp_path):
     pairs = len(iwslt14_text("de-en")["train"])
     assert f"train.tags.de-en.de has {pairs + 1} sentences" in message
     assert f"train.tags.de-en.en has {pairs}" in message
-    assert re.search(r"part at sentence \d+ of talk 4", message)
+    assert re.search(r"part at sentence \d+ of talk 3", message)
     extra = swap(f"{DEV}en.xml", "</doc>", '<seg id="99"> one more </seg>\n</doc>')
     message = refusal(tmp_path / "raw", pack(tmp_path / "a.tgz", extra))
     assert "IWSLT14.TED.dev2010.de-en.en.xml" in message
@@ -198,6 +198,41 @@ def test_sides_that_number_differently_are_paired_in_order(tmp_path, capsys):
     run("de-en", tmp_path / "raw", pack(tmp_path / "a.tgz", changes))
     assert "differently from sentence 2 of talk 1 on" in capsys.readouterr().err
     assert text(tmp_path / "raw", "de-en") == iwslt14_text("de-en")
+
+
+DOCUMENT = re.compile(rb"<doc .*?</doc>\n", re.DOTALL)
+TALK = re.compile(rb"<url>http.*?(?=<url>http|\Z)", re.DOTALL)
+
+
+@pytest.mark.parametrize(("name", "part"), [(f"{DEV}en.xml", DOCUMENT), (f"{TAGS}en", TALK)])
+def test_talks_in_another_order_are_paired_by_their_identifiers(tmp_path, name, part):
+    talks = part.findall(GERMAN[name])
+    assert len(talks) > 1
+    turned = iter(talks[::-1])
+    changes = {name: part.sub(lambda _: next(turned), GERMAN[name])}
+    assert changes[name] != GERMAN[name]
+    run("de-en", tmp_path / "raw", pack(tmp_path / "a.tgz", changes))
+    assert text(tmp_path / "raw", "de-en") == iwslt14_text("de-en")
+
+
+def test_test_sets_of_other_talks_are_refused(tmp_path):
+    changes = swap(f"{DEV}en.xml", 'docid="2"', 'docid="2b"')
+    message = refusal(tmp_path / "raw", pack(tmp_path / "a.tgz", changes))
+    assert "IWSLT14.TED.dev2010.de-en.de.xml and IWSLT14.TED.dev2010.de-en.en.xml have" in message
+    assert "other talks: 2 is in IWSLT14.TED.dev2010.de-en.de.xml alone" in message
+
+
+def test_training_text_of_other_talks_is_paired_in_order(tmp_path):
+    changes = swap(f"{TAGS}en", "<talkid>3</talkid>", "<talkid>99</talkid>")
+    run("de-en", tmp_path / "raw", pack(tmp_path / "a.tgz", changes))
+    assert text(tmp_path / "raw", "de-en") == iwslt14_text("de-en")
+
+
+def test_marks_that_are_no_text_go(tmp_path):
+    marked = b"\xef\xbb\xbfa \0b\n"
+    changes = {name: GERMAN[name] + marked for name in (f"{TAGS}de", f"{TAGS}en")}
+    run("de-en", tmp_path / "raw", pack(tmp_path / "a.tgz", changes))
+    assert text(tmp_path / "raw", "de-en")["train"][-1] == ("a b", "a b")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import random
 import re
 import resource
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,9 @@ from fairseq.data import Dictionary, LanguagePairDataset
 from fairseq.tasks.translation import load_langpair_dataset
 from sentencepiece import SentencePieceProcessor
 
-from intra_distill.tools import UserError, cleaning, prepare, subwords
+from intra_distill.tools import UserError, cleaning, metrics, prepare, subwords
+from intra_distill.tools.metrics import build_metrics, scores_of, signatures_of
+from intra_distill.tools.normalization import normalizer
 from intra_distill.tools.prepare import Preparation
 
 VOCAB_SIZE = 80
@@ -169,6 +172,7 @@ def test_filters_count_moses_tokens_of_training_pairs_alone(
     write_pairs(toy.valid, dropped)
     prepare.prepare(replace(toy, max_length=10))
     counts = report(toy)["counts"]
+    del counts["unknown"]
     assert counts == {
         "read": 205,
         "dropped": {"empty": 2, "word": 0, "ratio": 2, "length": 1},
@@ -258,9 +262,9 @@ def test_vocabulary_is_learnt_from_a_sample(
 ) -> None:
     learnt_from = []
 
-    def learn(lines: Iterable[str], vocab_size: int) -> bytes:
+    def learn(lines: Iterable[str], *options: Any) -> bytes:
         learnt_from.append(list(lines))
-        return subwords.learn(learnt_from[-1], vocab_size)
+        return subwords.learn(learnt_from[-1], *options)
 
     monkeypatch.setattr(prepare, "learn", learn)
     prepare.prepare(replace(toy, sentencepiece_sample=150))
@@ -291,6 +295,7 @@ def test_report_says_what_was_made_from_what(toy: Preparation) -> None:
         "vocab_size": VOCAB_SIZE,
         "sentencepiece_text": "train",
         "sentencepiece_sample": None,
+        "normalization": "nmt_nfkc",
         "max_ratio": 1.5,
         "max_length": 175,
         "train_pairs": None,
@@ -333,9 +338,164 @@ def test_lowercase_lowers_all_text(toy: Preparation) -> None:
 # What Python, Unicode or a terminal takes for white space or for the end of a line, and others
 # that text tools stumble over.
 ODD_CHARACTERS = (
-    "\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000\u200b\ufeff\u2581\x00\x01"
+    "\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000\u200b\ufeff\u2581\x01"
     "\x7f\xad\u180e\u200c\u200d\u200e\u200f\u202a\u202b\u202e\u2060\u2066\u2069\ufffd\U000e0001"
 )
+
+
+CHINESE = [
+    ("Hello, world!", "你好，世界！"),
+    ('She said: "Perhaps."', "她说：“也许。”"),
+    ("Where is the way to the station?", "去车站的路在哪里？"),
+    ("We have 7 books (all new).", "我们有７本书（都是新的）。"),
+    ("The tea is good; the bread too.", "茶很好；面包也很好。"),
+]
+PERSIAN = [
+    ("I read the books.", "کتاب‌ها را می‌خوانم."),
+    ("He does not know it.", "او آن را نمی‌داند."),
+    ("We go to the gardens.", "ما به باغ‌ها می‌رویم."),
+]
+DECOMPOSED = [
+    (english, unicodedata.normalize("NFD", german))
+    for english, german in [
+        ("The girls hear the cows.", "Die Mädchen hören die Kühe."),
+        ("Five green apples for them.", "Fünf grüne Äpfel für sie."),
+        ("The doors open early today.", "Die Türen öffnen heute früh."),
+    ]
+]
+
+
+def prepare_text(folder: Path, pairs: list, target_lang: str, **changes: Any) -> Preparation:
+    """A preparation of these pairs, many times for training, once to validate and to test.
+
+    Its vocabulary is as large as the text allows.
+    """
+    folder.mkdir()
+    for split, times in {"train": 40, "valid": 1, "test": 1}.items():
+        for lang, side in zip(("en", target_lang), zip(*pairs)):
+            text = "".join(f"{line}\n" for line in side * times)
+            (folder / f"{split}.{lang}").write_text(text, encoding="utf-8")
+    preparation = Preparation(
+        source_lang="en",
+        target_lang=target_lang,
+        train=str(folder / "train"),
+        valid=str(folder / "valid"),
+        test=(str(folder / "test"),),
+        destdir=folder / "data",
+        **{"vocab_size": 10_000, "max_ratio": 50.0, **changes},
+    )
+    with pytest.raises(UserError) as refusal:
+        prepare.prepare(preparation)
+    largest = int(re.search(r"the largest possible is (\d+)", str(refusal.value))[1])
+    preparation = replace(preparation, vocab_size=largest)
+    prepare.prepare(preparation)
+    return preparation
+
+
+@pytest.mark.parametrize(
+    ("pairs", "lang", "rule", "keeps", "change"),
+    [
+        (CHINESE, "zh_CN", "nmt_nfkc", "identity", "U+FF0C to U+002C"),
+        (PERSIAN, "fa", "nmt_nfkc", "nfkc", "U+200C to U+0020"),
+        (PERSIAN, "pes", "nmt_nfkc", "identity", "U+200C to U+0020"),
+        (DECOMPOSED, "de", "nfkc", "identity", "U+0061 U+0308 to U+00E4"),
+    ],
+)
+def test_what_the_pieces_cost_is_said(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    pairs: list,
+    lang: str,
+    rule: str,
+    keeps: str,
+    change: str,
+) -> None:
+    """A model without any error is scored by what fairseq reads back of the references."""
+    changing = prepare_text(tmp_path / "changing", pairs, lang, normalization=rule)
+    printed = capsys.readouterr().out
+    ceiling = report(changing)["ceilings"]["test"]
+    references = [target for _, target in pairs]
+    built = build_metrics(references, "zh" if lang == "zh_CN" else "13a", lowercase=False)
+    normalize = normalizer(rule).normalize
+    said = [normalize(line).replace("\u2581", " ").strip() for line in references]
+    assert ceiling["scores"] == scores_of(built, said)
+    assert max(ceiling["scores"].values()) < 90
+    assert ceiling["signatures"] == signatures_of(built)
+    assert ceiling["changed"] == ceiling["lines"] == len(pairs)
+    assert f"score {ceiling['scores']['BLEU']:.2f} BLEU" in printed
+    assert change in printed and "--normalization identity" in printed
+
+    keeping = prepare_text(tmp_path / "keeping", pairs, lang, normalization=keeps)
+    assert report(keeping)["ceilings"] == {}
+    assert "without any error" not in capsys.readouterr().out
+
+
+def test_text_that_the_pieces_keep_has_no_ceiling(toy: Preparation) -> None:
+    write_pairs(toy.test[0], [("Ab  ab ", " ba  ba"), ("Ab", "ba")])  # white space is none's matter
+    prepare.prepare(toy)
+    assert report(toy)["ceilings"] == {}
+
+
+def test_unknown_characters_are_counted(toy: Preparation, capsys: pytest.CaptureFixture) -> None:
+    rare = [("Ab ab", f"ba {char}") for char in "€ßüöäéèñçø"]
+    write_pairs(toy.train, toy_pairs(200, 0) + rare)
+    write_pairs(toy.valid, [("Ab", "ba 漢")])
+    prepare.prepare(replace(toy, sentencepiece_sample=100))
+    unknown = report(toy)["counts"]["unknown"]
+    assert unknown["valid.en"] == {"tokens": 1, "lines": 1}
+    assert 0 < unknown["train.en"]["tokens"] == unknown["train.en"]["lines"] < len(rare)
+    for split in ("train", "valid", "test"):
+        data = load(toy.destdir, split)
+        for lang, side in (("de", data.src), ("en", data.tgt)):
+            unk = data.src_dict.unk()
+            assert (
+                sum(int((line == unk).sum()) for line in side)
+                == (unknown[f"{split}.{lang}"]["tokens"])
+            )
+    printed = capsys.readouterr().out
+    assert f"train.en {unknown['train.en']['tokens']}, valid.en 1;" in printed
+    assert "--sentencepiece-sample" in printed and "test.en" not in printed
+
+
+def test_pairs_that_only_look_full_are_dropped(toy: Preparation) -> None:
+    empty = [("Ab", char) for char in ("\u200b", "\ufeff", "\u200e", "\x7f", "\u2581")]
+    write_pairs(toy.train, toy_pairs(200, 0) + empty)
+    prepare.prepare(toy)
+    assert report(toy)["counts"]["dropped"]["empty"] == len(empty)
+    assert decoded(toy.destdir, "train") == toy_pairs(200, 0)
+
+
+def test_a_ratio_that_drops_most_pairs_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    made = prepare_text(tmp_path / "narrow", CHINESE, "zh_TW", max_ratio=1.5)
+    dropped = report(made)["counts"]["dropped"]["ratio"]
+    assert dropped > 100
+    printed = capsys.readouterr().out
+    assert f"{dropped} of 200 pairs were dropped by --max-ratio 1.5: zh_TW is written" in printed
+    assert "without spaces" in printed and "--max-ratio 50" in printed
+    prepare_text(tmp_path / "wide", CHINESE, "zh_TW")
+    assert "pairs were dropped by" not in capsys.readouterr().out
+
+
+def test_pairs_that_do_not_match_are_said(toy: Preparation, capsys: pytest.CaptureFixture) -> None:
+    write_pairs(toy.train, toy_pairs(200, 0) + [("Ab ab", "ba ba ba ba")] * 60)
+    prepare.prepare(toy)
+    assert "60 of 260 pairs were dropped by --max-ratio 1.5: the sides may not match" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_tokeniser_that_is_missing_is_said_before_the_work(
+    toy: Preparation, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_installed(**_: Any) -> None:
+        raise RuntimeError("pip install sacrebleu[ja]")
+
+    monkeypatch.setattr(metrics, "BLEU", not_installed)
+    with pytest.raises(UserError, match="cannot read .*jpn"):
+        prepare.prepare(replace(toy, target_lang="jpn"))
+    assert "tokeniser ja-mecab, which" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -352,7 +512,7 @@ def test_odd_characters_and_empty_lines_keep_pairs_together(toy: Preparation, wo
     made = decoded(toy.destdir, "test")
     assert made[len(odd) :] == test[len(odd) :]
     for n, char in enumerate(ODD_CHARACTERS):
-        between = "<unk>" if char == "\x00" else f"( ?|{char})"
+        between = f"( ?|{char})"
         assert re.fullmatch(f"Ab{between}ab {n}", made[n][0])
         assert re.fullmatch(f"ba{between}ba {n}", made[n][1])
     empty = load(toy.destdir, "test")[len(odd) + 2]
@@ -424,10 +584,11 @@ def test_half_written_binary_has_no_final_name(
 ) -> None:
     binarise = prepare.binarise
 
-    def die_after_source_side(*args: Any) -> None:
-        binarise(*args)
+    def die_after_source_side(*args: Any) -> dict[str, int]:
+        unknown = binarise(*args)
         if "train.de-en.de" in str(args):
             raise Killed
+        return unknown
 
     with monkeypatch.context() as patch:
         patch.setattr(prepare, "binarise", die_after_source_side)
@@ -513,6 +674,7 @@ def test_destdir_that_cannot_be_made_is_refused(toy: Preparation) -> None:
     ("changes", "message"),
     [
         ({"target_lang": "de"}, "--source-lang and --target-lang are both de"),
+        ({"target_lang": "zh-CN"}, "--target-lang 'zh-CN': .* rename it, such as zh_CN$"),
         ({"vocab_size": 0}, "--vocab-size must be at least 4 .*, not 0"),
         ({"max_ratio": 0.9}, "--max-ratio must be at least 1, not 0.9"),
         ({"max_ratio": float("nan")}, "--max-ratio must be at least 1, not nan"),
@@ -539,6 +701,10 @@ def test_bad_option_is_refused(toy: Preparation, changes: dict, message: str) ->
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("valid.de", b"\xef\xbb\xbfa\n", "valid.de, line 1: there is a byte order mark or NUL"),
+        ("valid.de", b"\xef\xbb\xbf\n", "valid.de, line 1: there is a byte order mark or NUL"),
+        ("train.en", b"a\nb\n\xef\xbb\xbfc\n", "train.en, line 3: there is a byte order mark"),
+        ("a.de", b"a\nb\0c\n", "a.de, line 2: there is a byte order mark or NUL"),
         ("valid.en", b"a\nb\x85c\x0bd\n", "valid.de has 12 lines but .*valid.en has 2"),
         ("a.de", b"fine\ncaf\xe9\n", r"a.de, line 2: not UTF-8"),
         ("b.en", b"", "b.de has 5 lines but .*b.en has 0"),

@@ -9,6 +9,8 @@ from intra_distill.tools import subwords
 from intra_distill.tools.files import write_lines
 from intra_distill.tools.toy_corpus import toy_corpus
 
+RULE = "nmt_nfkc"
+
 
 @pytest.fixture(scope="module")
 def text() -> list[str]:
@@ -17,7 +19,7 @@ def text() -> list[str]:
 
 @pytest.fixture(scope="module")
 def processor(text: list[str]) -> SentencePieceProcessor:
-    return SentencePieceProcessor(model_proto=subwords.learn(text, vocab_size=100))
+    return SentencePieceProcessor(model_proto=subwords.learn(text, 100, RULE))
 
 
 @pytest.mark.parametrize("block", [1, 7, 1000])
@@ -33,7 +35,7 @@ def test_binaries_are_those_of_fairseq_preprocess(
     monkeypatch.setattr(subwords, "BLOCK", block)
     lines = ["", *text, "", "漢", "x 漢 ß", ""]
     dictionary = subwords.make_dictionary(processor)
-    subwords.binarise(processor, dictionary, lines, tmp_path / "train", threads)
+    subwords.binarise(processor, dictionary, lines, tmp_path / "train", RULE, threads)
 
     names = subwords.pieces_of(processor)
     pieces = [" ".join(names[i] for i in processor.encode(line)) for line in lines]
@@ -55,7 +57,7 @@ def test_binaries_are_those_of_fairseq_preprocess(
 
 @pytest.mark.parametrize("vocab_size", [70, 71, 100])
 def test_dictionary_has_the_pieces_and_no_padding(text: list[str], vocab_size: int) -> None:
-    model = SentencePieceProcessor(model_proto=subwords.learn(text, vocab_size))
+    model = SentencePieceProcessor(model_proto=subwords.learn(text, vocab_size, RULE))
     dictionary = subwords.make_dictionary(model)
     assert len(dictionary) == vocab_size + 1  # 4 special symbols for SentencePiece's 3
     assert dictionary.symbols[4:] == subwords.pieces_of(model)[3:]

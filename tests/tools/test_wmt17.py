@@ -86,6 +86,18 @@ def test_unpacked_files_become_text(tmp_path, newstest):
     check(tmp_path / "raw")
 
 
+def test_marks_that_are_no_text_go(tmp_path, newstest):
+    write_wmt17_files(tmp_path / "files")
+    for lang in ("en", "de"):
+        with open(tmp_path / "files" / f"commoncrawl.de-en.{lang}", "ab") as file:
+            file.write(b"\xef\xbb\xbfa\0 b\n")
+    run(tmp_path / "raw", tmp_path / "files")
+    pairs = text(tmp_path / "raw", "train")
+    assert [pair for pair in pairs if pair not in sum(wmt17_text().values(), [])] == [
+        ("a b", "a b")
+    ]
+
+
 @pytest.mark.parametrize("end", ["", "/"])
 def test_a_mirror_is_a_source(tmp_path, newstest, archives, end, capsys):
     cut = {"training-parallel-commoncrawl.tgz": [Fault(cut=1000)]}
