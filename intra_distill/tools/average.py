@@ -11,15 +11,17 @@ the average translates, and another training starts from it (--finetune-from-mod
 import argparse
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from fairseq import utils
 from torch import Tensor
 
 from ..checkpoints import num_updates, read_checkpoint, save_checkpoint
 from . import UserError
-from .files import sha256
+from .files import read_lines, sha256
 from .options import check_output
 
 EPOCH_CHECKPOINT = re.compile(r"checkpoint(\d+)\.pt")
@@ -121,13 +123,14 @@ def average(paths: list[Path]) -> dict[str, Any]:
     type. What is no floating-point number, such as a counter, is of the newest checkpoint.
 
     Raises:
-        UserError: a file is missing or no checkpoint, is given twice, has other parameters than
-            the first, or values that are no numbers.
+        UserError: a file is missing or no checkpoint, is given twice, has other parameters or was
+            trained on other data than the first, or has values that are no numbers.
     """
     sums: dict[str, Tensor] = {}
     shapes: dict[str, torch.Size] = {}
     averaged_from: list[dict[str, Any]] = []
     newest: dict[str, Any] | None = None
+    first_task: dict[str, Any] | None = None
     for path in paths:
         state = read_checkpoint(path)
         digest = sha256(path)
@@ -137,6 +140,8 @@ def average(paths: list[Path]) -> dict[str, Any]:
         averaged_from.append({"path": str(path), "sha256": digest, "updates": num_updates(state)})
         shapes = shapes or {name: tensor.shape for name, tensor in state["model"].items()}
         refuse_other_model(path, state["model"], paths[0], shapes)
+        first_task = first_task or task_of(state)
+        refuse_other_data(path, task_of(state), paths[0], first_task)
         for name, tensor in state["model"].items():
             if tensor.is_floating_point():
                 if not tensor.isfinite().all():
@@ -169,6 +174,53 @@ def refuse_other_model(
                 f"{path} is of another model than {first_path}: its {name} is "
                 f"{list(model[name].shape)}, not {list(shape)}"
             )
+
+
+def task_of(state: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of the task that a checkpoint's model was trained in."""
+    task = state["cfg"].get("task") or {}
+    return vars(task) if isinstance(task, argparse.Namespace) else task
+
+
+def refuse_other_data(
+    path: Path, task: dict[str, Any], first_path: Path, first_task: dict[str, Any]
+) -> None:
+    """Refuse a model whose types are other words than the first one's.
+
+    A checkpoint does not have the words themselves. They are read from the dictionaries that the
+    models were trained with, where these are still in their places.
+    """
+    for side in ("source_lang", "target_lang"):
+        ours, theirs = task.get(side), first_task.get(side)
+        if ours and theirs and ours != theirs:  # none where fairseq found it by itself
+            raise UserError(f"{path} is of other data than {first_path}: {ours}, not {theirs}")
+    folder, first_folder = (data_folder(each) for each in (task, first_task))
+    if folder is None or first_folder is None or folder == first_folder:
+        return
+    names = [{file.name for file in each.glob("dict*.txt")} for each in (folder, first_folder)]
+    if not (names[0] and names[1]):
+        gone = first_folder if names[0] else folder
+        print(
+            f"{path} and {first_path} may be of other data: {gone} is not there any more, or has "
+            "no dictionary to tell",
+            file=sys.stderr,
+        )
+        return
+    for name in sorted(names[0] | names[1]):
+        ours, theirs = folder / name, first_folder / name
+        if not (ours.is_file() and theirs.is_file() and words_of(ours) == words_of(theirs)):
+            raise UserError(f"{path} is of other data than {first_path}: {ours} is not {theirs}")
+
+
+def words_of(dictionary: Path) -> list[str]:
+    """What fairseq has the types of a dictionary for, without their counts."""
+    return [line.rpartition(" ")[0] for line in read_lines(dictionary)]
+
+
+def data_folder(task: dict[str, Any]) -> Path | None:
+    """Where the data of a task was, or its first shard."""
+    data = task.get("data")
+    return Path(os.path.realpath(utils.split_paths(data)[0])) if isinstance(data, str) else None
 
 
 def share_memory(model: dict[str, Tensor], like: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -122,6 +122,40 @@ def test_models_that_do_not_fit_are_refused(other, message, tmp_path):
         average(paths)
 
 
+def of_data(path: Path, folder: Path, words: str | None, target_lang: str = "en") -> Path:
+    """A checkpoint that was trained on data with such a dictionary, or on data that is gone."""
+    write(path, updates=int(path.stem) + 1, weight=torch.full((2,), float(path.stem)))
+    state = torch.load(path)
+    state["cfg"]["task"] = {"data": str(folder), "source_lang": "de", "target_lang": target_lang}
+    torch.save(state, path)
+    if words is not None:
+        folder.mkdir(exist_ok=True)
+        for lang in ("de", target_lang):
+            (folder / f"dict.{lang}.txt").write_text("".join(f"{w} 1\n" for w in words.split()))
+    return path
+
+
+def test_models_of_other_data_are_refused(tmp_path):
+    one = of_data(tmp_path / "0.pt", tmp_path / "a", "x y z")
+    for words, lang, message in [
+        ("y x z", "en", "1.pt is of other data than .*0.pt: .*b/dict.de.txt is not .*a/dict.de"),
+        ("x y z", "fr", "1.pt is of other data than .*0.pt: fr, not en"),
+    ]:
+        other = of_data(tmp_path / "1.pt", tmp_path / "b", words, lang)
+        with pytest.raises(UserError, match=message):
+            average([one, other])
+        shutil.rmtree(tmp_path / "b")
+
+
+@pytest.mark.parametrize("words, says", [("x y z", ""), (None, "b is not there any more")])
+def test_models_of_the_same_words_are_averaged_wherever_these_are(tmp_path, capsys, words, says):
+    one = of_data(tmp_path / "0.pt", tmp_path / "a", "x y z")
+    same = of_data(tmp_path / "2.pt", tmp_path / "a" / ".." / "a", None)
+    other = of_data(tmp_path / "1.pt", tmp_path / "b", words)
+    assert average([one, other, same])["model"]["weight"].tolist() == [1, 1]
+    assert says in capsys.readouterr().err
+
+
 def test_the_same_checkpoint_does_not_count_twice(tmp_path):
     one = write(tmp_path / "checkpoint1.pt", weight=torch.ones(2))
     best = Path(shutil.copy(one, tmp_path / "checkpoint_best.pt"))
