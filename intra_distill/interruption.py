@@ -5,6 +5,9 @@ file, early stopping starts to count anew, a line of the log averages over less 
 finished run makes one update more. SIGTERM, by which a cluster announces the end, loses all updates
 since the last checkpoint. All this is mended here, for every task and criterion, by putting a few
 functions of fairseq behind ones that do a little more.
+
+Only ``checkpoint_last`` of its own folder makes a run the same run. One that starts from another
+checkpoint, by ``--restore-file`` or ``--finetune-from-model``, starts as fairseq has it.
 """
 
 import logging
@@ -16,6 +19,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,6 +34,7 @@ from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 from torch.multiprocessing.spawn import ProcessExitedException
+from torch.utils.data import DataLoader
 
 from .checkpoints import save_checkpoint, written_whole
 from .refusal import UserError, refuse
@@ -48,9 +54,11 @@ def survive_interruption() -> None:
     # importing it would set up logging, which fairseq's other commands do in their own ways
     train = sys.modules.get("fairseq_cli.train")
     if train is not None:
+        begin_each_run_anew(train)
         keep_all_state(train)
         keep_batches()
         stop_on_sigterm(train)
+        keep_data_loaders()
         forward_sigterm_to_spawned()
 
 
@@ -92,13 +100,34 @@ def write_checkpoints_whole() -> None:
 # What a checkpoint holds
 
 
+def begin_each_run_anew(train: ModuleType) -> None:
+    """Several runs of one process, as of ``fairseq-hydra-train -m``, know nothing of each other.
+
+    fairseq keeps the best validation value, and what ``--patience`` has counted, as attributes of
+    two functions, where the next run finds them.
+    """
+    load_checkpoint = checkpoint_utils.load_checkpoint
+
+    def load_into_new_run(cfg: Any, trainer: Trainer, **kwargs: Any) -> Any:
+        for function in (train.should_stop_early, checkpoint_utils.save_checkpoint):
+            for name in ("best", "num_runs"):
+                vars(function).pop(name, None)
+        return load_checkpoint(cfg, trainer, **kwargs)
+
+    checkpoint_utils.load_checkpoint = load_into_new_run
+
+
 def keep_all_state(train: ModuleType) -> None:
-    """Checkpoints carry what ``--patience`` has counted, and meters outlive an epoch's end."""
+    """Checkpoints carry what ``--patience`` has counted, and meters outlive an epoch's end.
+
+    A trainer that resumes its own run has ``resumed_at``, the updates of its checkpoint.
+    """
     state_dict, load_checkpoint = Trainer.state_dict, Trainer.load_checkpoint
 
-    def with_patience(self: Trainer) -> dict[str, Any]:
+    def with_all_state(self: Trainer) -> dict[str, Any]:
         state = state_dict(self)
         state["extra_state"]["should_stop_early"] = dict(vars(train.should_stop_early))
+        state["extra_state"]["batches_made_in"] = self.batches_made_in
         return state
 
     def restore(
@@ -112,7 +141,13 @@ def keep_all_state(train: ModuleType) -> None:
         extra_state = load_checkpoint(
             self, filename, reset_optimizer, reset_lr_scheduler, optimizer_overrides, reset_meters
         )
-        if extra_state is not None and not reset_meters:
+        if extra_state is None or not is_own(self, filename):
+            return extra_state
+        if not self.cfg.checkpoint.reset_dataloader and "batches_made_in" in extra_state:
+            self.batches_made_in = extra_state["batches_made_in"]
+        if not reset_optimizer:
+            self.resumed_at = self._optim_history[-1]["num_updates"]
+        if not reset_meters:
             # at an epoch's end fairseq drops all meters, also those in the middle of --log-interval
             train_inner = extra_state.get("metrics", {}).get("train_inner")
             if train_inner is not None:
@@ -121,7 +156,14 @@ def keep_all_state(train: ModuleType) -> None:
                 vars(train.should_stop_early).update(extra_state.get("should_stop_early", {}))
         return extra_state
 
-    Trainer.state_dict, Trainer.load_checkpoint = with_patience, restore
+    Trainer.state_dict, Trainer.load_checkpoint = with_all_state, restore
+
+
+def is_own(trainer: Trainer, filename: str) -> bool:
+    """Whether a checkpoint is where the trainer's own run, and no other, left off."""
+    last = f"checkpoint_last{trainer.checkpoint_suffix}.pt"
+    own = os.path.join(trainer.cfg.checkpoint.save_dir, last)
+    return os.path.realpath(filename) == os.path.realpath(own)
 
 
 # Batches
@@ -131,12 +173,21 @@ def keep_batches() -> None:
     """A run that resumes goes through the batches of one that never stopped.
 
     Of data that stays the same fairseq makes batches once and shuffles them for each epoch. How it
-    makes them depends on the epoch in which this process began, and whether it shuffles them is
-    what its first epoch said, ``--curriculum`` or not. And what brings them lives until a training
-    that SIGTERM stops is through.
+    makes them depends on the epoch in which the process began, which here is that in which the
+    run began. Whether it shuffles them is what its first epoch said, ``--curriculum`` or not.
     """
+    get_train_iterator = Trainer.get_train_iterator
     get_batch_iterator = FairseqTask.get_batch_iterator
     get_iterator_for_epoch = EpochBatchIterator._get_iterator_for_epoch
+    made_in: list[int] = []  # the epoch, while the iterator of the training data is made
+
+    def of_this_run(self: Trainer, epoch: int, *args: Any, **kwargs: Any) -> Any:
+        self.batches_made_in = self.batches_made_in or epoch
+        made_in.append(self.batches_made_in)
+        try:
+            return get_train_iterator(self, epoch, *args, **kwargs)
+        finally:
+            made_in.clear()
 
     def of_first_epoch(self: FairseqTask, dataset, *args, **kwargs):
         made_once = (
@@ -145,18 +196,17 @@ def keep_batches() -> None:
             and not kwargs.get("update_epoch_batch_itr")
             and not getattr(self.cfg, "rebuild_batches", False)
         )
-        if made_once:
-            kwargs["epoch"] = 1  # the right one comes with the state of the iterator
+        if made_in and made_once:
+            kwargs["epoch"] = made_in[0]  # the right one comes with the state of the iterator
         return get_batch_iterator(self, dataset, *args, **kwargs)
 
     def as_asked(self: EpochBatchIterator, epoch: int, shuffle: bool, *args, **kwargs):
         if self.reuse_dataloader and self.dataloader is not None:
             self.epoch_batch_sampler.shuffle = shuffle
-        iterator = get_iterator_for_epoch(self, epoch, shuffle, *args, **kwargs)
-        if self.dataloader is not None:
-            self.dataloader.worker_init_fn = outlive_sigterm_of_others
-        return iterator
+        return get_iterator_for_epoch(self, epoch, shuffle, *args, **kwargs)
 
+    Trainer.batches_made_in, Trainer.resumed_at = None, None
+    Trainer.get_train_iterator = of_this_run
     FairseqTask.get_batch_iterator = of_first_epoch
     EpochBatchIterator._get_iterator_for_epoch = as_asked
 
@@ -175,8 +225,13 @@ def stop_on_sigterm(train: ModuleType) -> None:
         if is_finished(cfg, trainer, train):
             logger.info("the run is finished: nothing to train")
             return [None], True
-        # without checkpoint_last there is nothing to save for: SIGTERM ends the run as ever
-        if not (cfg.checkpoint.no_save or cfg.checkpoint.no_last_checkpoints):
+        refuse_without_optimizer(cfg, trainer)
+        # where it cannot resume there is nothing to save for: SIGTERM ends the run as ever
+        if not (
+            cfg.checkpoint.no_save
+            or cfg.checkpoint.no_last_checkpoints
+            or cfg.checkpoint.no_save_optimizer_state
+        ):
             signal.signal(signal.SIGTERM, note_sigterm)
         valid_losses, should_stop = train_epoch(cfg, trainer, task, epoch_itr)
         if not should_stop:
@@ -195,11 +250,27 @@ def stop_on_sigterm(train: ModuleType) -> None:
 
 
 def is_finished(cfg, trainer: Trainer, train: ModuleType) -> bool:
-    """Whether a run that starts again has had its last update; fairseq asks only after one more."""
+    """Whether a run that resumes has had its last update; fairseq asks only after one more."""
+    if trainer.resumed_at is None:
+        return False
     patience = cfg.checkpoint.patience
-    return trainer.get_num_updates() >= (cfg.optimization.max_update or math.inf) or (
+    return trainer.resumed_at >= (cfg.optimization.max_update or math.inf) or (
         0 < patience <= getattr(train.should_stop_early, "num_runs", 0)
     )
+
+
+def refuse_without_optimizer(cfg, trainer: Trainer) -> None:
+    """Refuse to train over the checkpoint of a run that cannot resume.
+
+    fairseq would begin again at update 0 with its parameters, and replace them.
+    """
+    if trainer.resumed_at is not None and trainer.get_num_updates() < trainer.resumed_at:
+        refuse(
+            f"the run in {cfg.checkpoint.save_dir} cannot resume after update "
+            f"{trainer.resumed_at}: its checkpoint_last.pt has no optimizer state "
+            "(--no-save-optimizer-state). Start another run from it, in another --save-dir by "
+            "--finetune-from-model, or in this one by --reset-optimizer"
+        )
 
 
 def note_sigterm(signum: int, frame: Any) -> None:
@@ -227,12 +298,24 @@ def stop_if_asked(cfg, trainer: Trainer, epoch_itr) -> None:
     sys.exit(STOPPED)
 
 
-def outlive_sigterm_of_others(worker: int) -> None:
-    """In a data loader's worker: none but its parent may end it.
+def keep_data_loaders() -> None:
+    """Workers of data loaders, whoever made these, outlive a SIGTERM to the training.
 
-    A SIGTERM to the whole process group would kill it, and the training process with an error,
+    A SIGTERM to the whole process group would kill them, and the training process with an error,
     while that still needs its batches.
     """
+    init = DataLoader.__init__
+
+    def init_with_lasting_workers(self: DataLoader, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        if self.num_workers > 0:
+            self.worker_init_fn = partial(outlive_sigterm_of_others, self.worker_init_fn)
+
+    DataLoader.__init__ = init_with_lasting_workers
+
+
+def outlive_sigterm_of_others(init: Callable[[int], object] | None, worker: int) -> None:
+    """In a data loader's worker: none but its parent may end it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 
     def wait_for_parent() -> None:
@@ -241,6 +324,8 @@ def outlive_sigterm_of_others(worker: int) -> None:
         os._exit(0)
 
     threading.Thread(target=wait_for_parent, daemon=True).start()
+    if init is not None:
+        init(worker)
 
 
 def forward_sigterm_to_spawned() -> None:

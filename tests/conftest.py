@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from fairseq import checkpoint_utils, tasks, utils
+from fairseq import tasks, utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.options import get_preprocessing_parser, get_training_parser, parse_args_and_arch
 from fairseq.trainer import Trainer
@@ -42,8 +42,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def run_training(cfg) -> None:
     """fairseq-train in this process, free of what an earlier run left in it."""
-    checkpoint_utils.save_checkpoint.__dict__.clear()
-    train.should_stop_early.__dict__.clear()
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         train.main(cfg)

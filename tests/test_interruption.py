@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.options import get_generation_parser, parse_args_and_arch
+from fairseq_cli import generate
 from fairseq_cli import train as fairseq_train
 
 from intra_distill import interruption
 from intra_distill.interruption import STOPPED
 
-from .conftest import SMOOTHED, TINY_TRANSFORMER, USER_DIR, run_training
+from .conftest import CONFIGS, SMOOTHED, TINY_TRANSFORMER, USER_DIR, run_training
 from .forked import (
     assert_same_end,
     end_of,
@@ -67,6 +70,91 @@ def test_patience_goes_on_counting_unless_meters_are_reset(configure, tmp_path):
     assert vars(fairseq_train.should_stop_early) == {}
 
 
+def test_a_run_without_optimizer_state_is_left_alone(configure, tmp_path):
+    """fairseq would train it from update 0 over its own checkpoint."""
+    folder = tmp_path / "checkpoints"
+    run = [*RUN, "--no-save-optimizer-state", "--max-update", "7"]
+    assert train(configure(*run)) == 0
+    finished = contents(folder)
+    assert train(configure(*run)) == 0
+    assert "the run is finished: nothing to train" in (folder / "log").read_text()
+    assert contents(folder) == finished
+
+    further = [*run, "--max-update", "12"]
+    assert train(configure(*further)) == 1
+    refusal = (folder / "log").read_text().splitlines()[-1]
+    assert refusal.startswith(f"intra_distill: the run in {folder} cannot resume after update 7: ")
+    assert contents(folder) == finished
+    assert train(configure(*further, "--reset-optimizer")) == 0
+    assert updates(folder) == 12
+    elsewhere = str(tmp_path / "elsewhere")
+    tuned = ["--finetune-from-model", str(folder / "checkpoint_best.pt"), "--save-dir", elsewhere]
+    assert train(configure(*run, *tuned)) == 0
+
+
+def test_a_run_from_anothers_checkpoint_resumes_as_itself(configure, tmp_path):
+    """Its batches are those of the epoch that it began in, also after it was killed."""
+    folders = {name: tmp_path / name for name in ("first", "whole", "killed")}
+
+    def configured(name: str, *options: str):
+        return configure(*RUN, *options, "--save-dir", str(folders[name]))
+
+    assert train(configured("first", "--max-epoch", "2", "--max-update", "0")) == 0
+    start = ["--restore-file", str(folders["first"] / "checkpoint_last.pt")]
+    assert train(configured("whole", *start, "--max-update", "62")) == 0
+    cfg = configured("killed", *start, "--max-update", "62")
+    for update in (48, 59):  # in its first epoch, and in the next
+        die = partial(interrupt, update=update, do=lambda: os.kill(os.getpid(), signal.SIGKILL))
+        assert train(cfg, die) == -signal.SIGKILL
+        cfg = configured("killed", "--max-update", "62")
+    assert train(cfg) == 0
+    assert updates(folders["whole"]) == 62
+    assert_same_end(folders["killed"], folders["whole"])
+
+
+def test_a_name_with_brackets_locks_no_run_out(configure, data, tmp_path):
+    """Text of the form of a call, where fairseq evaluates none."""
+    folder = tmp_path / "runs (1)"
+    names = ["--log-file", str(tmp_path / "log (1).txt"), "--wandb-project", "de-en (v2)"]
+    names += ["--tensorboard-logdir", str(tmp_path / "board (1)"), "--save-dir", str(folder)]
+    embedding = tmp_path / "embed (1).txt"
+    embedding.write_text("1 16\na " + " ".join(["0.1"] * 16) + "\n")
+    names += ["--encoder-embed-path", str(embedding)]
+    run = [*RUN, *names, "--max-update", "3"]
+    assert train(configure(*run)) == 0
+    assert train(configure(*run, "--max-update", "5")) == 0
+    assert updates(folder) == 5
+    best = str(folder / "checkpoint_best.pt")
+    arguments = [data, "--path", best, "--user-dir", USER_DIR, "--cpu", "--max-len-b", "5"]
+    args = parse_args_and_arch(get_generation_parser(), arguments)
+    generate.main(convert_namespace_to_omegaconf(args))
+
+
+def test_jobs_of_a_sweep_count_for_themselves(data, tmp_path):
+    """The first one stops early; the second one trains as it does alone."""
+    config = CONFIGS / "multi30k" / "transformer.yaml"
+    common = {
+        **{"common.user_dir": USER_DIR, "common.cpu": "true", "task.data": data},
+        **{"checkpoint.patience": 1, "checkpoint.save_interval_updates": 2},
+        **{"optimization.max_update": 6, "dataset.max_tokens": 80, "dataset.num_workers": 0},
+        **{"checkpoint.save_dir": "checkpoints", "hydra.sweep.dir": tmp_path / "sweep"},
+        "hydra.run.dir": tmp_path / "alone",
+    }
+    command = [sys.executable, "-m", "fairseq_cli.hydra_train", "--config-dir", config.parent]
+    command += ["--config-name", config.stem]
+    values = [f"{key}={value}" for key, value in common.items()]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for options in (["-m", "optimization.lr=[0.0],[0.001]"], ["optimization.lr=[0.001]"]):
+        subprocess.run(
+            [*command, *options, *values], env=environment, check=True, capture_output=True
+        )
+    first, second, alone = (
+        tmp_path / folder / "checkpoints" for folder in ("sweep/0", "sweep/1", "alone")
+    )
+    assert (updates(first), updates(second), updates(alone)) == (4, 6, 6)
+    assert_same_end(second, alone)
+
+
 # SIGTERM
 
 
@@ -99,8 +187,10 @@ def test_sigterm_in_the_last_update_ends_the_run_as_ever(configure, tmp_path):
     assert updates(tmp_path / "checkpoints") == 7
 
 
-@pytest.mark.parametrize("options", [["--no-save"], ["--no-last-checkpoints"]])
-def test_sigterm_kills_a_run_that_keeps_nothing(options, configure):
+@pytest.mark.parametrize(
+    "options", [["--no-save"], ["--no-last-checkpoints"], ["--no-save-optimizer-state"]]
+)
+def test_sigterm_kills_a_run_that_could_not_resume(options, configure):
     cfg = configure(*RUN, *options)
     assert train(cfg, partial(interrupt, update=6, do=sigterm)) == -signal.SIGTERM
 
@@ -116,8 +206,23 @@ def test_a_second_sigterm_kills_but_not_one_that_came_twice(configure, tmp_path)
     assert train(cfg, partial(twice, 5)) == STOPPED
 
 
-def test_data_loaders_outlive_a_sigterm_to_the_group(configure, tmp_path):
-    """They bring the batches of the validation that is under way."""
+MULTI = [
+    *"--task translation_multi_simple_epoch --langs de,en --lang-pairs de-en".split(),
+    *"--sampling-method temperature --sampling-temperature 1".split(),
+]
+
+
+@pytest.mark.parametrize(
+    "method, options",
+    [
+        ("valid_step", []),
+        ("train_step", ["--data-buffer-size", "0"]),
+        ("train_step", MULTI),
+        ("valid_step", MULTI),
+    ],
+)
+def test_data_loaders_outlive_a_sigterm_to_the_group(options, method, configure, tmp_path):
+    """They bring the batches of the epoch or validation that is under way, whoever made them."""
 
     def sigterm_to_group() -> None:  # from outside: of their parent's, data loaders do die
         kill = ["kill", "-TERM", "--", f"-{os.getpid()}"]
@@ -126,11 +231,12 @@ def test_data_loaders_outlive_a_sigterm_to_the_group(configure, tmp_path):
 
     def in_a_group() -> None:
         os.setpgid(0, 0)
-        interrupt(update=5, method="valid_step", do=sigterm_to_group)
+        interrupt(update=5, method=method, do=sigterm_to_group)
 
-    cfg = configure(*RUN, "--num-workers", "2", "--max-tokens-valid", "20")
+    cfg = configure(*RUN, "--num-workers", "2", "--max-tokens-valid", "20", *options)
     pid = start_training(cfg, in_a_group)
     assert end_of(pid) == STOPPED, (tmp_path / "checkpoints" / "log").read_text()
+    assert updates(tmp_path / "checkpoints") == (5 if method == "valid_step" else 6)
     until = time.monotonic() + 60
     with pytest.raises(ProcessLookupError):  # they notice within seconds that it is gone
         while time.monotonic() < until:
