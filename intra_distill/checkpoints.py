@@ -106,34 +106,44 @@ def allow_fairseq_checkpoints() -> None:
     checkpoint_utils.load_checkpoint_to_cpu = load_checked
 
 
-# fairseq evaluates none of these, and "data (1)/bin" has the form of a call
-PATHS = {"data", "save_dir", "restore_file", "finetune_from_model", "teacher_path", "user_dir"}
+# what fairseq gives to Python's eval where it builds a model, a task or a criterion
+EVALUATED = {
+    *("encoder_layers", "decoder_layers", "encoder_attention", "decoder_attention"),
+    *("self_attention", "gated_attention", "project_input", "downsample", "pretrained"),
+    *("adaptive_softmax_cutoff", "adaptive_input_cutoff", "character_filters"),
+    *("conv_feature_layers", "conv_aggregator_layers", "feature_encoder_spec"),
+    *("xformers_att_config", "left_pad_source", "left_pad_target", "wer_args"),
+    *("adam_betas", "adamax_betas", "adafactor_eps", "lamb_betas"),
+    *("pipeline_balance", "pipeline_devices"),
+    *("pipeline_encoder_balance", "pipeline_encoder_devices"),
+    *("pipeline_decoder_balance", "pipeline_decoder_devices"),
+}
 
 
 def refuse_code(path: str | Path, state: dict[str, typing.Any]) -> None:
     """Refuse a checkpoint's configuration that would do something where fairseq evaluates it.
+
+    Text that fairseq does not evaluate, such as a path with brackets, is let through.
 
     Raises:
         UserError: it has a Python expression that calls or binds something, an interpolation, which
             reads the environment, or what is neither text nor a number
     """
     seen: dict[int, typing.Any] = {}  # which also keeps them, and their numbers, alive
-    remaining = [state.get("cfg"), state.get("args")]
+    remaining = [(None, state.get("cfg")), (None, state.get("args"))]
     while remaining:
-        value = remaining.pop()
-        if id(value) in seen:
-            continue
-        seen[id(value)] = value
+        name, value = remaining.pop()
         if isinstance(value, omegaconf.Container):
             value = omegaconf.OmegaConf.to_container(value)
         if isinstance(value, argparse.Namespace):
             value = vars(value)
-        if isinstance(value, dict):
-            parts = {n: p for n, p in value.items() if not (n in PATHS and isinstance(p, str))}
-            remaining += [*parts, *parts.values()]
-        elif isinstance(value, (list, tuple)):
-            remaining += value
-        elif isinstance(value, str) and ("${" in value or acts(value)):
+        if isinstance(value, (dict, list, tuple)):
+            if id(value) in seen:
+                continue
+            seen[id(value)] = value
+            parts = value.items() if isinstance(value, dict) else ((name, part) for part in value)
+            remaining += ((name if name in EVALUATED else key, part) for key, part in parts)
+        elif isinstance(value, str) and ("${" in value or (name in EVALUATED and acts(value))):
             raise UserError(f"{path} is refused: its configuration could run code ({value[:200]})")
         elif not isinstance(value, (str, int, float, Enum, type(None))):
             raise UserError(f"{path} is refused: its configuration has a {type(value).__name__}")

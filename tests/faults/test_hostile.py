@@ -6,6 +6,7 @@ its evidence.
 """
 
 import argparse
+import ast
 import builtins
 import contextlib
 import faulthandler
@@ -26,13 +27,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import fairseq
 import numpy as np
 import pytest
 import torch
 from fairseq import checkpoint_utils, utils
 from omegaconf import OmegaConf
 
-from intra_distill.checkpoints import read_checkpoint
+from intra_distill.checkpoints import EVALUATED, read_checkpoint
 from intra_distill.cli import main
 from intra_distill.criterions.self_distillation import Teacher
 from intra_distill.refusal import one_line
@@ -289,11 +291,43 @@ def test_an_unguarded_fairseq_does_evaluate_it(state, evidence, monkeypatch):
     assert evidence.exists()
 
 
-def test_a_folder_named_like_a_call_is_no_code(state, evidence):
-    state["cfg"]["task"] = {"data": "data (1)/bin"}
+@pytest.mark.parametrize("hold", [dict, as_namespace])
+def test_a_name_like_a_call_is_no_code_where_fairseq_does_not_evaluate_it(hold, state, evidence):
+    name = "log (1)"
+    state["cfg"]["task"] = {"data": f"{name}/bin", "left_pad_source": "True"}
+    state["cfg"]["common"] |= {"log_file": f"{name}.txt", "wandb_project": "de-en (v2)"}
+    model = vars(state["cfg"]["model"]) | {"encoder_embed_path": name, "log_file": "f(x)"}
+    state["cfg"]["model"] = hold(model)
     path = evidence.with_name("checkpoint.pt")
     torch.save(state, path)
     read_checkpoint(path)
+    checkpoint_utils.load_checkpoint_to_cpu(str(path))
+
+
+EVALUATE = {"eval", "eval_bool", "eval_str_list", "eval_str_dict"}
+
+
+def test_all_that_fairseq_evaluates_is_known():
+    """Each configured value that a module of fairseq gives to eval is looked at before."""
+    evaluated = set()
+    for path in Path(fairseq.__file__).parent.rglob("*.py"):
+        if "examples" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            function = getattr(node, "func", None)
+            name = getattr(function, "id", getattr(function, "attr", ""))
+            if name in EVALUATE and not (name == "eval" and isinstance(function, ast.Attribute)):
+                argument = node.args[0]
+                if isinstance(argument, ast.Attribute):
+                    evaluated.add(argument.attr)
+                elif isinstance(argument, ast.Call):  # getattr(args, NAME, …)
+                    evaluated |= {each.value for each in argument.args if hasattr(each, "value")}
+                elif isinstance(argument, ast.Name):
+                    evaluated.add(argument.id)
+    assert {"decoder_attention", "conv_feature_layers"} <= evaluated
+    # of the command line alone: what is parsed there, an option of fairseq-generate, and a file
+    evaluated -= {"x", "uf", "v", "line", "model_overrides"}
+    assert evaluated <= EVALUATED | {"self", "args", "{}"}
 
 
 def test_what_is_made_of_parts_or_rebinds_is_refused_as_well(state, evidence, inject):
@@ -305,7 +339,6 @@ def test_what_is_made_of_parts_or_rebinds_is_refused_as_well(state, evidence, in
         "[0 for os.path.exists in [os.system]]",
         b"open('x', 'w')",
         {"deep": [("x()",)]},
-        {"x()": 1},
         [loop, "x()"],
         "[" * 90 + "x()" + "]" * 90,
         "-" * 100_000 + "1",
