@@ -56,7 +56,7 @@ class AlphaSchedule:
 def total_updates(
     max_update: int,
     max_epoch: int,
-    batches_per_epoch: int,
+    batches_per_epoch: Sequence[int],
     update_freq: Sequence[int],
     skip_remainder_batch: bool = False,
 ) -> int | None:
@@ -65,16 +65,23 @@ def total_updates(
     Args:
         max_update: bound in updates, 0 for none
         max_epoch: bound in epochs, 0 for none
-        batches_per_epoch: batches that one rank sees in an epoch
+        batches_per_epoch: batches that one rank sees in epoch 1, 2, …; after the last one the first
+            comes again, as shards of data do
         update_freq: batches per update in epoch 1, 2, …; the last one holds from there on
-        skip_remainder_batch: an epoch's last, incomplete group of batches makes no update
+        skip_remainder_batch: as fairseq has it, an epoch's last batch makes no update, nor does an
+            incomplete group of those before it
     Returns:
         the smaller bound in updates, None where there is none
     """
     bounds = [max_update] if max_update > 0 else []
     if max_epoch > 0:
-        frequencies = list(update_freq[:max_epoch])
-        frequencies += [update_freq[-1]] * (max_epoch - len(frequencies))
-        whole = math.floor if skip_remainder_batch else math.ceil
-        bounds.append(sum(whole(batches_per_epoch / each) for each in frequencies))
+        epochs = range(max_epoch)
+        batches = (batches_per_epoch[epoch % len(batches_per_epoch)] for epoch in epochs)
+        frequencies = (update_freq[min(epoch, len(update_freq) - 1)] for epoch in epochs)
+        bounds.append(
+            sum(
+                (number - 1) // each if skip_remainder_batch else math.ceil(number / each)
+                for number, each in zip(batches, frequencies, strict=True)
+            )
+        )
     return min(bounds, default=None)

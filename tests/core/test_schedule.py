@@ -71,4 +71,20 @@ def test_impossible_values_are_refused(alpha, p, q, named):
     ],
 )
 def test_total_updates(max_update, max_epoch, update_freq, skip_remainder, expected):
-    assert total_updates(max_update, max_epoch, 101, update_freq, skip_remainder) == expected
+    assert total_updates(max_update, max_epoch, [101], update_freq, skip_remainder) == expected
+
+
+@pytest.mark.parametrize(
+    "batches, max_epoch, update_freq, skip_remainder, expected",
+    [
+        ([100], 3, [1], True, 3 * 99),  # as fairseq has it: all but the last, also of a whole group
+        ([100], 1, [4], True, 24),
+        ([101], 1, [4], True, 25),
+        ([10, 3], 2, [1], False, 13),
+        ([10, 3], 5, [1], False, 10 + 3 + 10 + 3 + 10),
+        ([10, 3], 3, [1, 2], False, 10 + 2 + 5),
+        ([10, 3, 1], 1, [1], False, 10),
+    ],
+)
+def test_shards_and_skipped_batches(batches, max_epoch, update_freq, skip_remainder, expected):
+    assert total_updates(0, max_epoch, batches, update_freq, skip_remainder) == expected

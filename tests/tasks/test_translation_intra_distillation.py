@@ -1,9 +1,15 @@
 import copy
 import json
 import logging
+import random
+from pathlib import Path
 
 import pytest
 import torch
+from fairseq.options import get_preprocessing_parser
+from fairseq_cli import preprocess
+
+from intra_distill.tasks.translation_intra_distillation import TranslationIntraDistillationTask
 
 from ..conftest import (
     INTRA,
@@ -12,6 +18,7 @@ from ..conftest import (
     TASK,
     TINY_TRANSFORMER,
     Killed,
+    assert_equal,
     kill_at,
     run_training,
 )
@@ -95,6 +102,105 @@ def test_n_is_the_smaller_bound(trainer, options, updates_per_epoch):
     assert by_epochs.task.total_updates == 2 * epoch
     by_updates = trainer(*INTRA, *options, "--max-update", "5", "--max-epoch", "2")
     assert by_updates.task.total_updates == 5
+
+
+@pytest.fixture(scope="session")
+def small_shard(data, tmp_path_factory) -> str:
+    """A second shard of the data, in the same words, with other numbers of sentences."""
+    root, words = tmp_path_factory.mktemp("shard"), random.Random(3)
+    for split, pairs in {"train": 50, "valid": 20}.items():
+        lines = [" ".join(words.choices("abcdefghij", k=words.randint(1, 9))) for _ in range(pairs)]
+        for language in ("de", "en"):
+            text = "".join(f"{line}\n" for line in lines)
+            (root / f"{split}.{language}").write_text(text, encoding="utf-8")
+    options = ["-s", "de", "-t", "en", f"--trainpref={root}/train", f"--validpref={root}/valid"]
+    options += [f"--srcdict={data}/dict.de.txt", "--joined-dictionary", f"--destdir={root}/bin"]
+    preprocess.main(get_preprocessing_parser().parse_args([*options, "--workers=1"]))
+    return str(root / "bin")
+
+
+def n_and_updates(folder: Path) -> tuple[int, int]:
+    """The N of a run that is finished, and the updates that it has made."""
+    state = load(folder / "checkpoint_last.pt")
+    N = state["extra_state"]["TranslationIntraDistillationTask"]["total_updates"]
+    return N, state["optimizer_history"][-1]["num_updates"]
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--update-freq", "3"],
+        ["--update-freq", "1,2,3"],
+        ["--skip-remainder-batch"],
+        ["--skip-remainder-batch", "--update-freq", "2"],
+        ["--skip-remainder-batch", "--update-freq", "3"],
+        ["--skip-remainder-batch", "--update-freq", "1,2,4"],
+    ],
+    ids=" ".join,
+)
+def test_n_is_the_number_of_updates_that_the_run_makes(
+    options, shards, configure, small_shard, tmp_path, monkeypatch
+):
+    bounds = ["--max-update", "0", "--max-epoch", "5", "--save-interval-updates", "3"]
+    cfg = configure(*INTRA, *options, *bounds)
+    if shards == 2:
+        cfg.task.data = f"{cfg.task.data}:{small_shard}"
+    run_training(cfg)
+    N, updates = n_and_updates(tmp_path / "checkpoints")
+    assert N == updates > 10
+
+    cfg.checkpoint.save_dir = str(tmp_path / "killed")
+    for at in (N // 3, N // 2, N - 2):  # in epochs of either shard
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            kill_at(patch, at)
+            run_training(cfg)
+        assert n_and_updates(tmp_path / "killed")[0] == N
+    run_training(cfg)
+    assert n_and_updates(tmp_path / "killed") == (N, N)
+    one, other = (load(tmp_path / run / "checkpoint_last.pt") for run in ("checkpoints", "killed"))
+    assert_equal(one["model"], other["model"])
+
+
+def test_counting_the_shards_leaves_no_trace(configure, small_shard, tmp_path, monkeypatch):
+    """A run that is told their numbers of batches has the same parameters."""
+    numbers = []
+    count = TranslationIntraDistillationTask._batches_per_epoch
+
+    def counted(self, epoch):
+        numbers.append(numbers[0] if numbers else count(self, epoch))
+        return numbers[-1]
+
+    monkeypatch.setattr(TranslationIntraDistillationTask, "_batches_per_epoch", counted)
+    for name in ("counts", "knows"):
+        cfg = configure(*INTRA, "--max-update", "0", "--max-epoch", "3")
+        cfg.task.data, cfg.checkpoint.save_dir = (
+            f"{cfg.task.data}:{small_shard}",
+            f"{tmp_path}/{name}",
+        )
+        run_training(cfg)
+    assert len(numbers) == 2 and len(set(numbers[0])) == 2
+    one, other = (load(tmp_path / name / "checkpoint_last.pt") for name in ("counts", "knows"))
+    assert_equal(one["model"], other["model"])
+
+
+def test_epochs_that_do_not_reach_all_shards(configure, small_shard, tmp_path):
+    cfg = configure(*INTRA, "--max-update", "0", "--max-epoch", "2")
+    cfg.task.data = ":".join([cfg.task.data, small_shard, cfg.task.data])
+    run_training(cfg)
+    N, updates = n_and_updates(tmp_path / "checkpoints")
+    assert N == updates < 2 * 19
+
+
+def test_more_epochs_after_the_end_are_warned_of(configure, caplog):
+    """Also where the run ended with an epoch, at which fairseq forgets all meters."""
+    caplog.set_level(logging.WARNING)
+    run_training(configure(*INTRA, "--max-update", "0", "--max-epoch", "1"))
+    assert not [message for message in caplog.messages if "N = " in message]
+    run_training(configure(*INTRA, "--max-update", "0", "--max-epoch", "3"))
+    (warning,) = [message for message in caplog.messages if "N = " in message]
+    assert "this run will make N = 57 updates" in warning and "trained towards 19" in warning
 
 
 def load(path) -> dict:
