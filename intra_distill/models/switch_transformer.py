@@ -146,9 +146,11 @@ class Router(nn.Linear):
         self.routing = None
         return tokens.unflatten(0, self.batch.real.shape)
 
-    def collect(self) -> Balance:
-        """Of all forward passes since it was asked for: the means over their tokens."""
+    def collect(self) -> Balance | None:
+        """Of all forward passes since it was asked for: the means over their tokens, if any."""
         balances, self.balances = self.balances, None
+        if not balances:
+            return None
         *shares, tokens = (torch.stack(parts) for parts in zip(*balances))  # (forward passes,)
         total = tokens.sum()
         return Balance(*((share * tokens).sum() / total for share in shares), total)
@@ -265,11 +267,15 @@ class SwitchTransformerModel(TransformerModel):
 
         Of the forward passes since the start, None where none was training. Logged are the means
         over the layers of the balance, 1 to E, and of the share of dropped tokens, and the share
-        of the tokens that chose the busiest expert of all layers.
+        of the tokens that chose the busiest expert of all layers. Layers that LayerDrop left out
+        do not count, and where it left out all there are no figures.
         """
-        balances = [router.collect() for router in self.routers if router.balances]
-        if not balances:
+        if self.routers[0].balances is None:
             return None
+        balances = [each for each in [router.collect() for router in self.routers] if each]
+        if not balances:
+            no_loss = self.routers[0].weight.new_zeros(())
+            return no_loss, dict.fromkeys(("load_balance", "expert_load_max", "dropped"))
         loss, load_max, dropped, _ = (torch.stack(parts) for parts in zip(*balances))  # (layers,)
         return self.cfg.load_balance_alpha * loss.sum(), {
             "load_balance": loss.detach().mean(),

@@ -3,7 +3,8 @@
 The behaviour is a mixin, put before the task that it changes. A model has an auxiliary loss if it
 has two methods: ``start_auxiliary_loss()`` is called before the forward passes of a batch, and
 ``auxiliary_loss()`` after them. It gives the loss in nats per target token and figures to log, the
-means over the forward passes, or None where none was training.
+means over the forward passes, or None where none was training. Each batch has the same figures: one
+that has no value there, as all layers were dropped, is None.
 """
 
 from typing import Any
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from ..core.wrappers import unwrapped
 
-PREFIX = "auxiliary/"  # of the figures' names on their way through fairseq's logging outputs
+# of the figures' names on their way through fairseq's logging outputs, and of their weights
+PREFIX, WEIGHT = "auxiliary/", "auxiliary_weight/"
 
 
 class AuxiliaryLossTask:
@@ -26,19 +28,21 @@ class AuxiliaryLossTask:
 
     joins_auxiliary_loss = True
 
-    def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
-        criterion = super().build_criterion(cfg, from_checkpoint)
+    def build_criterion(self, cfg: Any, *args: Any, **kwargs: Any) -> nn.Module:
+        criterion = super().build_criterion(cfg, *args, **kwargs)
         criterion.register_forward_pre_hook(_start)
         criterion.register_forward_hook(_join)
         return criterion
 
     def reduce_metrics(self, logging_outputs: list[dict[str, Any]], criterion: nn.Module) -> None:
         super().reduce_metrics(logging_outputs, criterion)
-        ntokens = sum(log.get("ntokens", 0) for log in logging_outputs)
-        for key in logging_outputs[0] if ntokens > 0 else ():
+        for key in logging_outputs[0] if logging_outputs else ():
             if key.startswith(PREFIX):
-                mean = sum(log[key] for log in logging_outputs) / ntokens
-                metrics.log_scalar(key.removeprefix(PREFIX), mean, ntokens, round=3)
+                name = key.removeprefix(PREFIX)
+                weight = sum(log[WEIGHT + name] for log in logging_outputs)
+                if weight > 0:
+                    mean = sum(log[key] for log in logging_outputs) / weight
+                    metrics.log_scalar(name, mean, weight, round=3)
 
 
 def _start(criterion: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -57,5 +61,10 @@ def _join(
     loss, sample_size, logging_output = output
     auxiliary_loss, figures = auxiliary
     ntokens = sample["ntokens"]
-    logged = {PREFIX + name: figure * ntokens for name, figure in figures.items()}
-    return loss + ntokens * auxiliary_loss, sample_size, {**logging_output, **logged}
+    logging_output = dict(logging_output)
+    for name, figure in figures.items():
+        # fairseq sums up over ranks by position and by type: both are the same in every batch
+        value = auxiliary_loss.new_zeros(()) if figure is None else figure * ntokens
+        logging_output[PREFIX + name] = value
+        logging_output[WEIGHT + name] = 0 if figure is None else ntokens
+    return loss + ntokens * auxiliary_loss, sample_size, logging_output

@@ -9,6 +9,7 @@ names the device to torch's DDP; here it keeps that to itself where there is non
 import multiprocessing
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,8 +24,6 @@ from fairseq.models import distributed_fairseq_model
 from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 from torch.nn.parallel import DistributedDataParallel
-
-from intra_distill.tasks.intra_distillation import TOTAL_UPDATES
 
 from ..conftest import (
     INTRA,
@@ -58,8 +57,7 @@ class Run(NamedTuple):
         figures = {"best": torch.tensor(self.checkpoint["extra_state"]["best"])}
         for group in groups or ("train", "train_inner", "valid"):
             for _, name, kind, meter in self.checkpoint["extra_state"]["metrics"][group]:
-                # N is logged once, before or after fairseq clears an epoch's meters
-                if kind == "AverageMeter" and name != TOTAL_UPDATES:
+                if kind == "AverageMeter":
                     figure = meter["sum" if meter["count"] > 0 else "val"]
                     figures[f"{group}/{name}"] = torch.as_tensor(figure, dtype=torch.float64)
         return figures
@@ -77,7 +75,10 @@ def train_rank(cfg: Any, gradients_path: Path) -> None:
 
     def recorded(trainer, clip_norm):
         parameters = trainer.get_model().named_parameters()
-        gradients.append({name: p.grad.clone().cpu() for name, p in parameters})
+        none = torch.zeros_like  # of what LayerDrop left out
+        gradients.append(
+            {n: (none(p) if p.grad is None else p.grad.clone()).cpu() for n, p in parameters}
+        )
         return clip_grad_norm(trainer, clip_norm)
 
     def on_cpu(device_ids, output_device, **options):
@@ -98,7 +99,7 @@ def train(configure, tmp_path) -> Callable[..., Run]:
 
     def train(name, ranks, *options, model=TRANSFORMER, device="cpu", backend="gloo"):
         folder = tmp_path / name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         where = ["--save-dir", str(folder), "--distributed-world-size", str(ranks)]
         if ranks > 1:
             where += ["--distributed-no-spawn", "--distributed-backend", backend]
@@ -167,18 +168,37 @@ def test_two_ranks_are_one_process(train, inject, long_version, request, case):
         inject()
 
 
+def test_ranks_whose_layers_are_all_dropped_log_with_the_others(train, inject):
+    """fairseq adds up by position what the ranks log: each has all figures, also without layers."""
+    dropped = ["--encoder-layerdrop", "0.6", "--decoder-layerdrop", "0.6"]
+    # after that they part: Adam moves what has a gradient of zero, and leaves alone what has none
+    options = [*PLAIN, *dropped, "--ddp-backend", "legacy_ddp", "--max-update", "2"]
+    one = train("one", 1, *options, "--update-freq", "2", model=SWITCH)
+    two = train("two", 2, *options, model=SWITCH)
+    assert_equal(two.gradients, one.gradients * 2)
+    for name in ("load_balance", "expert_load_max", "dropped", "loss"):
+        of_two, of_one = (run.logged("train")[f"train/{name}"] for run in (two, one))
+        torch.testing.assert_close(of_two, of_one, rtol=1e-6, atol=0)
+    meters = one.checkpoint["extra_state"]["metrics"]["train"]
+    counts = {name: meter["count"] for _, name, kind, meter in meters if kind == "AverageMeter"}
+    assert 0 < counts["load_balance"] < counts["nll_loss"]
+    inject()
+
+
 @pytest.mark.parametrize(
     "before, after, checkpoint",
     [(2, 2, "checkpoint_2_4"), (2, 1, "checkpoint1"), (1, 2, "checkpoint1")],
 )
 def test_a_run_resumes(train, inject, tmp_path, before, after, checkpoint):
-    def run(name: str, ranks: int, *resume: str) -> Run:
+    def run(name: str, ranks: int) -> Run:
         together = ["--update-freq", str(2 // ranks), "--ddp-backend", "legacy_ddp"]
-        return train(name, ranks, *options, *together, *resume)
+        return train(name, ranks, *options, *together)
 
     options = [*INTRA, "--optimizer", "sage", "--save-interval-updates", "2"]
     whole = run("whole", before)
-    resumed = run("resumed", after, "--restore-file", str(tmp_path / "whole" / f"{checkpoint}.pt"))
+    (tmp_path / "resumed").mkdir()
+    shutil.copy(tmp_path / f"whole/{checkpoint}.pt", tmp_path / "resumed/checkpoint_last.pt")
+    resumed = run("resumed", after)
     inject()
     remaining = len(resumed.gradients[0])
     assert remaining == {"checkpoint_2_4": 2, "checkpoint1": 3}[checkpoint]

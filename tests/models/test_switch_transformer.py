@@ -291,6 +291,54 @@ def test_update_freq_sums_gradients_and_logs_means_over_tokens(trainer, system):
     assert 0 <= values["dropped"] < 1
 
 
+DROPPED = ["--encoder-layerdrop", "0.5", "--decoder-layerdrop", "0.5"]
+
+
+def test_the_figures_are_means_over_the_batches_that_have_them(trainer):
+    """LayerDrop leaves out all layers of some batches: the others' figures are not diluted."""
+    built = trainer(*PLAIN, *DROPPED, "--load-balance-alpha", "0.5", model=SWITCH)
+    batches = [built.batches[n % 4] for n in range(24)]
+    built.model.train()
+    built.criterion.train()
+    logs = [built.criterion(built.model, sample)[2] for sample in batches]
+    assert len({tuple((key, type(value)) for key, value in log.items()) for log in logs}) == 1
+    have = [log["auxiliary_weight/load_balance"] > 0 for log in logs]
+    assert 0 < sum(have) < len(logs)
+    for ours in (logs, logs[::-1], [log for log, full in zip(logs, have) if not full][:1] + logs):
+        with metrics.aggregate() as logged:
+            built.task.reduce_metrics(ours, built.criterion)
+        values = logged.get_smoothed_values()
+        full = [log for log in ours if log["auxiliary_weight/load_balance"] > 0]
+        tokens = sum(log["ntokens"] for log in full)
+        for name in LOGGED:
+            mean = sum(log[f"auxiliary/{name}"] for log in full) / tokens
+            assert values[name] == pytest.approx(mean.item(), abs=1e-3)
+        assert values["load_balance"] >= 1
+
+
+def test_a_batch_without_layers_has_no_figures_and_no_loss(trainer):
+    always = [option.replace("0.5", "1.0") for option in DROPPED]
+    built = trainer(*PLAIN, *always, "--load-balance-alpha", "100", model=SWITCH)
+    built.model.train()
+    sample = built.batches[0]
+    torch.manual_seed(7)
+    loss, _, log = built.criterion(built.model, sample)
+    torch.manual_seed(7)
+    alone, _, _ = type(built.criterion).forward(built.criterion, built.model, sample)
+    assert torch.equal(loss, alone)
+    with metrics.aggregate() as logged:
+        built.task.reduce_metrics([log], built.criterion)
+    assert not set(LOGGED) & logged.get_smoothed_values().keys()
+
+
+@pytest.mark.parametrize("system", [PLAIN, [*INTRA, "--alpha", "1"]], ids=["plain", "intra"])
+def test_layer_drop_trains_with_several_batches_an_update(configure, tmp_path, system):
+    options = [*system, *DROPPED, "--update-freq", "2", "--max-update", "20"]
+    run_training(configure(*options, model=SWITCH))
+    state = torch.load(tmp_path / "checkpoints" / "checkpoint_last.pt")
+    assert state["optimizer_history"][-1]["num_updates"] == 20
+
+
 def test_validation_has_no_auxiliary_loss(trainer):
     light, heavy = (
         trainer(*PLAIN, "--load-balance-alpha", alpha, model=SWITCH) for alpha in ("0", "100")
