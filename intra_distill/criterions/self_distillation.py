@@ -4,7 +4,9 @@ Equation (3) of the paper, after Hinton et al. 2015 and Furlanello et al. 2018. 
 round is the teacher of the next.
 """
 
+import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -63,7 +65,18 @@ class SelfDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
         if not isinstance(task, TranslationTask):
             refuse(f"--criterion self_distillation is for translation, not {type(task).__name__}")
         self.weight = cfg.distillation_weight
-        self.teacher = Teacher(cfg.teacher_path, task)
+        self.teacher_path = cfg.teacher_path
+
+    @functools.cached_property
+    def teacher(self) -> "Teacher":
+        """Read when training begins: validation never asks it."""
+        with torch.random.fork_rng(devices=[]):  # a model draws its parameters before it has them
+            return Teacher(self.teacher_path, self.task)
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """None. fairseq asks where it builds an optimizer, and a bad teacher is refused there."""
+        self.teacher  # noqa: B018
+        return super().parameters(recurse)
 
     def forward(
         self, model: nn.Module, sample: dict[str, Any], reduce: bool = True
