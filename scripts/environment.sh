@@ -1,25 +1,50 @@
 # Sourced by the other scripts: enters the project's virtual environment, making it where needed.
 #
 #   VENV     an environment to use instead of .venv; one that has intra_distill is left as it is
-#   PYTHON   the interpreter that makes it (default: python3)
+#   PYTHON   the interpreter that makes it (default: python3.12 where there is one, or else python3;
+#            for 3.12 alone fairseq-fixed comes compiled, for others that takes minutes and gcc)
 
 # shellcheck shell=bash
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
+# is_usable PYTHON: whether it is new enough and can make an environment
+is_usable() {
+    "$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+# has_wheel PYTHON: whether fairseq-fixed comes compiled for it
+has_wheel() {
+    "$1" - <<'END'
+import platform, sys
+name, version = platform.libc_ver()
+glibc = [int(number) for number in version.split(".")] if name == "glibc" else [0]
+compiled = sys.version_info[:2] == (3, 12) and platform.machine() == "x86_64" and glibc >= [2, 28]
+sys.exit(not compiled)
+END
+}
+
 install() {
-    local python=${PYTHON:-python3}
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-        echo "environment: Python 3.11 or newer is needed; name one with PYTHON=…" >&2
+    local python candidates=(python3.12 python3 python3.11 python3.13)
+    [[ -z ${PYTHON:-} ]] || candidates=("$PYTHON")
+    for python in "${candidates[@]}"; do
+        is_usable "$python" && break
+    done
+    is_usable "$python" || {
+        echo "environment: Python 3.11 or newer is needed, with its venv; name one with PYTHON=…" >&2
         return 1
     }
-    command -v gcc >/dev/null || {
-        echo "environment: gcc is needed to build fairseq's extensions; install it first" >&2
+    has_wheel "$python" || command -v gcc >/dev/null || {
+        echo "environment: gcc is needed to build fairseq's extensions; install it first, or" \
+            "Python 3.12, for which they come built" >&2
         return 1
     }
     "$python" -m venv "$1"
     # torch first: what needs torch later takes the one that is there
     "$1/bin/pip" install --constraint "$root/scripts/constraints.txt" torch
     "$1/bin/pip" install --constraint "$root/scripts/constraints.txt" --editable "${root}[test]"
+    # fairseq-fixed asks for it and nothing here uses it. Of another build than torch, as beside a
+    # torch for CPUs, it cannot be imported, and neither can what looks for it, such as transformers.
+    "$1/bin/python" -c 'import torchaudio' 2>/dev/null || "$1/bin/pip" uninstall --yes torchaudio
 }
 
 venv=${VENV:-$root/.venv}
