@@ -10,101 +10,19 @@ builds the model. Those that could do more than name or count something are refu
 
 import argparse
 import ast
-import collections
-import functools
-import os
 import pickle
 import typing
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
-import numpy as np
 import omegaconf
 import torch
-from fairseq import checkpoint_utils, utils
-from fairseq.distributed.utils import _TensorPlaceholder
+from fairseq import utils
 from fairseq.tasks.translation import TranslationTask
 
-from .refusal import UserError, refuse
-
-
-class NumpyType:
-    """What stands for ``numpy.dtype`` while a file is read: a type of numbers."""
-
-    def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
-        self.dtype = np.dtype(code)
-        if self.dtype.kind not in "biufc":
-            raise pickle.UnpicklingError(f"{self.dtype} is no type of numbers")
-
-    def __setstate__(self, state: tuple) -> None:
-        self.dtype = self.dtype.newbyteorder(state[1])
-
-
-class NumpyArray(np.ndarray):
-    """What stands for ``numpy.ndarray``, which takes bytes for pointers to objects if told to."""
-
-    def __new__(cls, *_: typing.Any) -> "NumpyArray":
-        return super().__new__(cls, 0)
-
-    def __setstate__(self, state: tuple) -> None:
-        version, shape, number, fortran, content = state
-        super().__setstate__((version, shape, number.dtype, fortran, content))
-
-    def __reduce__(self) -> tuple:
-        return np.asarray(self).__reduce__()
-
-
-def numpy_number(number: NumpyType, content: bytes) -> np.generic:
-    return np.frombuffer(content, number.dtype)[0]
-
-
-def full_name(function: typing.Callable) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
-
-
-SAFE_TYPES = [
-    argparse.Namespace,  # the configuration of models without a dataclass
-    # --eval-bleu keeps n-gram counts as numpy arrays among the metrics
-    NumpyType,
-    (NumpyType, "numpy.dtype"),
-    (NumpyArray, "numpy.ndarray"),
-    (NumpyArray, full_name(np.empty(0).__reduce__()[0])),
-    (numpy_number, full_name(np.float64(0).__reduce__()[0])),
-    # on resuming with several ranks the state is broadcast with placeholders for its tensors
-    # and with the configuration as omegaconf holds it
-    _TensorPlaceholder,
-    omegaconf.DictConfig,
-    omegaconf.ListConfig,
-    omegaconf.AnyNode,
-    omegaconf.base.ContainerMetadata,
-    omegaconf.base.Metadata,
-    collections.defaultdict,
-    typing.Any,
-    dict,
-    list,
-    int,
-]
-
-
-def allow_fairseq_checkpoints() -> None:
-    """Let ``torch.load`` build :data:`SAFE_TYPES`, and fairseq read no code in them."""
-    torch.serialization.add_safe_globals(SAFE_TYPES)
-    load = checkpoint_utils.load_checkpoint_to_cpu
-
-    @functools.wraps(load)
-    def load_checked(path: str, *args: typing.Any, **kwargs: typing.Any) -> dict[str, typing.Any]:
-        state = load(path, *args, **kwargs)
-        try:
-            refuse_code(path, state)
-        except UserError as error:
-            refuse(str(error))
-        return state
-
-    checkpoint_utils.load_checkpoint_to_cpu = load_checked
-
+from .errors import UserError
+from .files import written_whole
 
 # what fairseq gives to Python's eval where it builds a model, a task or a criterion
 EVALUATED = {
@@ -229,26 +147,6 @@ def read_checkpoint(path: Path) -> dict[str, typing.Any]:
     refuse_code(path, state)
     refuse_swollen(path, state["model"])
     return state
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary file to write, which takes its place only when whole.
-
-    Raises:
-        UserError: it cannot be written, as on a full disk
-    """
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        # torch says that its file came out short; why, the error before says
-        cause = error if isinstance(error, OSError) else error.__context__
-        reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
-        raise UserError(f"cannot write {path}: {reason}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_checkpoint(path: Path, state: dict[str, typing.Any]) -> None:

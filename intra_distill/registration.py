@@ -12,9 +12,9 @@ logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
 
 from . import criterions, models, optim, tasks  # noqa: E402
-from .checkpoints import allow_fairseq_checkpoints  # noqa: E402
-from .interruption import survive_interruption  # noqa: E402
-from .mends import mend_fairseq  # noqa: E402
+from .patches.interruption import survive_interruption  # noqa: E402
+from .patches.safe_loading import allow_fairseq_checkpoints  # noqa: E402
+from .patches.update_freq import mend_fairseq  # noqa: E402
 
 # fairseq looks for tasks and models itself only where it is the first to import the package
 for package in (criterions, models, optim, tasks):

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
-from intra_distill.tools.wmt17 import CORPORA, Corpus
+from intra_distill.tools.corpora.wmt17 import CORPORA, Corpus
 
 Pairs = list[tuple[str, str]]
 

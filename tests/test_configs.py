@@ -16,7 +16,7 @@ from fairseq.options import get_training_parser, parse_args_and_arch
 from fairseq.tasks import TASK_REGISTRY
 from fairseq.trainer import Trainer
 
-from intra_distill.tools.args import config_arguments
+from intra_distill.tools.config import config_arguments
 
 from .conftest import CONFIGS, USER_DIR
 

@@ -7,7 +7,7 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.options import get_training_parser, parse_args_and_arch
 
 from intra_distill.cli import main as intra_distill
-from intra_distill.tools.args import config_arguments
+from intra_distill.tools.config import config_arguments
 
 from .conftest import CONFIGS, TINY_TRANSFORMER, USER_DIR, run_training
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from intra_distill.tools.args import config_arguments
+from intra_distill.tools.config import config_arguments
 
 from .conftest import CONFIGS, USER_DIR
 

@@ -16,8 +16,8 @@ from fairseq.options import get_generation_parser, parse_args_and_arch
 from fairseq_cli import generate
 from fairseq_cli import train as fairseq_train
 
-from intra_distill import interruption
-from intra_distill.interruption import STOPPED
+from intra_distill.patches import interruption
+from intra_distill.patches.interruption import STOPPED
 
 from .conftest import CONFIGS, SMOOTHED, TINY_TRANSFORMER, USER_DIR, run_training
 from .forked import (

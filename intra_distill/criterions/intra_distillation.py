@@ -17,7 +17,7 @@ from ..core.fused_loss import fused_intra_distillation_loss
 from ..core.loss import LossParts, intra_distillation_loss
 from ..core.replicate import split_passes
 from ..core.wrappers import unwrapped
-from ..refusal import refuse
+from ..errors import refuse
 from .objective import Objective, ObjectiveConfig
 
 logger = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ from fairseq.logging import metrics
 
 from ..core.divergence import DIVERGENCES
 from ..core.schedule import AlphaSchedule
-from ..refusal import refuse
+from ..errors import refuse
 
 
 @dataclass

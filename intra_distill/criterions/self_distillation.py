@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import check_same_data, read_checkpoint
 from ..core.distillation import distillation_loss
-from ..refusal import UserError, refuse
+from ..errors import UserError, refuse
 
 
 @dataclass

@@ -32,15 +32,8 @@ from fairseq.models.transformer import (
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.switch import (
-    Routing,
-    combine,
-    dispatch,
-    expert_capacity,
-    load_balancing_loss,
-    route,
-)
-from ..refusal import refuse
+from ..core.switch import Routing, combine, dispatch, expert_capacity, load_balancing_loss, route
+from ..errors import refuse
 
 
 @dataclass

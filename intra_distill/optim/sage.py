@@ -17,7 +17,7 @@ from fairseq.optim import FairseqOptimizer, register_optimizer
 from omegaconf import II
 from torch import Tensor, nn
 
-from ..refusal import refuse
+from ..errors import refuse
 
 logger = logging.getLogger(__name__)
 

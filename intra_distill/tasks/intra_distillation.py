@@ -35,7 +35,7 @@ from ..core.passes_in_memory import limit_passes_in_memory
 from ..core.replicate import replicate
 from ..core.schedule import total_updates
 from ..core.tracking import top_and_rest
-from ..refusal import refuse
+from ..errors import refuse
 
 logger = logging.getLogger(__name__)
 

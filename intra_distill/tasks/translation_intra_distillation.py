@@ -10,7 +10,7 @@ from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import nn
 
-from ..refusal import refuse
+from ..errors import refuse
 from .auxiliary_loss import AuxiliaryLossTask
 from .intra_distillation import IntraDistillationConfig, IntraDistillationTask
 

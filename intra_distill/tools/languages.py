@@ -52,6 +52,8 @@ ISO_639_1 = {
     }.items()
     for three in threes.split()
 }
+
+
 WITHOUT_SPACES = {"bo", "ja", "km", "lo", "my", "th", "zh"}  # between words
 
 

@@ -3,7 +3,13 @@
 import math
 from pathlib import Path
 
-from . import UserError
+from ..errors import UserError
+
+
+def user_dir() -> Path:
+    """The folder of this package."""
+    return Path(__file__).parents[1]
+
 
 MAX_TOKENS = 2**31 - 1  # in a batch: fairseq counts in 64 bits, also several batches
 
@@ -27,3 +33,10 @@ def check_output(option: str, path: Path) -> None:
         raise UserError(f"{option} {path}: there is no folder {path.parent}")
     if path.is_dir():
         raise UserError(f"{option} {path}: there is a folder of that name: choose another")
+
+
+def make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--results-path {path}: {error.strerror}") from error

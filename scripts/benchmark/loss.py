@@ -24,10 +24,7 @@ import torch
 import torch.nn.functional as F
 
 from intra_distill.core.divergence import x_divergence
-from intra_distill.core.fused_loss import (
-    chunk_elements,
-    fused_intra_distillation_loss,
-)
+from intra_distill.core.fused_loss import chunk_elements, fused_intra_distillation_loss
 from intra_distill.core.loss import intra_distillation_loss
 
 ALPHA = 5

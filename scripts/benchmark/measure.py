@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 import intra_distill
-from intra_distill.tools.files import write_json
+from intra_distill.files import write_json
 
 DTYPES = {name: getattr(torch, name) for name in ("float32", "float16", "bfloat16")}
 OUT_OF_MEMORY = 12  # exit status of a process of ours

@@ -37,12 +37,12 @@ from omegaconf import OmegaConf
 from intra_distill.checkpoints import EVALUATED, read_checkpoint
 from intra_distill.cli import main
 from intra_distill.criterions.self_distillation import Teacher
-from intra_distill.refusal import one_line
-from intra_distill.tools import UserError, archive, download
-from intra_distill.tools.average import average
-from intra_distill.tools.download import Remote, fetch
-from intra_distill.tools.files import sha256, write_json
-from intra_distill.tools.scores import Scores, read_scores
+from intra_distill.errors import UserError, one_line
+from intra_distill.files import sha256, write_json
+from intra_distill.tools.analysis.parameter_scores import Scores, read_scores
+from intra_distill.tools.averaging import average
+from intra_distill.tools.corpora import archive, download
+from intra_distill.tools.corpora.download import Remote, fetch
 
 from ..corpora import tgz
 from ..tools.test_archive import entry, write

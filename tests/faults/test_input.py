@@ -22,7 +22,7 @@ from fairseq.options import get_training_parser, parse_args_and_arch
 from sacrebleu.dataset import DATASETS
 
 from intra_distill import cli
-from intra_distill.tools import prepare
+from intra_distill.tools.preparation import translation
 
 from ..conftest import INTRA, TASK, USER_DIR, run_training
 from ..corpora import write_newstest2014
@@ -858,8 +858,8 @@ def test_text_that_changes_while_it_is_read_ends_in_one_line(
             changing.write_text("".join(now[change]), encoding="utf-8")
         return clean_in_parallel(*args)
 
-    clean_in_parallel = prepare.clean_in_parallel
-    monkeypatch.setattr(prepare, "clean_in_parallel", change_and_clean)
+    clean_in_parallel = translation.clean_in_parallel
+    monkeypatch.setattr(translation, "clean_in_parallel", change_and_clean)
     code, line = run(
         command_line(
             "prepare",

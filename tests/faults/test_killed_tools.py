@@ -24,9 +24,9 @@ from pathlib import Path
 import pytest
 
 from intra_distill.cli import main
-from intra_distill.refusal import one_line
-from intra_distill.tools import evaluate
-from intra_distill.tools.evaluate import Translation
+from intra_distill.errors import one_line
+from intra_distill.tools.scoring import search
+from intra_distill.tools.scoring.search import Translation
 
 from ..corpora import IWSLT14_PAIRS, serve, write_iwslt14_release
 from ..tools.test_evaluate import prepared, train_model  # noqa: F401
@@ -160,7 +160,7 @@ TOOLS = ["prepare", "download", "evaluate", "prune", "prune, kept", "sensitivity
 
 @pytest.fixture(autouse=True)
 def no_search(monkeypatch):
-    monkeypatch.setattr(evaluate, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0))
+    monkeypatch.setattr(search, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0))
 
 
 @pytest.fixture(params=TOOLS)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from intra_distill.interruption import STOPPED
+from intra_distill.patches.interruption import STOPPED
 
 from ..conftest import INTRA, PLAIN, SMOOTHED, run_training
 from ..forked import (

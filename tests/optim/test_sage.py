@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from intra_distill.optim.sage import Sage, attention_and_ffn_matrices
-from intra_distill.tools.args import config_arguments
+from intra_distill.tools.config import config_arguments
 
 from ..conftest import CONFIGS, INTRA, LSTM, PLAIN, USER_DIR, run_training
 from ..test_hydra import COMMON, run

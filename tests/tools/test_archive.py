@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from intra_distill.tools import UserError, archive
-from intra_distill.tools.archive import unpack
+from intra_distill.errors import UserError
+from intra_distill.tools.corpora import archive
+from intra_distill.tools.corpora.archive import unpack
 
 from ..corpora import tgz
 

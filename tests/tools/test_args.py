@@ -4,8 +4,8 @@ import pytest
 from fairseq.options import get_training_parser, parse_args_and_arch
 
 from intra_distill.cli import main
-from intra_distill.tools import UserError
-from intra_distill.tools.args import config_arguments
+from intra_distill.errors import UserError
+from intra_distill.tools.config import config_arguments
 
 from ..conftest import CONFIGS, USER_DIR
 

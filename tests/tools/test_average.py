@@ -12,10 +12,10 @@ from fairseq_cli import generate
 
 from intra_distill.checkpoints import read_checkpoint
 from intra_distill.cli import main
-from intra_distill.tools import UserError
-from intra_distill.tools.average import average
-from intra_distill.tools.evaluate import Evaluation, evaluate
-from intra_distill.tools.files import sha256
+from intra_distill.errors import UserError
+from intra_distill.files import sha256
+from intra_distill.tools.averaging import average
+from intra_distill.tools.scoring.evaluation import Evaluation, evaluate
 
 from ..conftest import INTRA, PLAIN, run_training
 from .test_evaluate import prepared, train_model  # noqa: F401

@@ -14,9 +14,10 @@ import pytest
 from sacremoses import MosesTokenizer
 
 from intra_distill import WITHOUT_FAIRSEQ
-from intra_distill.tools import UserError, cleaning
-from intra_distill.tools.cleaning import Cleaner, Pair, clean_in_parallel, moses
-from intra_distill.tools.normalization import leaves_no_piece
+from intra_distill.errors import UserError
+from intra_distill.tools.preparation import cleaning
+from intra_distill.tools.preparation.cleaning import Cleaner, Pair, clean_in_parallel, moses
+from intra_distill.tools.preparation.normalization import leaves_no_piece
 
 WORDS = (
     "a ab Haus z.B. Mr. Nr. 5,300 5.3 e.g. U.S. l'eau don't 'tis rock'n'roll foo_bar a-b -- ... .. "

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from intra_distill.tools import UserError, download
-from intra_distill.tools.download import Remote, check_space, fetch
-from intra_distill.tools.files import sha256
+from intra_distill.errors import UserError
+from intra_distill.files import sha256
+from intra_distill.tools.corpora import download
+from intra_distill.tools.corpora.download import Remote, check_space, fetch
 
 from ..corpora import Fault, serve
 

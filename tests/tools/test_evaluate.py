@@ -20,9 +20,12 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.tasks import FairseqTask
 from fairseq_cli import preprocess
 
-from intra_distill.tools import UserError, evaluate
-from intra_distill.tools.evaluate import Evaluation, Translation
-from intra_distill.tools.subwords import binarise
+from intra_distill.cli import evaluate
+from intra_distill.errors import UserError
+from intra_distill.tools.preparation.subwords import binarise
+from intra_distill.tools.scoring import evaluation, inputs, search
+from intra_distill.tools.scoring.evaluation import Evaluation
+from intra_distill.tools.scoring.search import Translation
 
 from ..conftest import USER_DIR, run_training
 
@@ -121,14 +124,14 @@ def distilled(prepared, tmp_path_factory) -> Path:
 def base(prepared, checkpoint, tmp_path_factory) -> Path:
     """The JSON of an evaluation of ``checkpoint``."""
     results_path = tmp_path_factory.mktemp("base")
-    evaluate.evaluate(Evaluation(prepared, checkpoint, results_path))
+    evaluation.evaluate(Evaluation(prepared, checkpoint, results_path))
     return results_path / "test.json"
 
 
 @pytest.fixture
 def no_search(monkeypatch):
     """Fail where anything is translated."""
-    monkeypatch.setattr(evaluate, "translate", lambda *_: pytest.fail("translated"))
+    monkeypatch.setattr(search, "translate", lambda *_: pytest.fail("translated"))
 
 
 @pytest.fixture
@@ -217,26 +220,26 @@ def test_hypotheses_are_in_corpus_order(prepared, checkpoint, base, tmp_path):
     assert sum(right) > len(pairs) / 2
 
     upside_down = Evaluation(prepared, checkpoint, tmp_path, subset="test1", max_tokens=12)
-    evaluate.evaluate(upside_down)
+    evaluation.evaluate(upside_down)
     assert lines_of(tmp_path / "test1.hyp.en") == hypotheses[::-1]
 
 
 def test_in_corpus_order_keeps_what_is_in_the_line():
     output = "S-1\tx\nD-1\t-0.5\ta\tb\u2028c\nH-0\t-0.1\t▁d\nD-0\t-0.1\t\nGenerate: D-2"
-    assert evaluate.in_corpus_order(output, 2) == ["", "a\tb\u2028c"]
+    assert search.in_corpus_order(output, 2) == ["", "a\tb\u2028c"]
 
 
 @pytest.mark.parametrize("numbers", [[0], [0, 0], [1, 2], [0, 1, 1]])
 def test_in_corpus_order_wants_each_sentence_once(numbers):
     output = "".join(f"D-{number}\t-0.5\ta\n" for number in numbers)
     with pytest.raises(RuntimeError, match="one for each of the 2 sentences"):
-        evaluate.in_corpus_order(output, 2)
+        search.in_corpus_order(output, 2)
 
 
 def test_scores_and_significance_are_those_of_sacrebleu(prepared, distilled, base, tmp_path):
-    result = evaluate.evaluate(Evaluation(prepared, distilled, tmp_path, baseline=base, beam=2))
+    result = evaluation.evaluate(Evaluation(prepared, distilled, tmp_path, baseline=base, beam=2))
     assert result.system == "distilled"
-    assert result == evaluate.read_result(tmp_path / "test.json")
+    assert result == evaluation.read_result(tmp_path / "test.json")
 
     command = [sys.executable, "-m", "sacrebleu", str(prepared / "test.ref.en"), "--paired-bs"]
     command += ["-i", str(base.with_name("test.hyp.en")), str(tmp_path / "test.hyp.en")]
@@ -262,7 +265,7 @@ def test_scores_and_significance_are_those_of_sacrebleu(prepared, distilled, bas
 
 def test_what_is_done_is_not_done_again(prepared, checkpoint, base, no_search, capsys):
     written = base.stat().st_mtime_ns
-    again = evaluate.evaluate(Evaluation(prepared, checkpoint, base.parent))
+    again = evaluation.evaluate(Evaluation(prepared, checkpoint, base.parent))
     assert base.stat().st_mtime_ns == written
     assert asdict(again) == json.loads(base.read_text())
     assert f"{base} is of this checkpoint" in capsys.readouterr().out
@@ -273,13 +276,13 @@ def test_a_done_evaluation_can_be_named_and_compared(
 ):
     copied = shutil.copytree(base.parent, tmp_path / "copy")
     evaluation = Evaluation(prepared, checkpoint, copied, name="system", baseline=base)
-    result = evaluate.evaluate(evaluation)
+    result = evaluation.evaluate(evaluation)
     assert asdict(result) == json.loads((copied / "test.json").read_text())
     assert (result.system, result.significance["baseline"]) == ("system", str(base))
     assert [test["p_value"] for test in result.significance["tests"].values()] == [1, 1]
 
-    monkeypatch.setattr(evaluate, "compare", lambda *_: pytest.fail("compared again"))
-    assert evaluate.evaluate(evaluation) == result
+    monkeypatch.setattr(evaluation, "compare", lambda *_: pytest.fail("compared again"))
+    assert evaluation.evaluate(evaluation) == result
 
 
 @pytest.mark.parametrize(
@@ -302,8 +305,8 @@ def test_what_changed_is_done_again(stale, evaluation, base, monkeypatch, tmp_pa
     else:
         file = {"references": "test.ref.en", "source": "test.de-en.de.bin"}[stale]
         shutil.copy(evaluation.data / file.replace("test", "test1"), evaluation.data / file)
-    monkeypatch.setattr(evaluate, "translate", lambda cfg, n, grows: Translation(["new"] * n, 0, 0))
-    evaluate.evaluate(evaluation)
+    monkeypatch.setattr(search, "translate", lambda cfg, n, grows: Translation(["new"] * n, 0, 0))
+    evaluation.evaluate(evaluation)
     assert lines_of(evaluation.results_path / "test.hyp.en") == ["new"] * 19
 
 
@@ -313,13 +316,13 @@ def test_another_tokeniser_scores_the_same_translations(evaluation, base, no_sea
         evaluation.results_path / "test.json",
         test_set={**json.loads(base.read_text())["test_set"], "data": str(evaluation.data)},
     )
-    by_word = evaluate.evaluate(evaluation)
-    by_character = evaluate.evaluate(replace(evaluation, tokenizer="char"))
+    by_word = evaluation.evaluate(evaluation)
+    by_character = evaluation.evaluate(replace(evaluation, tokenizer="char"))
     assert "|tok:char|" in by_character.signatures["BLEU"]
     assert by_character.scores["BLEU"] > by_word.scores["BLEU"]
     assert by_character.scores["chrF"] == by_word.scores["chrF"]
-    assert evaluate.read_result(evaluation.results_path / "test.json") == by_character
-    assert evaluate.evaluate(evaluation) == by_word
+    assert evaluation.read_result(evaluation.results_path / "test.json") == by_character
+    assert evaluation.evaluate(evaluation) == by_word
 
 
 # The limit of length
@@ -329,14 +332,14 @@ def test_another_tokeniser_scores_the_same_translations(evaluation, base, no_sea
 def lengths(monkeypatch) -> dict[int, int]:
     """The pieces of each hypothesis of the search that comes, by the number of its sentence."""
     lengths = {}
-    in_corpus_order = evaluate.in_corpus_order
+    in_corpus_order = search.in_corpus_order
 
     def note(output: str, sentences: int) -> list[str]:
         for number, scores in re.findall(r"^P-(\d+)\t(.*)$", output, re.MULTILINE):
             lengths[int(number)] = len(scores.split()) - 1  # but for </s>
         return in_corpus_order(output, sentences)
 
-    monkeypatch.setattr(evaluate, "in_corpus_order", note)
+    monkeypatch.setattr(search, "in_corpus_order", note)
     return lengths
 
 
@@ -374,7 +377,7 @@ def pieces_with_end(evaluation: Evaluation) -> list[int]:
 def test_a_hypothesis_may_be_as_long_as_its_source_asks(
     long, lengths, without_end, checkpoint, capsys
 ):
-    result = evaluate.evaluate(replace(long, max_tokens=150))
+    result = evaluation.evaluate(replace(long, max_tokens=150))
     source, _ = pieces_with_end(long)
     assert lengths == {0: 2 * source, 1: 200} and source > 130
     assert result.cut_hypotheses == 2
@@ -392,7 +395,7 @@ def test_a_hypothesis_may_be_as_long_as_its_source_asks(
     ],
 )
 def test_the_limit_is_that_of_fairseq_generate(a, b, limits, words, long, lengths, without_end):
-    result = evaluate.evaluate(replace(long, max_len_a=a, max_len_b=b, max_tokens=150))
+    result = evaluation.evaluate(replace(long, max_len_a=a, max_len_b=b, max_tokens=150))
     if limits is None:
         limits = {n: int(a * size + b) for n, size in enumerate(pieces_with_end(long))}
     assert lengths == limits and result.cut_hypotheses == 2
@@ -402,11 +405,11 @@ def test_the_limit_is_that_of_fairseq_generate(a, b, limits, words, long, length
 
 
 def test_of_two_sentences_there_is_no_p_value(long, distilled, tmp_path, capsys):
-    evaluate.evaluate(replace(long, results_path=tmp_path / "plain"))
+    evaluation.evaluate(replace(long, results_path=tmp_path / "plain"))
     baseline = tmp_path / "plain" / "long.json"
     other = replace(long, checkpoint=distilled, results_path=tmp_path / "other", baseline=baseline)
-    result = evaluate.evaluate(other)
-    assert evaluate.evaluate(other) == result  # as it is read back
+    result = evaluation.evaluate(other)
+    assert evaluation.evaluate(other) == result  # as it is read back
     tests = result.significance["tests"]
     assert [test["p_value"] for test in tests.values()] == [None, None]
     evaluate.print_result(result)
@@ -415,13 +418,13 @@ def test_of_two_sentences_there_is_no_p_value(long, distilled, tmp_path, capsys)
 
 def test_what_the_model_ends_by_itself_is_not_cut(prepared, checkpoint, base, lengths, tmp_path):
     for limit in (1, 3, 199, 200):
-        result = evaluate.evaluate(
+        result = evaluation.evaluate(
             Evaluation(prepared, checkpoint, tmp_path / str(limit), max_len_b=limit)
         )
         assert result.cut_hypotheses == sum(length == limit for length in lengths.values())
         assert max(lengths.values()) <= limit
     assert lines_of(tmp_path / "200" / "test.hyp.en") == lines_of(base.with_name("test.hyp.en"))
-    assert result.cut_hypotheses == evaluate.read_result(base).cut_hypotheses < 19
+    assert result.cut_hypotheses == evaluation.read_result(base).cut_hypotheses < 19
 
 
 def test_unknown_pieces_in_hypotheses_are_counted(
@@ -435,7 +438,7 @@ def test_unknown_pieces_in_hypotheses_are_counted(
         return batch
 
     monkeypatch.setattr(FairseqTask, "inference_step", step)
-    result = evaluate.evaluate(Evaluation(prepared, checkpoint, tmp_path, max_tokens=20))
+    result = evaluation.evaluate(Evaluation(prepared, checkpoint, tmp_path, max_tokens=20))
     unknown = sum("<unk>" in line for line in lines_of(tmp_path / "test.hyp.en"))
     assert result.unknown_hypotheses == unknown > 1
     evaluate.print_result(result)
@@ -448,9 +451,9 @@ def test_training_time_is_of_the_last_checkpoint(evaluation, tmp_path):
         return lambda state: state["extra_state"].update(previous_training_time=seconds)
 
     best = change_checkpoint(evaluation.checkpoint, tmp_path / "run" / "best.pt", set_time(1.0))
-    assert evaluate.training_seconds(best, evaluate.read_checkpoint(best)) == 1.0
+    assert inputs.training_seconds(best, evaluation.read_checkpoint(best)) == 1.0
     change_checkpoint(best, best.with_name("checkpoint_last.pt"), set_time(2.0))
-    assert evaluate.training_seconds(best, evaluate.read_checkpoint(best)) == 2.0
+    assert inputs.training_seconds(best, evaluation.read_checkpoint(best)) == 2.0
 
 
 def test_command(evaluation, capsys, monkeypatch):
@@ -486,7 +489,7 @@ def test_command(evaluation, capsys, monkeypatch):
 )
 def test_bad_options_are_refused(option, value, message, evaluation, no_search):
     with pytest.raises(UserError, match=message):
-        evaluate.evaluate(replace(evaluation, **{option: value}))
+        evaluation.evaluate(replace(evaluation, **{option: value}))
     assert not evaluation.results_path.exists()
 
 
@@ -494,14 +497,14 @@ def test_bad_options_are_refused(option, value, message, evaluation, no_search):
 def test_data_that_is_not_prepared_is_refused(missing, evaluation, no_search):
     (evaluation.data / missing).unlink()
     with pytest.raises(UserError, match=f"data has no {missing}: make it by intra-distill prepare"):
-        evaluate.evaluate(evaluation)
+        evaluation.evaluate(evaluation)
 
 
 def test_references_of_other_data_are_refused(evaluation, no_search):
     with (evaluation.data / "test.ref.en").open("a") as references:
         references.write("one more\n")
     with pytest.raises(UserError, match="test.ref.en has 20 lines for 19 sentences"):
-        evaluate.evaluate(evaluation)
+        evaluation.evaluate(evaluation)
 
 
 def test_dictionary_of_other_data_is_refused(evaluation, no_search):
@@ -510,7 +513,7 @@ def test_dictionary_of_other_data_is_refused(evaluation, no_search):
     types = len((evaluation.data / "dict.de.txt").read_text().splitlines()) + 4
     message = f"decoder knows {types} types, .*/dict.en.txt makes {types + 1}$"
     with pytest.raises(UserError, match=message):
-        evaluate.evaluate(evaluation)
+        evaluation.evaluate(evaluation)
 
 
 def test_sentences_longer_than_the_model_takes_are_refused(evaluation, no_search, tmp_path):
@@ -520,7 +523,7 @@ def test_sentences_longer_than_the_model_takes_are_refused(evaluation, no_search
     path = change_checkpoint(evaluation.checkpoint, tmp_path / "run" / "short.pt", shorten)
     message = r"line \d+ of test has \d+ source tokens, the model takes 4"
     with pytest.raises(UserError, match=message):
-        evaluate.evaluate(replace(evaluation, checkpoint=path))
+        evaluation.evaluate(replace(evaluation, checkpoint=path))
 
 
 @pytest.mark.parametrize(
@@ -554,7 +557,7 @@ def test_other_files_than_checkpoints_are_refused(
     else:
         torch.save(content, path)
     with pytest.raises(UserError, match=message):
-        evaluate.evaluate(replace(evaluation, checkpoint=path))
+        evaluation.evaluate(replace(evaluation, checkpoint=path))
 
 
 class Payload:
@@ -578,7 +581,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(
         path, path.with_name(name), lambda state: state.update(payload=Payload(tmp_path / "ran"))
     )
     with pytest.raises(UserError, match=f"{name} is refused: .* could run code .*mkdir"):
-        evaluate.evaluate(replace(evaluation, checkpoint=path))
+        evaluation.evaluate(replace(evaluation, checkpoint=path))
     assert not (tmp_path / "ran").exists()
     torch.load(path.with_name(name), weights_only=False)
     assert (tmp_path / "ran").exists()
@@ -622,7 +625,7 @@ def test_baselines_that_do_not_fit_are_refused(
     baseline = shutil.copytree(base.parent, tmp_path / "base") / "test.json"
     spoil(baseline)
     with pytest.raises(UserError, match=message):
-        evaluate.evaluate(replace(evaluation, baseline=baseline))
+        evaluation.evaluate(replace(evaluation, baseline=baseline))
 
 
 def test_other_peoples_files_stay(evaluation, no_search):
@@ -630,11 +633,11 @@ def test_other_peoples_files_stay(evaluation, no_search):
     result = evaluation.results_path / "test.json"
     result.write_text('{"my": "own"}')
     with pytest.raises(UserError, match="test.json is not a result of intra-distill evaluate"):
-        evaluate.evaluate(evaluation)
+        evaluation.evaluate(evaluation)
     assert result.read_text() == '{"my": "own"}'
 
 
 def test_results_path_that_is_a_file_is_refused(evaluation, no_search):
     evaluation.results_path.write_text("")
     with pytest.raises(UserError, match="--results-path .*results: File exists"):
-        evaluate.evaluate(evaluation)
+        evaluation.evaluate(evaluation)

@@ -5,11 +5,13 @@ from statistics import fmean
 
 import pytest
 
-from intra_distill.tools import UserError, grid, metrics
-from intra_distill.tools.files import sha256
-from intra_distill.tools.grid import gather, lay_out, read_paper
-from intra_distill.tools.metrics import build_metrics, compare, signatures_of
-from intra_distill.tools.results import Checkpoint, Result, TestSet
+from intra_distill.errors import UserError
+from intra_distill.files import sha256
+from intra_distill.tools.reports import grid
+from intra_distill.tools.reports.grid import gather, lay_out, read_paper
+from intra_distill.tools.scoring import metrics
+from intra_distill.tools.scoring.metrics import build_metrics, compare, signatures_of
+from intra_distill.tools.scoring.results import Checkpoint, Result, TestSet
 
 from ..conftest import CONFIGS
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from intra_distill.cli import main
-from intra_distill.tools import iwslt14
-from intra_distill.tools.download import Remote
-from intra_distill.tools.files import read_json, read_lines, sha256
+from intra_distill.files import read_json, read_lines, sha256
+from intra_distill.tools.corpora import iwslt14
+from intra_distill.tools.corpora.download import Remote
 
 from ..corpora import (
     IWSLT14_PAIRS,

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from intra_distill.refusal import UserError
-from intra_distill.tools import metrics
-from intra_distill.tools.metrics import (
+from intra_distill.errors import UserError
+from intra_distill.tools.scoring import metrics
+from intra_distill.tools.scoring.metrics import (
     build_metrics,
     compare,
     default_tokenizer,

@@ -1,8 +1,13 @@
 import pytest
 from sentencepiece import SentencePieceProcessor
 
-from intra_distill.tools.normalization import RULES, WHITE_SPACE, for_sentencepiece, leaves_no_piece
-from intra_distill.tools.subwords import learn, pieces_of
+from intra_distill.tools.preparation.normalization import (
+    RULES,
+    WHITE_SPACE,
+    for_sentencepiece,
+    leaves_no_piece,
+)
+from intra_distill.tools.preparation.subwords import learn, pieces_of
 
 INVISIBLE = "\u200b\u200e\u200f\ufeff\x7f\u2581\u200c\u200d\xad\u2060\u0300\x85\u3000\xa0\t\x0b"
 WORDS = "abend abba band baden bade dean dabei ebbe ebene eben bein beide dada deine nabe".split()

@@ -4,10 +4,10 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from intra_distill.tools import plot, table
-from intra_distill.tools.grid import gather, lay_out
-from intra_distill.tools.picture import add_legend, save_picture
-from intra_distill.tools.violins import draw_violins
+from intra_distill.tools.analysis.violins import draw_violins
+from intra_distill.tools.reports import plots, table
+from intra_distill.tools.reports.grid import gather, lay_out
+from intra_distill.tools.reports.picture import add_legend, save_picture
 
 from .test_grid import make_result, write
 from .test_plot import train_line, valid_line, write_log
@@ -35,8 +35,8 @@ def test_a_legend_has_names_as_they_are(figures, tmp_path):
 def test_names_in_curves(figures, tmp_path, picture, lines):
     for name in NAMES:
         write_log(tmp_path / "runs" / name, *(lines(update, 3) for update in (1, 2)))
-    plot.save_picture(
-        {"loss": plot.plot_loss, "sensitivity": plot.plot_sensitivity}[picture](
+    plots.save_picture(
+        {"loss": plots.plot_loss, "sensitivity": plots.plot_sensitivity}[picture](
             Namespace(paths=[tmp_path / "runs"], valid_subset="valid", log_key="loss")
         ),
         tmp_path / "picture.png",

@@ -6,7 +6,7 @@ from fairseq.logging import metrics
 from matplotlib.figure import Figure
 
 from intra_distill.cli import main
-from intra_distill.tools.plot import points_of
+from intra_distill.tools.reports.logs import points_of
 
 from ..conftest import CONFIGS, INTRA, run_training
 from .test_grid import SIGNATURES, make_result, write

@@ -15,10 +15,13 @@ from fairseq.data import Dictionary, LanguagePairDataset
 from fairseq.tasks.translation import load_langpair_dataset
 from sentencepiece import SentencePieceProcessor
 
-from intra_distill.tools import UserError, cleaning, metrics, prepare, subwords
-from intra_distill.tools.metrics import build_metrics, scores_of, signatures_of
-from intra_distill.tools.normalization import normalizer
-from intra_distill.tools.prepare import Preparation
+from intra_distill.cli import prepare
+from intra_distill.errors import UserError
+from intra_distill.tools.preparation import cleaning, subwords, translation
+from intra_distill.tools.preparation.normalization import normalizer
+from intra_distill.tools.preparation.request import Preparation
+from intra_distill.tools.scoring import metrics
+from intra_distill.tools.scoring.metrics import build_metrics, scores_of, signatures_of
 
 VOCAB_SIZE = 80
 
@@ -131,7 +134,7 @@ def test_command_makes_a_directory_that_fairseq_reads(toy: Preparation) -> None:
 
 
 def test_vocabulary_has_the_pieces_and_no_padding(toy: Preparation) -> None:
-    prepare.prepare(toy)
+    translation.prepare(toy)
     model = SentencePieceProcessor(model_file=str(toy.destdir / "sentencepiece.model"))
     data = load(toy.destdir, "train")
     pieces = [model.id_to_piece(i) for i in range(model.get_piece_size())]
@@ -147,13 +150,13 @@ def test_vocabulary_is_learnt_from_kept_training_text_only(toy: Preparation) -> 
     kept, dropped = ("ab ü", "ba ü"), ("ß", "ba " * 9)
     write_pairs(toy.train, toy_pairs(200, 0) + [kept, dropped])
     write_pairs(toy.valid, [("ab 漢", "ba ß ü")])
-    prepare.prepare(toy)
+    translation.prepare(toy)
     assert decoded(toy.destdir, "valid") == [("ab <unk>", "ba <unk> ü")]
 
 
 def test_unknown_text_never_becomes_a_special_symbol(toy: Preparation) -> None:
     write_pairs(toy.valid, [("</s>", "x <s>")])
-    prepare.prepare(toy)
+    translation.prepare(toy)
     assert decoded(toy.destdir, "valid") == [("<unk>", "<unk> <unk>")]
 
 
@@ -170,7 +173,7 @@ def test_filters_count_moses_tokens_of_training_pairs_alone(
     ]
     write_pairs(toy.train, pairs[:100] + dropped + pairs[100:])
     write_pairs(toy.valid, dropped)
-    prepare.prepare(replace(toy, max_length=10))
+    translation.prepare(replace(toy, max_length=10))
     counts = report(toy)["counts"]
     del counts["unknown"]
     assert counts == {
@@ -187,7 +190,7 @@ def test_filters_count_moses_tokens_of_training_pairs_alone(
 
 def test_train_pairs_takes_the_first_ones(toy: Preparation) -> None:
     first = replace(toy, train_pairs=50, vocab_size=60)
-    prepare.prepare(first)
+    translation.prepare(first)
     report = json.loads((first.destdir / "prepare.json").read_text())
     assert report["counts"]["read"] == report["options"]["train_pairs"] == 50
     head = replace(first, train=f"{toy.train}-head", train_pairs=None)
@@ -195,7 +198,7 @@ def test_train_pairs_takes_the_first_ones(toy: Preparation) -> None:
     for lang in first.langs:
         lines = Path(f"{toy.train}.{lang}").read_bytes().splitlines(keepends=True)
         Path(f"{head.train}.{lang}").write_bytes(b"".join(lines[:50]))
-    prepare.prepare(head)
+    translation.prepare(head)
     for name in ("sentencepiece.model", "train.de-en.de.bin", "train.de-en.en.bin"):
         assert (first.destdir / name).read_bytes() == (head.destdir / name).read_bytes()
 
@@ -216,7 +219,7 @@ def test_every_nth_pair_that_the_filters_keep_is_held_out(toy: Preparation) -> N
     pairs = toy_pairs(200, 0)
     write_pairs(toy.train, [("ab", ""), *pairs[:30], ("ab ab", "ab ab ab ab"), *pairs[30:]])
     every = replace(toy, valid=None, hold_out_every=23)
-    prepare.prepare(every)
+    translation.prepare(every)
     assert held_out_numbers(every, pairs) == [23, 46, 69, 92, 115, 138, 161, 184]
     counts = report(every)["counts"]
     assert counts["kept"] == 200 and counts["held_out"] == 8
@@ -225,14 +228,14 @@ def test_every_nth_pair_that_the_filters_keep_is_held_out(toy: Preparation) -> N
 
 def test_pairs_are_held_out_at_random(toy: Preparation, capsys: pytest.CaptureFixture) -> None:
     held_out = replace(toy, valid=None, hold_out=40)
-    prepare.prepare(held_out)
+    translation.prepare(held_out)
     assert "200 kept, 40 of them held out for validation" in capsys.readouterr().out
     numbers = held_out_numbers(held_out, toy_pairs(200, 0))
     assert len(numbers) == report(held_out)["counts"]["held_out"] == 40
     assert len({n % 5 for n in numbers}) == 5 and min(numbers) < 25 and max(numbers) > 175
     assert report(held_out)["seed"] == 1
     elsewhere = replace(held_out, destdir=toy.destdir.with_name("elsewhere"), workers=4)
-    prepare.prepare(elsewhere)
+    translation.prepare(elsewhere)
     assert contents(elsewhere.destdir) == contents(held_out.destdir)
 
 
@@ -251,7 +254,7 @@ def test_vocabulary_is_learnt_from_the_text_asked_for(
     write_pairs(toy.valid, [("ab 漢", "ba")])
     write_pairs(toy.test[1], [("ab", "ß ba")])
     toy = replace(toy, sentencepiece_text=text, **changes)
-    prepare.prepare(toy)
+    translation.prepare(toy)
     symbols = "".join(load(toy.destdir, "train").src_dict.symbols)
     assert {char for char in "ü漢ß" if char in symbols} == known
     assert report(toy)["sentencepiece_trained_on"] == text
@@ -266,26 +269,26 @@ def test_vocabulary_is_learnt_from_a_sample(
         learnt_from.append(list(lines))
         return subwords.learn(learnt_from[-1], *options)
 
-    monkeypatch.setattr(prepare, "learn", learn)
-    prepare.prepare(replace(toy, sentencepiece_sample=150))
+    monkeypatch.setattr(translation, "learn", learn)
+    translation.prepare(replace(toy, sentencepiece_sample=150))
     everything = [line for side in zip(*toy_pairs(200, 0)) for line in side]
     remaining = iter(everything)
     assert len(learnt_from[0]) == 150
     assert all(line in remaining for line in learnt_from[0])  # in their order
     more = replace(toy, sentencepiece_sample=5000, destdir=toy.destdir.with_name("more"))
-    prepare.prepare(more)
+    translation.prepare(more)
     assert learnt_from[1] == everything
 
 
 def test_more_workers_than_lines(toy: Preparation) -> None:
     for prefix in (toy.valid, *toy.test):
         write_pairs(prefix, [("Ab", "ba")])
-    prepare.prepare(replace(toy, workers=7))
+    translation.prepare(replace(toy, workers=7))
     assert decoded(toy.destdir, "test") == decoded(toy.destdir, "valid") == [("Ab", "ba")]
 
 
 def test_report_says_what_was_made_from_what(toy: Preparation) -> None:
-    prepare.prepare(toy)
+    translation.prepare(toy)
     content = report(toy)
     assert content["options"] == {
         "source_lang": "de",
@@ -310,18 +313,18 @@ def test_report_says_what_was_made_from_what(toy: Preparation) -> None:
 
 
 def test_same_bytes_wherever_and_with_however_many_workers(toy: Preparation) -> None:
-    prepare.prepare(toy)
+    translation.prepare(toy)
     elsewhere = replace(toy, destdir=toy.destdir.with_name("elsewhere"), workers=3)
-    prepare.prepare(elsewhere)
+    translation.prepare(elsewhere)
     assert contents(elsewhere.destdir) == contents(toy.destdir)
 
 
 def test_line_ends_of_other_systems_change_nothing(toy: Preparation) -> None:
-    prepare.prepare(toy)
+    translation.prepare(toy)
     write_pairs(toy.train, toy_pairs(200, 0), end="\r\n")
     write_pairs(toy.valid, toy_pairs(12, 1), end="\r\n")
     other = replace(toy, destdir=toy.destdir.with_name("other"))
-    prepare.prepare(other)
+    translation.prepare(other)
     made, expected = contents(other.destdir), contents(toy.destdir)
     del made["prepare.json"], expected["prepare.json"]  # the inputs have other bytes
     assert made == expected
@@ -329,7 +332,7 @@ def test_line_ends_of_other_systems_change_nothing(toy: Preparation) -> None:
 
 def test_lowercase_lowers_all_text(toy: Preparation) -> None:
     write_pairs(toy.test[0], [("AB Ab", "BA Ba")])
-    prepare.prepare(replace(toy, lowercase=True))
+    translation.prepare(replace(toy, lowercase=True))
     assert decoded(toy.destdir, "train") == [(s.lower(), t) for s, t in toy_pairs(200, 0)]
     assert decoded(toy.destdir, "test") == [("ab ab", "ba ba")]
     assert (toy.destdir / "test.ref.en").read_text() == "ba ba\n"
@@ -385,10 +388,10 @@ def prepare_text(folder: Path, pairs: list, target_lang: str, **changes: Any) ->
         **{"vocab_size": 10_000, "max_ratio": 50.0, **changes},
     )
     with pytest.raises(UserError) as refusal:
-        prepare.prepare(preparation)
+        translation.prepare(preparation)
     largest = int(re.search(r"the largest possible is (\d+)", str(refusal.value))[1])
     preparation = replace(preparation, vocab_size=largest)
-    prepare.prepare(preparation)
+    translation.prepare(preparation)
     return preparation
 
 
@@ -432,7 +435,7 @@ def test_what_the_pieces_cost_is_said(
 
 def test_text_that_the_pieces_keep_has_no_ceiling(toy: Preparation) -> None:
     write_pairs(toy.test[0], [("Ab  ab ", " ba  ba"), ("Ab", "ba")])  # white space is none's matter
-    prepare.prepare(toy)
+    translation.prepare(toy)
     assert report(toy)["ceilings"] == {}
 
 
@@ -440,7 +443,7 @@ def test_unknown_characters_are_counted(toy: Preparation, capsys: pytest.Capture
     rare = [("Ab ab", f"ba {char}") for char in "€ßüöäéèñçø"]
     write_pairs(toy.train, toy_pairs(200, 0) + rare)
     write_pairs(toy.valid, [("Ab", "ba 漢")])
-    prepare.prepare(replace(toy, sentencepiece_sample=100))
+    translation.prepare(replace(toy, sentencepiece_sample=100))
     unknown = report(toy)["counts"]["unknown"]
     assert unknown["valid.en"] == {"tokens": 1, "lines": 1}
     assert 0 < unknown["train.en"]["tokens"] == unknown["train.en"]["lines"] < len(rare)
@@ -460,7 +463,7 @@ def test_unknown_characters_are_counted(toy: Preparation, capsys: pytest.Capture
 def test_pairs_that_only_look_full_are_dropped(toy: Preparation) -> None:
     empty = [("Ab", char) for char in ("\u200b", "\ufeff", "\u200e", "\x7f", "\u2581")]
     write_pairs(toy.train, toy_pairs(200, 0) + empty)
-    prepare.prepare(toy)
+    translation.prepare(toy)
     assert report(toy)["counts"]["dropped"]["empty"] == len(empty)
     assert decoded(toy.destdir, "train") == toy_pairs(200, 0)
 
@@ -480,7 +483,7 @@ def test_a_ratio_that_drops_most_pairs_is_said(
 
 def test_pairs_that_do_not_match_are_said(toy: Preparation, capsys: pytest.CaptureFixture) -> None:
     write_pairs(toy.train, toy_pairs(200, 0) + [("Ab ab", "ba ba ba ba")] * 60)
-    prepare.prepare(toy)
+    translation.prepare(toy)
     assert "60 of 260 pairs were dropped by --max-ratio 1.5: the sides may not match" in (
         capsys.readouterr().out
     )
@@ -494,7 +497,7 @@ def test_a_tokeniser_that_is_missing_is_said_before_the_work(
 
     monkeypatch.setattr(metrics, "BLEU", not_installed)
     with pytest.raises(UserError, match="cannot read .*jpn"):
-        prepare.prepare(replace(toy, target_lang="jpn"))
+        translation.prepare(replace(toy, target_lang="jpn"))
     assert "tokeniser ja-mecab, which" in capsys.readouterr().out
 
 
@@ -504,7 +507,7 @@ def test_odd_characters_and_empty_lines_keep_pairs_together(toy: Preparation, wo
     write_pairs(toy.train, toy_pairs(200, 0) + odd * 3)
     test = [*odd, ("", "ba"), ("Ab", ""), ("", ""), *toy_pairs(4, 4)]
     write_pairs(toy.test[0], test)
-    prepare.prepare(replace(toy, workers=workers))
+    translation.prepare(replace(toy, workers=workers))
 
     train = load(toy.destdir, "train")
     assert len(train) == 200 + 3 * len(odd)
@@ -522,10 +525,10 @@ def test_odd_characters_and_empty_lines_keep_pairs_together(toy: Preparation, wo
 
 
 def test_second_run_does_nothing(toy: Preparation, capsys: pytest.CaptureFixture) -> None:
-    prepare.prepare(toy)
+    translation.prepare(toy)
     before = {path: path.stat().st_mtime_ns for path in toy.destdir.iterdir()}
     capsys.readouterr()
-    prepare.prepare(replace(toy, workers=2))
+    translation.prepare(replace(toy, workers=2))
     assert "nothing to do" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in toy.destdir.iterdir()} == before
 
@@ -564,17 +567,17 @@ def test_killed_run_is_completed_by_the_next(
 ) -> None:
     toy = replace(toy, **changes)
     whole = replace(toy, destdir=toy.destdir.with_name("whole"))
-    prepare.prepare(whole)
+    translation.prepare(whole)
     expected = contents(whole.destdir)
     with monkeypatch.context() as patch:
         kill_at(patch, name)
         with pytest.raises(Killed):
-            prepare.prepare(toy)
+            translation.prepare(toy)
     left = contents(toy.destdir)
     left.pop("prepare.json.tmp", None)
     assert "prepare.json" not in left
     assert left.items() <= expected.items()
-    prepare.prepare(toy)
+    translation.prepare(toy)
     assert contents(toy.destdir) == expected
     assert not toy.work.exists()
 
@@ -582,7 +585,7 @@ def test_killed_run_is_completed_by_the_next(
 def test_half_written_binary_has_no_final_name(
     toy: Preparation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    binarise = prepare.binarise
+    binarise = translation.binarise
 
     def die_after_source_side(*args: Any) -> dict[str, int]:
         unknown = binarise(*args)
@@ -591,22 +594,22 @@ def test_half_written_binary_has_no_final_name(
         return unknown
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "binarise", die_after_source_side)
+        patch.setattr(translation, "binarise", die_after_source_side)
         with pytest.raises(Killed):
-            prepare.prepare(toy)
+            translation.prepare(toy)
     assert list((toy.work / "scratch").glob("*.bin"))
     assert not list(toy.destdir.glob("*.bin"))
-    monkeypatch.setattr(prepare, "write_text", None)
-    monkeypatch.setattr(prepare, "write_sentencepiece", None)
-    prepare.prepare(toy)  # without the steps done before
+    monkeypatch.setattr(translation, "write_text", None)
+    monkeypatch.setattr(translation, "write_sentencepiece", None)
+    translation.prepare(toy)  # without the steps done before
     assert decoded(toy.destdir, "test1") == toy_pairs(5, 3)
 
 
 def test_text_of_an_unknown_preparation_is_not_taken_up(toy: Preparation) -> None:
     toy.work.mkdir(parents=True)
-    for name in [*prepare.text_names(toy), "counts.json"]:
+    for name in [*translation.text_names(toy), "counts.json"]:
         (toy.work / name).write_text("stale\n")
-    prepare.prepare(toy)
+    translation.prepare(toy)
     assert decoded(toy.destdir, "valid") == toy_pairs(12, 1)
 
 
@@ -637,22 +640,22 @@ def test_other_preparation_is_refused(
     finished: bool,
 ) -> None:
     if finished:
-        prepare.prepare(toy)
+        translation.prepare(toy)
     else:
         kill_at(monkeypatch, "train.en")
         with pytest.raises(Killed):
-            prepare.prepare(toy)
+            translation.prepare(toy)
     before = contents(toy.destdir)
     with pytest.raises(UserError, match=f"prepared with {difference}: choose another --destdir"):
-        prepare.prepare(change(toy))
+        translation.prepare(change(toy))
     assert contents(toy.destdir) == before
 
 
 def test_changed_text_is_refused(toy: Preparation) -> None:
-    prepare.prepare(toy)
+    translation.prepare(toy)
     write_pairs(toy.train, toy_pairs(201, 0))
     with pytest.raises(UserError, match="another train.de text"):
-        prepare.prepare(toy)
+        translation.prepare(toy)
 
 
 @pytest.mark.parametrize("is_file", [True, False])
@@ -661,13 +664,13 @@ def test_destdir_of_something_else_is_left_alone(toy: Preparation, is_file: bool
     precious.parent.mkdir(exist_ok=True)
     precious.write_text("kept")
     with pytest.raises(UserError, match="is not a directory|holds files of something else"):
-        prepare.prepare(toy)
+        translation.prepare(toy)
     assert precious.read_text() == "kept"
 
 
 def test_destdir_that_cannot_be_made_is_refused(toy: Preparation) -> None:
     with pytest.raises(UserError, match="cannot write in --destdir .*Not a directory"):
-        prepare.prepare(replace(toy, destdir=Path(f"{toy.train}.de") / "data"))
+        translation.prepare(replace(toy, destdir=Path(f"{toy.train}.de") / "data"))
 
 
 @pytest.mark.parametrize(
@@ -694,7 +697,7 @@ def test_destdir_that_cannot_be_made_is_refused(toy: Preparation) -> None:
 )
 def test_bad_option_is_refused(toy: Preparation, changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        prepare.prepare(replace(toy, **changes))
+        translation.prepare(replace(toy, **changes))
     assert not toy.destdir.exists()
 
 
@@ -714,7 +717,7 @@ def test_bad_text_is_refused(toy: Preparation, name: str, content: bytes, messag
     text = Path(toy.train).with_name(name)
     text.write_bytes(content.replace(b"\x85", "\x85".encode()))
     with pytest.raises(UserError, match=message):
-        prepare.prepare(toy)
+        translation.prepare(toy)
     assert not toy.destdir.exists()
 
 
@@ -722,7 +725,7 @@ def test_empty_split_is_refused(toy: Preparation) -> None:
     for lang in ("de", "en"):
         Path(f"{toy.valid}.{lang}").write_bytes(b"")
     with pytest.raises(UserError, match="valid.de and .*valid.en are empty"):
-        prepare.prepare(toy)
+        translation.prepare(toy)
 
 
 @pytest.mark.parametrize(
@@ -736,8 +739,8 @@ def test_a_split_that_leaves_a_side_empty_is_refused(
     toy: Preparation, changes: dict, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        prepare.prepare(replace(toy, valid=None, **changes))
-    prepare.prepare(toy)  # in the same directory
+        translation.prepare(replace(toy, valid=None, **changes))
+    translation.prepare(toy)  # in the same directory
 
 
 @pytest.mark.parametrize("name", ["train.de", "b.en"])
@@ -750,9 +753,9 @@ def test_text_that_changes_while_it_is_read_is_refused(
         changing.write_text(changing.read_text() + "One line more\n")
         return cleaning.clean_in_parallel(*args)
 
-    monkeypatch.setattr(prepare, "clean_in_parallel", change_and_clean)
+    monkeypatch.setattr(translation, "clean_in_parallel", change_and_clean)
     with pytest.raises(UserError, match=f"{name} was changed while it was read"):
-        prepare.prepare(replace(toy, train_pairs=100))
+        translation.prepare(replace(toy, train_pairs=100))
 
 
 def test_full_disk_ends_the_run_with_a_line_and_the_next_goes_on(toy: Preparation) -> None:
@@ -760,16 +763,16 @@ def test_full_disk_ends_the_run_with_a_line_and_the_next_goes_on(toy: Preparatio
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, unlimited[1]))  # bytes a file
     try:
         with pytest.raises(UserError, match="cannot write .*: File too large"):
-            prepare.prepare(toy)
+            translation.prepare(toy)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
-    prepare.prepare(toy)
+    translation.prepare(toy)
     assert decoded(toy.destdir, "train") == toy_pairs(200, 0)
 
 
 def test_nothing_left_to_train_on_is_refused(toy: Preparation) -> None:
     with pytest.raises(UserError, match="the filters drop all 200 training pairs"):
-        prepare.prepare(replace(toy, max_length=1))
+        translation.prepare(replace(toy, max_length=1))
 
 
 @pytest.mark.parametrize(
@@ -780,7 +783,7 @@ def test_impossible_vocabulary_size_names_one_that_works(
     toy: Preparation, vocab_size: int, message: str
 ) -> None:
     with pytest.raises(UserError, match=f"--vocab-size {vocab_size} .*{message}") as refusal:
-        prepare.prepare(replace(toy, vocab_size=vocab_size))
+        translation.prepare(replace(toy, vocab_size=vocab_size))
     possible = int(re.search(message, str(refusal.value))[1])
-    prepare.prepare(replace(toy, vocab_size=possible))  # in the same directory
+    translation.prepare(replace(toy, vocab_size=possible))  # in the same directory
     assert len(load(toy.destdir, "train").src_dict) == possible + 1

@@ -13,12 +13,14 @@ from fairseq_cli import generate
 from matplotlib import rc_context
 
 from intra_distill.checkpoints import read_checkpoint
-from intra_distill.cli import main
-from intra_distill.tools import evaluate, prune
-from intra_distill.tools.evaluate import Evaluation, Translation
-from intra_distill.tools.files import sha256
-from intra_distill.tools.results import read_result
-from intra_distill.tools.scores import read_scores, write_scores
+from intra_distill.cli import main, prune
+from intra_distill.files import sha256
+from intra_distill.tools.analysis import pruning
+from intra_distill.tools.analysis.parameter_scores import read_scores, write_scores
+from intra_distill.tools.scoring import evaluation, search
+from intra_distill.tools.scoring.evaluation import Evaluation
+from intra_distill.tools.scoring.results import read_result
+from intra_distill.tools.scoring.search import Translation
 
 from .test_evaluate import distilled, prepared, train_model  # noqa: F401
 
@@ -68,9 +70,9 @@ def translations(monkeypatch) -> list[str]:
         translated.append(evaluation.system)
         return original(evaluation, *rest)
 
-    original = prune.translate_and_score
-    monkeypatch.setattr(prune, "translate_and_score", translate_and_score)
-    monkeypatch.setattr(evaluate, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0))
+    original = pruning.translate_and_score
+    monkeypatch.setattr(pruning, "translate_and_score", translate_and_score)
+    monkeypatch.setattr(search, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0))
     return translated
 
 
@@ -162,7 +164,7 @@ def test_tied_parameters_are_pruned_alike(run, checkpoint, translations, tmp_pat
 def test_fairseq_loads_what_is_written(run, prepared, tmp_path):  # noqa: F811
     (_, model) = run("--ratios", "0.2", "--write-checkpoint")["models"]
     path = tmp_path / "pruned/plain/sensitivity/0.2/checkpoint.pt"
-    result = evaluate.evaluate(Evaluation(prepared, path, tmp_path / "again", beam=2, cpu=True))
+    result = evaluation.evaluate(Evaluation(prepared, path, tmp_path / "again", beam=2, cpu=True))
     assert result.scores == model["scores"] and result.checkpoint.updates == UPDATES
 
     arguments = [str(prepared), "--path", str(path), "--results-path", str(tmp_path), "--cpu"]
@@ -205,7 +207,7 @@ def test_a_killed_run_goes_on(run, translations, tmp_path, monkeypatch):
 
     run("--ratios", "0")
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr(prune, "translate_and_score", killed)
+        context.setattr(pruning, "translate_and_score", killed)
         run("--ratios", "0.5")
     assert not list(tmp_path.rglob("*.pt"))
     run("--ratios", "0.5")
@@ -283,9 +285,9 @@ def test_ratios_are_sorted_and_begin_with_none(text, ratios):
 
 @pytest.mark.parametrize("parameters", [100, 5568, 49_976_832])
 def test_a_share_is_exact(parameters):
-    system = prune.System("s", Path("s"), "", parameters, None, None)
+    system = pruning.System("s", Path("s"), "", parameters, None, None)
     ratios = prune.parse_ratios(",".join(f"0.{i:02}" for i in range(100)))
-    removed = [prune.Pruning(system, "random", ratio, 1).removed for ratio in ratios]
+    removed = [pruning.Pruning(system, "random", ratio, 1).removed for ratio in ratios]
     assert removed == [i * parameters // 100 for i in range(100)]
 
 

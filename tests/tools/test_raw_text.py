@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from intra_distill.tools import UserError
-from intra_distill.tools.files import read_json
-from intra_distill.tools.raw_text import make_raw_text
+from intra_distill.errors import UserError
+from intra_distill.files import read_json
+from intra_distill.tools.corpora.raw_text import make_raw_text
 
 REQUEST = {"command": "iwslt14", "pair": "de-en", "source": "a.tgz"}
 

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from intra_distill.tools import UserError
-from intra_distill.tools.files import sha256
-from intra_distill.tools.results import (
+from intra_distill.errors import UserError
+from intra_distill.files import sha256
+from intra_distill.tools.scoring.results import (
     read_hypotheses,
     read_result,
     why_incomparable,

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from intra_distill.tools.sampling import draw
+from intra_distill.tools.preparation.sampling import draw
 
 
 @pytest.mark.parametrize("number", [0, 1, 7, 20, 21])

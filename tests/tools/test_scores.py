@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from intra_distill.tools import UserError
-from intra_distill.tools.scores import Scores, read_scores, write_scores
+from intra_distill.errors import UserError
+from intra_distill.tools.analysis.parameter_scores import Scores, read_scores, write_scores
 
 
 class Payload:

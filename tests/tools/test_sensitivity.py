@@ -10,9 +10,10 @@ from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEn
 
 from intra_distill.cli import main
 from intra_distill.core.sensitivity import sensitivity as measure
-from intra_distill.tools import sensitivity
-from intra_distill.tools.scores import read_scores
-from intra_distill.tools.sensitivity import Settings, choose_batches, kind_of, layer_of, open_data
+from intra_distill.tools.analysis import sensitivity, systems
+from intra_distill.tools.analysis.batches import Settings, choose_batches, open_data
+from intra_distill.tools.analysis.parameter_scores import read_scores
+from intra_distill.tools.analysis.sensitivity import kind_of, layer_of
 
 from ..conftest import LSTM, PLAIN, TINY_TRANSFORMER, run_training
 from .test_evaluate import change_checkpoint, checkpoint, distilled, prepared  # noqa: F401
@@ -233,7 +234,7 @@ def test_the_label_smoothing_is_the_checkpoints_own(run, checkpoint, tmp_path): 
     ],
 )
 def test_system_names(path, name):
-    assert sensitivity.system_name(Path(path)) == name
+    assert systems.system_name(Path(path)) == name
 
 
 def test_names_are_given(run, checkpoint, distilled):  # noqa: F811

@@ -5,9 +5,9 @@ from fairseq.options import get_preprocessing_parser
 from fairseq_cli import preprocess
 from sentencepiece import SentencePieceProcessor
 
-from intra_distill.tools import subwords
-from intra_distill.tools.files import write_lines
-from intra_distill.tools.toy_corpus import toy_corpus
+from intra_distill.files import write_lines
+from intra_distill.tools.corpora.toy.corpus import toy_corpus
+from intra_distill.tools.preparation import subwords
 
 RULE = "nmt_nfkc"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from intra_distill.cli import main
-from intra_distill.tools import table
-from intra_distill.tools.files import read_lines
+from intra_distill.files import read_lines
+from intra_distill.tools.reports import markdown, table
 
 from .test_grid import SIGNATURES, compared, make_result, write
 
@@ -195,7 +195,7 @@ def test_one_system_is_compared_with_nothing(tmp_path, printed):
     [(4.4, "0:04"), (59.6, "1:00"), (3599.4, "59:59"), (3599.6, "1:00:00"), (90000, "25:00:00")],
 )
 def test_duration(seconds, expected):
-    assert table.duration(seconds) == expected
+    assert markdown.duration(seconds) == expected
 
 
 # Files

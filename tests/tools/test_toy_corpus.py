@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from intra_distill.tools import UserError, toy_corpus, toy_grammar
-from intra_distill.tools.toy_corpus import MAX_PAIRS
-from intra_distill.tools.toy_grammar import (
+from intra_distill.cli import toy_corpus
+from intra_distill.errors import UserError
+from intra_distill.tools.corpora.toy import corpus, grammar
+from intra_distill.tools.corpora.toy.corpus import MAX_PAIRS
+from intra_distill.tools.corpora.toy.grammar import (
     ACCUSATIVE,
     BARE,
     COPULA,
@@ -33,7 +35,7 @@ from intra_distill.tools.toy_grammar import (
     possessive,
     pronoun,
 )
-from intra_distill.tools.toy_lexicon import ADJECTIVES, MODIFIERS, Pair
+from intra_distill.tools.corpora.toy.lexicon import ADJECTIVES, MODIFIERS, Pair
 
 # Of the default files in the order of their names. Another grammar has another: set it anew.
 DIGEST = "f0d643afe055c1869c54e746ae81a12b1c8bec947b5e8e2a6c3cb44849ea91dd"
@@ -51,7 +53,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def corpus() -> dict[str, list[Pair]]:
-    return toy_corpus.toy_corpus(train=5000, valid=300, test=500, seed=1)
+    return corpus.toy_corpus(train=5000, valid=300, test=500, seed=1)
 
 
 def noun(kind: str, singular: str) -> Noun:
@@ -86,13 +88,13 @@ def test_default_files_are_the_same_on_every_machine(tmp_path, capsys):
 
 
 def test_seed_and_nothing_else_makes_the_difference(corpus):
-    assert toy_corpus.toy_corpus(5000, 300, 500, seed=1) == corpus
-    other = toy_corpus.toy_corpus(train=300, valid=300, test=500, seed=2)
+    assert corpus.toy_corpus(5000, 300, 500, seed=1) == corpus
+    other = corpus.toy_corpus(train=300, valid=300, test=500, seed=2)
     assert not set(other["test"]) & set(corpus["test"])
 
 
 def test_held_out_sets_do_not_depend_on_the_training_size(corpus):
-    smaller = toy_corpus.toy_corpus(train=100, valid=300, test=500, seed=1)
+    smaller = corpus.toy_corpus(train=100, valid=300, test=500, seed=1)
     assert smaller["test"] == corpus["test"] and smaller["valid"] == corpus["valid"]
     assert smaller["train"] == corpus["train"][:100]
 
@@ -261,7 +263,7 @@ def test_rare_words_are_seen_a_few_times(corpus):
             "her children's cup",
         ),
         (
-            noun_phrase(toy_grammar.titled("Neumann", woman=False), BARE),
+            noun_phrase(grammar.titled("Neumann", woman=False), BARE),
             ("Herr Neumann", "Herrn Neumann", "Herrn Neumann", "Herrn Neumann"),
             "Mr Neumann",
         ),
@@ -281,7 +283,7 @@ def test_noun_phrase_agrees_in_gender_case_and_number(
 
 
 def test_numbers_inflect_what_follows_and_not_themselves():
-    three = Determiner("drei", toy_grammar.NONE, toy_grammar.STRONG, "three", "three")
+    three = Determiner("drei", grammar.NONE, grammar.STRONG, "three", "three")
     phrase = noun_phrase(noun("thing", "Löffel"), three, adjective("thing", "alt"), plural=True)
     assert phrase.cases[DATIVE] == "drei alten Löffeln"
     assert phrase.cases[GENITIVE] == "drei alter Löffel"

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from intra_distill.tools import violins
-from intra_distill.tools.violins import draw_violins, sample
+from intra_distill.tools.analysis import violins
+from intra_distill.tools.analysis.violins import draw_violins, sample
 
 
 def test_the_sample_is_every_tenth_without_the_top_1_percent():

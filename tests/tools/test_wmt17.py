@@ -7,8 +7,8 @@ import pytest
 from sacrebleu.dataset import DATASETS
 
 from intra_distill.cli import main
-from intra_distill.tools import download, wmt17
-from intra_distill.tools.files import read_json, read_lines
+from intra_distill.files import read_json, read_lines
+from intra_distill.tools.corpora import download, wmt17
 
 from ..corpora import (
     Fault,

@@ -1,0 +1,85 @@
+"""The console script ``intra-distill``: one file a command, none of which imports another.
+
+The first line of a file is the command's help. ``add_arguments(parser)`` declares its options, and
+``main(args)`` takes its steps with the functions of :mod:`intra_distill.tools` and prints.
+"""
+
+import argparse
+import io
+import logging
+import re
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+
+from ..errors import UserError, one_line
+
+COMMANDS = [
+    "prepare",
+    "args",
+    "evaluate",
+    "average",
+    "table",
+    "plot",
+    "sensitivity",
+    "prune",
+    "toy_corpus",
+    "iwslt14",
+    "wmt17",
+    "user_dir",
+]
+EMPTY_VALUE = re.compile(r"--[a-z-]+=")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a command; bad input ends it with one line and exit code 1, bad usage with 2."""
+    argv = sys.argv[1:] if argv is None else argv
+    asked_for = [name for name in COMMANDS if argv[:1] == [name.replace("_", "-")]]
+    parser = build_parser(asked_for or COMMANDS)  # no command waits for the imports of others
+    for argument in argv:
+        if not argument or EMPTY_VALUE.fullmatch(argument):
+            parser.error(f"{argument or 'an argument'} is empty: is a variable not set?")
+        if not argument.isprintable():
+            parser.error(f"{ascii(argument)} has characters that are not for names: change them")
+    args = parser.parse_args(argv)
+    logging.getLogger().setLevel(logging.WARNING)  # importing fairseq turned debugging on
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # α′ where the terminal has no UTF-8
+    try:
+        refuse_devices(args)
+        args.run(args)
+    except UserError as error:
+        sys.exit(f"{args.prog}: {error}")
+    except OSError as error:
+        sys.exit(f"{args.prog}: {one_line(f'{error.filename}: {error.strerror}')}")
+
+
+def build_parser(names: Iterable[str]) -> argparse.ArgumentParser:
+    """The parser of these commands."""
+    parser = argparse.ArgumentParser(
+        prog="intra-distill",
+        description="Tools beside fairseq-train, fairseq-generate and fairseq-interactive for "
+        "translation models trained with intra-distillation.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in names:
+        tool = import_module(f"{__package__}.{name}")
+        help_line, _, description = tool.__doc__.partition("\n")
+        command = commands.add_parser(
+            name.replace("_", "-"),
+            help=help_line,
+            description=f"{help_line}\n{description}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        tool.add_arguments(command)
+        command.set_defaults(run=tool.main, prog=command.prog)
+    return parser
+
+
+def refuse_devices(args: argparse.Namespace) -> None:
+    """Refuse pipes and devices: files are read several times, and replaced when written."""
+    for value in vars(args).values():
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path) and path.exists() and not (path.is_file() or path.is_dir()):
+                raise UserError(f"{path} is a pipe or a device: give a file or a folder")

@@ -1,0 +1,101 @@
+"""translate a prepared subset with a checkpoint and score it with sacreBLEU
+
+DIR is what ``intra-distill prepare`` made. The directory of ``--results-path`` gets
+
+- ``SUBSET.hyp.TARGET``: the detokenised hypotheses, one a line, in corpus order;
+- ``SUBSET.json``: BLEU and chrF with their signatures, and all it takes to get them again.
+
+Whatever does not fit is refused before the search starts. So is a sentence longer than the
+model takes: fairseq would truncate it or leave it out, and score another test set. A hypothesis
+that the model does not end is cut at 200 pieces, or at twice the source where that is more; how
+many were is said, and how many have an <unk>.
+"""
+
+import argparse
+from pathlib import Path
+
+from ..tools.scoring.evaluation import Evaluation, evaluate
+from ..tools.scoring.results import Result
+from ..tools.scoring.search import add_search_arguments, quieten_fairseq
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``intra-distill evaluate``."""
+    parser.add_argument(
+        "data", type=Path, metavar="DIR", help="data directory made by intra-distill prepare"
+    )
+    parser.add_argument(
+        "--path", required=True, type=Path, metavar="FILE", help="checkpoint to translate with"
+    )
+    add_search_arguments(parser)
+    parser.add_argument(
+        "--results-path",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="where SUBSET.hyp.TARGET and SUBSET.json go; what is evaluated there already is "
+        "not translated again",
+    )
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="JSON",
+        help="another system's SUBSET.json: test whether the difference to it is significant",
+    )
+    parser.add_argument(
+        "--name", metavar="SYSTEM", help="the system's name (default: the checkpoint's folder)"
+    )
+    parser.add_argument("--cpu", action="store_true", help="translate on the CPU")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Run the command."""
+    quieten_fairseq()
+    result = evaluate(
+        Evaluation(
+            data=args.data,
+            checkpoint=args.path,
+            results_path=args.results_path,
+            subset=args.gen_subset,
+            beam=args.beam,
+            lenpen=args.lenpen,
+            max_len_a=args.max_len_a,
+            max_len_b=args.max_len_b,
+            tokenizer=args.tokenize,
+            max_tokens=args.max_tokens,
+            baseline=args.baseline,
+            name=args.name,
+            cpu=args.cpu,
+        )
+    )
+    print_result(result)
+
+
+# What is printed
+
+
+def print_result(result: Result) -> None:
+    """Print the scores and the comparison with the baseline."""
+    test_set = result.test_set
+    print(f"{result.system}, {test_set.subset} {test_set.pair}, {test_set.sentences} sentences")
+    for metric, score in result.scores.items():
+        print(f"{metric} = {score:.2f}  {result.signatures[metric]}")
+    if result.cut_hypotheses:
+        print(
+            f"{result.cut_hypotheses} of {test_set.sentences} hypotheses are cut at "
+            f"{result.limit_of_length}: raise --max-len-a or --max-len-b, unless they repeat "
+            "themselves"
+        )
+    if result.unknown_hypotheses:
+        print(f"{result.unknown_hypotheses} of {test_set.sentences} hypotheses have an <unk>")
+    if result.significance:
+        print(f"paired bootstrap against {result.significance['baseline_system']}:")
+        for metric, test in result.significance["tests"].items():
+            if test["p_value"] is None:
+                print(f"{metric}: no p-value: {test['why_none']}")
+                continue
+            ours, theirs = (
+                f"{test[side]['mean']:.2f} ± {test[side]['ci']:.2f}"
+                for side in ("system", "baseline")
+            )
+            print(f"{metric} {ours}, {theirs}, p = {test['p_value']:.4f}  {test['signature']}")

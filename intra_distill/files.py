@@ -1,0 +1,78 @@
+"""Text files read line by line, and files written so that they are whole or not there."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary file to write, which takes its place only when whole.
+
+    Raises:
+        UserError: it cannot be written, as on a full disk
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        # torch says that its file came out short; why, the error before says
+        cause = error if isinstance(error, OSError) else error.__context__
+        reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
+        raise UserError(f"cannot write {path}: {reason}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_lines(path: str | Path) -> Iterator[str]:
+    r"""Yield the lines of a UTF-8 text file, without the ``\n`` or ``\r\n`` that ends them.
+
+    Nothing else ends a line: not a lone ``\r``, not U+0085 or U+2028.
+
+    Raises:
+        UserError: the file cannot be read, or a line, which is named, is not UTF-8.
+    """
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}, line {number}: not UTF-8 ({error.reason})") from error
+
+
+def plain(line: str) -> str:
+    """A line without what is no text: NUL, and a byte order mark before it."""
+    return line.replace("\0", "").lstrip("\ufeff")
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a text that has its name only when whole.
+
+    Raises:
+        UserError: it cannot be written, as on a full disk
+    """
+    with written_whole(path) as temporary, open(temporary, "wb") as file:
+        file.writelines(line.encode("utf-8") + b"\n" for line in lines)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file that has its name only when whole."""
+    write_lines(path, [json.dumps(content, indent=2, ensure_ascii=False)])
+
+
+def sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

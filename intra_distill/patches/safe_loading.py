@@ -1,0 +1,95 @@
+"""fairseq's checkpoints under ``weights_only``, with which torch ≥ 2.6 loads.
+
+A checkpoint may build objects of known types alone, so that a file from a stranger runs no code.
+Beside tensors, fairseq's checkpoints need :data:`SAFE_TYPES`, which only hold values.
+"""
+
+import argparse
+import collections
+import functools
+import pickle
+import typing
+
+import numpy as np
+import omegaconf
+import torch
+from fairseq import checkpoint_utils
+from fairseq.distributed.utils import _TensorPlaceholder
+
+from ..checkpoints import refuse_code
+from ..errors import UserError, refuse
+
+
+class NumpyType:
+    """What stands for ``numpy.dtype`` while a file is read: a type of numbers."""
+
+    def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
+        self.dtype = np.dtype(code)
+        if self.dtype.kind not in "biufc":
+            raise pickle.UnpicklingError(f"{self.dtype} is no type of numbers")
+
+    def __setstate__(self, state: tuple) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class NumpyArray(np.ndarray):
+    """What stands for ``numpy.ndarray``, which takes bytes for pointers to objects if told to."""
+
+    def __new__(cls, *_: typing.Any) -> "NumpyArray":
+        return super().__new__(cls, 0)
+
+    def __setstate__(self, state: tuple) -> None:
+        version, shape, number, fortran, content = state
+        super().__setstate__((version, shape, number.dtype, fortran, content))
+
+    def __reduce__(self) -> tuple:
+        return np.asarray(self).__reduce__()
+
+
+def numpy_number(number: NumpyType, content: bytes) -> np.generic:
+    return np.frombuffer(content, number.dtype)[0]
+
+
+def full_name(function: typing.Callable) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+SAFE_TYPES = [
+    argparse.Namespace,  # the configuration of models without a dataclass
+    # --eval-bleu keeps n-gram counts as numpy arrays among the metrics
+    NumpyType,
+    (NumpyType, "numpy.dtype"),
+    (NumpyArray, "numpy.ndarray"),
+    (NumpyArray, full_name(np.empty(0).__reduce__()[0])),
+    (numpy_number, full_name(np.float64(0).__reduce__()[0])),
+    # on resuming with several ranks the state is broadcast with placeholders for its tensors
+    # and with the configuration as omegaconf holds it
+    _TensorPlaceholder,
+    omegaconf.DictConfig,
+    omegaconf.ListConfig,
+    omegaconf.AnyNode,
+    omegaconf.base.ContainerMetadata,
+    omegaconf.base.Metadata,
+    collections.defaultdict,
+    typing.Any,
+    dict,
+    list,
+    int,
+]
+
+
+def allow_fairseq_checkpoints() -> None:
+    """Let ``torch.load`` build :data:`SAFE_TYPES`, and fairseq read no code in them."""
+    torch.serialization.add_safe_globals(SAFE_TYPES)
+    load = checkpoint_utils.load_checkpoint_to_cpu
+
+    @functools.wraps(load)
+    def load_checked(path: str, *args: typing.Any, **kwargs: typing.Any) -> dict[str, typing.Any]:
+        state = load(path, *args, **kwargs)
+        try:
+            refuse_code(path, state)
+        except UserError as error:
+            refuse(str(error))
+        return state
+
+    checkpoint_utils.load_checkpoint_to_cpu = load_checked

@@ -1,0 +1,163 @@
+"""Checkpoint averaging: one checkpoint with the mean parameters of several."""
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import utils
+from torch import Tensor
+
+from ..checkpoints import num_updates, read_checkpoint
+from ..errors import UserError
+from ..files import read_lines, sha256
+
+EPOCH_CHECKPOINT = re.compile(r"checkpoint(\d+)\.pt")
+UPDATE_CHECKPOINT = re.compile(r"checkpoint_\d+_(\d+)\.pt")
+
+
+def last_checkpoints(
+    folder: Path, number: int, pattern: re.Pattern[str], upper_bound: int | None = None
+) -> list[Path]:
+    """The last checkpoints of a folder, the oldest first.
+
+    Args:
+        folder: where fairseq-train saved
+        number: how many
+        pattern: what they are called, with the epoch or the updates as its group
+        upper_bound: the last epoch or number of updates that counts
+    Raises:
+        UserError: there are fewer
+    """
+    found = sorted(
+        (int(match[1]), path)
+        for path in folder.iterdir()
+        if (match := pattern.fullmatch(path.name))
+        and (upper_bound is None or int(match[1]) <= upper_bound)
+    )
+    if not 1 <= number <= len(found):
+        raise UserError(
+            f"{number} checkpoints are asked for: {folder} has {len(found)} called "
+            f"{pattern.pattern}"
+        )
+    return [path for _, path in found[-number:]]
+
+
+def average(paths: list[Path]) -> dict[str, Any]:
+    """A checkpoint whose parameters are the mean of those of several.
+
+    One checkpoint is read at a time and added up in float64; the mean has the parameters' own
+    type. What is no floating-point number, such as a counter, is of the newest checkpoint.
+
+    Raises:
+        UserError: a file is missing or no checkpoint, is given twice, has other parameters or was
+            trained on other data than the first, or has values that are no numbers.
+    """
+    sums: dict[str, Tensor] = {}
+    shapes: dict[str, torch.Size] = {}
+    averaged_from: list[dict[str, Any]] = []
+    newest: dict[str, Any] | None = None
+    first_task: dict[str, Any] | None = None
+    for path in paths:
+        state = read_checkpoint(path)
+        digest = sha256(path)
+        for earlier in averaged_from:
+            if earlier["sha256"] == digest:
+                raise UserError(f"{path} is the same as {earlier['path']}: name one of them")
+        averaged_from.append({"path": str(path), "sha256": digest, "updates": num_updates(state)})
+        shapes = shapes or {name: tensor.shape for name, tensor in state["model"].items()}
+        refuse_other_model(path, state["model"], paths[0], shapes)
+        first_task = first_task or task_of(state)
+        refuse_other_data(path, task_of(state), paths[0], first_task)
+        for name, tensor in state["model"].items():
+            if tensor.is_floating_point():
+                if not tensor.isfinite().all():
+                    raise UserError(f"{path}: {name} has values that are infinite or no number")
+                sums[name] = (
+                    sums[name].add_(tensor) if name in sums else tensor.to(torch.float64, copy=True)
+                )
+        if newest is None or num_updates(state) > num_updates(newest):
+            newest = state
+
+    means = {
+        name: (sums.pop(name) / len(paths)).to(tensor.dtype) if name in sums else tensor
+        for name, tensor in newest["model"].items()
+    }
+    newest["extra_state"]["averaged_from"] = averaged_from
+    newest.pop("last_optimizer_state", None)
+    return {**newest, "model": share_memory(means, like=newest["model"])}
+
+
+def refuse_other_model(
+    path: Path, model: dict[str, Tensor], first_path: Path, first_shapes: dict[str, torch.Size]
+) -> None:
+    """Refuse a model that does not have the first one's parameters."""
+    for name in sorted(first_shapes.keys() ^ model.keys()):
+        owner, other = (path, first_path) if name in model else (first_path, path)
+        raise UserError(f"{other} is of another model than {owner}: it has no {name}")
+    for name, shape in first_shapes.items():
+        if model[name].shape != shape:
+            raise UserError(
+                f"{path} is of another model than {first_path}: its {name} is "
+                f"{list(model[name].shape)}, not {list(shape)}"
+            )
+
+
+def task_of(state: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of the task that a checkpoint's model was trained in."""
+    task = state["cfg"].get("task") or {}
+    return vars(task) if isinstance(task, argparse.Namespace) else task
+
+
+def refuse_other_data(
+    path: Path, task: dict[str, Any], first_path: Path, first_task: dict[str, Any]
+) -> None:
+    """Refuse a model whose types are other words than the first one's.
+
+    A checkpoint does not have the words themselves. They are read from the dictionaries that the
+    models were trained with, where these are still in their places.
+    """
+    for side in ("source_lang", "target_lang"):
+        ours, theirs = task.get(side), first_task.get(side)
+        if ours and theirs and ours != theirs:  # none where fairseq found it by itself
+            raise UserError(f"{path} is of other data than {first_path}: {ours}, not {theirs}")
+    folder, first_folder = (data_folder(each) for each in (task, first_task))
+    if folder is None or first_folder is None or folder == first_folder:
+        return
+    names = [{file.name for file in each.glob("dict*.txt")} for each in (folder, first_folder)]
+    if not (names[0] and names[1]):
+        gone = first_folder if names[0] else folder
+        print(
+            f"{path} and {first_path} may be of other data: {gone} is not there any more, or has "
+            "no dictionary to tell",
+            file=sys.stderr,
+        )
+        return
+    for name in sorted(names[0] | names[1]):
+        ours, theirs = folder / name, first_folder / name
+        if not (ours.is_file() and theirs.is_file() and words_of(ours) == words_of(theirs)):
+            raise UserError(f"{path} is of other data than {first_path}: {ours} is not {theirs}")
+
+
+def words_of(dictionary: Path) -> list[str]:
+    """What fairseq has the types of a dictionary for, without their counts."""
+    return [line.rpartition(" ")[0] for line in read_lines(dictionary)]
+
+
+def data_folder(task: dict[str, Any]) -> Path | None:
+    """Where the data of a task was, or its first shard."""
+    data = task.get("data")
+    return Path(os.path.realpath(utils.split_paths(data)[0])) if isinstance(data, str) else None
+
+
+def share_memory(model: dict[str, Tensor], like: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give equal tensors the same memory where those of another model have, as tied embeddings."""
+    owners: dict[tuple, str] = {}
+    shared = {}
+    for name, tensor in like.items():
+        owner = owners.setdefault((tensor.data_ptr(), tensor.shape, tensor.stride()), name)
+        shared[name] = model[owner if torch.equal(model[owner], model[name]) else name]
+    return shared

@@ -1,0 +1,215 @@
+"""Pictures of runs: validation curves, a metric against K, sensitivity over training, and α′."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from ...core.schedule import AlphaSchedule
+from ...criterions.objective import ObjectiveConfig
+from ...errors import UserError
+from ..config import load_config
+from .grid import Run, gather, refuse_misfits
+from .picture import AS_IT_IS, COLOURS, add_legend
+
+if TYPE_CHECKING:  # no other command has to wait for it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+from .logs import Curve, curves_of, num_passes, read_logs
+
+VALIDATION = {  # what fairseq logs, and in which unit
+    "loss": "loss (bits per token)",
+    "nll_loss": "negative log-likelihood (bits per token)",
+    "ppl": "perplexity",
+}
+
+
+GROUPS = {"sensitivity_top": ("top 20 %", "-"), "sensitivity_rest": ("the rest", "--")}
+LINE_COLOURS = [colour for colour in COLOURS if colour != "#F0E442"]  # too light for a line
+LINE_STYLES = ["-", "--", ":"]  # the next where the colours are used up
+POINTS = 500  # of the curve of α′
+
+
+# The pictures
+
+
+def plot_loss(args: argparse.Namespace) -> Figure:
+    """A line for each run, the seeds of a system in one colour."""
+    subset = args.valid_subset
+    remedy = "let them validate, and name the subset with --valid-subset"
+    curves = curves_of(read_logs(args.paths), subset, args.log_key, remedy)
+    figure, axes = new_figure("update", f"{subset} {VALIDATION[args.log_key]}")
+    styles, names = line_styles(curve.system for curve in curves)
+    handles = {}
+    for curve in curves:
+        (handles[names[curve.system]],) = axes.plot(*xy(curve), **styles[curve.system])
+    if args.log_key == "ppl":
+        axes.set_yscale("log")
+    add_names(figure, handles)
+    return figure
+
+
+def plot_sensitivity(args: argparse.Namespace) -> Figure:
+    """Two lines for each run: solid the top 20 %, dashed the rest."""
+    from matplotlib.lines import Line2D
+
+    logs, remedy = read_logs(args.paths), "train with --track-sensitivity 100"
+    figure, axes = new_figure("update", "mean |θ ⊙ g| (nats per token)")
+    styles, names = line_styles(log.system for log in logs)
+    handles = {}
+    for key, (_, dashes) in GROUPS.items():
+        for curve in curves_of(logs, "train_inner", key, remedy):
+            (line,) = axes.plot(*xy(curve), **styles[curve.system] | {"linestyle": dashes})
+            handles.setdefault(names[curve.system], line)
+    axes.set_yscale("log")
+    groups = {name: Line2D([], [], color="k", linestyle=dashes) for name, dashes in GROUPS.values()}
+    add_names(figure, handles | groups)
+    return figure
+
+
+def plot_bleu(args: argparse.Namespace) -> Figure:
+    """Mean ± standard deviation over the seeds; a system of one pass alone is a line across."""
+    runs = gather(args.paths, args.gen_subset)
+    systems: dict[str, dict[int, list[float]]] = {}  # by system, but for its K, and K
+    named = []
+    for run in runs:
+        K = num_passes(run.path)
+        system = re.sub(r"\+task\.num_passes=\d+", "", run.system)
+        systems.setdefault(system, {}).setdefault(K, []).append(run.result.scores["BLEU"])
+        named.append(Run(run.path, replace(run.result, system=f"{system} with K = {K}")))
+    refuse_misfits(named)
+    pairs = sorted({run.pair for run in runs})
+    if len(pairs) > 1:
+        raise UserError(f"the results are of {' and '.join(pairs)}: draw one pair at a time")
+
+    figure, axes = new_figure("passes K", f"BLEU (0–100), {args.gen_subset} {pairs[0]}")
+    styles, names = line_styles(systems)
+    handles = {}
+    for system, style in styles.items():
+        scores = dict(sorted(systems[system].items()))
+        means = [fmean(values) for values in scores.values()]
+        sds = [stdev(values) if len(values) > 1 else 0 for values in scores.values()]
+        if list(scores) == [1]:
+            handles[names[system]] = axes.axhline(means[0], **style | {"linestyle": "--"})
+            axes.axhspan(means[0] - sds[0], means[0] + sds[0], color=style["color"], alpha=0.15)
+        else:
+            bars = axes.errorbar(list(scores), means, sds, marker="o", capsize=3, **style)
+            handles[names[system]] = bars
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    add_names(figure, handles)
+    result = runs[0].result
+    seeds = sorted({len(values) for scores in systems.values() for values in scores.values()})
+    note = f"{result.signatures['BLEU']}\nbeam {result.beam}, length penalty {result.lenpen:g}"
+    if seeds != [1]:
+        n = "–".join(map(str, dict.fromkeys([seeds[0], seeds[-1]])))
+        note += f", mean ± standard deviation over the seeds (n = {n})"
+    figure.supxlabel(note, fontsize=7, color="#555555")
+    return figure
+
+
+def plot_alpha(args: argparse.Namespace) -> Figure:
+    """α′, and where it passes 1 and reaches α."""
+    schedule, N = read_schedule(args.config, args.overrides, args.updates)
+    marks = {}
+    if schedule.adaptive:
+        marks = {"N/q": N / schedule.q, "N/p": N / schedule.p}
+        marks = {name: update for name, update in marks.items() if update <= N}
+    updates = {round(N * i / POINTS) for i in range(POINTS + 1)} | {*map(round, marks.values())}
+    updates = sorted(updates)
+
+    figure, axes = new_figure("update", "α′, weight of the divergence")
+    label = f"α = {schedule.alpha:g}"
+    if schedule.adaptive:
+        label += f", p = {schedule.p:g}, q = {schedule.q:g}: γ = {schedule.gamma:.2f}, N = {N}"
+    alphas = [schedule(update, N) for update in updates]
+    (line,) = axes.plot(updates, alphas, color=LINE_COLOURS[-2], linewidth=2)
+    for name, update in marks.items():
+        alpha = schedule(update, N)
+        axes.plot(update, alpha, "o", color="black", markersize=4)
+        axes.annotate(
+            f"{name} = {update:.0f}: α′ = {alpha:g}",
+            (update, alpha),
+            (8, -10),
+            textcoords="offset points",
+        )
+    axes.set_ylim(bottom=0)
+    add_names(figure, {label: line})
+    return figure
+
+
+def read_schedule(
+    config: Path, overrides: list[str], updates: int | None
+) -> tuple[AlphaSchedule, int]:
+    """The schedule of a configuration and its N.
+
+    Raises:
+        UserError: the configuration has no α, or no N and none is given, or they make no schedule
+    """
+    values = load_config(config, overrides)
+    criterion, optimization = (values.get(group) or {} for group in ("criterion", "optimization"))
+    if not (isinstance(criterion, dict) and isinstance(optimization, dict)):
+        raise UserError(f"{config}: criterion and optimization must be groups of KEY: VALUE")
+    if "alpha" not in criterion:
+        raise UserError(f"{config} has no criterion.alpha: it is of no intra-distilled system")
+    if updates is None and optimization.get("max_epoch"):
+        raise UserError(f"{config} has a max_epoch: say with --updates how many that makes")
+    names = ["alpha", "alpha_p", "alpha_q", "constant_alpha"]
+    values = [criterion.get(name, getattr(ObjectiveConfig, name)) for name in names]
+    for name, value in zip(names, values, strict=True):
+        if not isinstance(value, (int, float)):
+            raise UserError(f"{config}: criterion.{name} must be a number, not {value!r}")
+    try:
+        N = int(optimization.get("max_update") or 0) if updates is None else updates
+        schedule = AlphaSchedule(*values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{config}: {error}") from error
+    if N < 1:
+        raise UserError("α′ takes a run with an end: give optimization.max_update, or --updates")
+    return schedule, N
+
+
+def new_figure(x: str, y: str) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.7, 3.8), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y, **AS_IT_IS)
+    axes.grid(color="#DDDDDD", linewidth=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def line_styles(systems: Iterable[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """How the lines of each system look, and what they are called.
+
+    Of overrides in a name the group is left out, where that leaves the names different.
+    """
+    n = len(LINE_COLOURS)
+    systems = list(dict.fromkeys(systems))
+    styles = {
+        system: {
+            "color": LINE_COLOURS[i % n],
+            "linestyle": LINE_STYLES[i // n % len(LINE_STYLES)],
+        }
+        for i, system in enumerate(systems)
+    }
+    short = {system: re.sub(r"\+\w+\.", " ", system) for system in systems}
+    names = short if len(set(short.values())) == len(systems) else dict(zip(systems, systems))
+    return styles, names
+
+
+def xy(curve: Curve) -> tuple[list[int], list[float]]:
+    return list(curve.points), list(curve.points.values())
+
+
+def add_names(figure: Figure, handles: dict[str, Any]) -> None:
+    """A legend in as many columns as the names leave room for."""
+    longest = max(map(len, handles))
+    columns = 1 if longest > 30 else 2 if longest > 18 else 3
+    add_legend(figure, handles, ncols=columns, fontsize=9)

@@ -1,0 +1,87 @@
+"""What a model without any error would score: its pieces are normalised, the references are not."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from .metrics import build_metrics, default_tokenizer, scores_of, signatures_of, tokenizer_obstacle
+
+ROUNDING = 0.005  # of a score with two decimals: what costs less is not seen
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The score of the references as the pieces say them, where that is another text."""
+
+    scores: dict[str, float]  # by metric
+    signatures: dict[str, str]
+    lines: int
+    changed: int  # how many lines the pieces cannot say, not counting white space
+    first_changed: int  # the number of the first of them, from 1 on
+    reference: str  # this line
+    pieces_say: str
+
+    def __str__(self) -> str:
+        scores = " and ".join(f"{score:.2f} {name}" for name, score in self.scores.items())
+        before, after = first_change(self.reference, self.pieces_say)
+        return (
+            f"a model without any error would score {scores}: the pieces change {self.changed} of "
+            f"{self.lines} references, first line {self.first_changed}, {before} to {after}"
+        )
+
+
+def measure_ceiling(
+    references: Sequence[str], said: Sequence[str], lang: str, lowercase: bool
+) -> Ceiling | None:
+    """Score the references as the pieces say them; None where that costs nothing.
+
+    Args:
+        references: one a sentence
+        said: the same sentences, encoded and decoded
+        lang: their language, which decides how BLEU tokenises them; by characters, where that
+            tokeniser is not installed
+        lowercase: the text is lower-cased
+    """
+    changed = [
+        number
+        for number, (reference, text) in enumerate(zip(references, said, strict=True))
+        if reference.split() != text.split()
+    ]
+    if not changed:
+        return None
+    tokenizer = default_tokenizer(lang)
+    if tokenizer_obstacle(tokenizer):
+        tokenizer = "char"
+    metrics = build_metrics(list(references), tokenizer, lowercase)
+    scores, most = scores_of(metrics, said), scores_of(metrics, references)
+    if all(scores[name] > most[name] - ROUNDING for name in metrics):
+        return None
+    first = changed[0]
+    return Ceiling(
+        scores=scores,
+        signatures=signatures_of(metrics),
+        lines=len(references),
+        changed=len(changed),
+        first_changed=first + 1,
+        reference=references[first],
+        pieces_say=said[first],
+    )
+
+
+def first_change(before: str, after: str) -> tuple[str, str]:
+    """The first characters that a line loses, and those that it gets instead, as code points."""
+    start = len(os.path.commonprefix([before, after]))
+    before, after = before[start : start + 50], after[start : start + 50]
+    _, _, end, _, other_end = next(
+        change
+        for change in SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+        if change[0] != "equal"
+    )
+    return code_points(before[:end]), code_points(after[:other_end])
+
+
+def code_points(text: str) -> str:
+    if text == "<unk>":
+        return text
+    return " ".join(f"U+{ord(char):04X}" for char in text) or "nothing"

@@ -1,0 +1,104 @@
+"""The test set and the checkpoint of an evaluation, checked before the search begins."""
+
+from pathlib import Path
+from typing import Any
+
+from fairseq import checkpoint_utils, tasks, utils
+from fairseq.data import LanguagePairDataset
+from omegaconf import DictConfig
+
+from ...checkpoints import check_same_data, num_updates, read_checkpoint
+from ...errors import UserError
+from ...files import read_json, read_lines, sha256
+from .results import Checkpoint, TestSet
+
+
+def open_test_set(data: Path, subset: str) -> tuple[TestSet, list[str]]:
+    """Describe a subset of a prepared directory, and read its references."""
+    try:
+        prepared = read_json(data / "prepare.json")["options"]
+        source_lang, target_lang = prepared["source_lang"], prepared["target_lang"]
+        lowercase, sentencepiece_text = prepared["lowercase"], prepared["sentencepiece_text"]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(f"{data} has no prepare.json: make it by intra-distill prepare") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{data / 'prepare.json'} is not what intra-distill prepare wrote: prepare again"
+        ) from error
+    for lang in (source_lang, target_lang):
+        if not (isinstance(lang, str) and Path(lang).name == lang):  # it names files, also written
+            raise UserError(f"{data / 'prepare.json'}: {lang!r} is no language")
+        if not (data / f"dict.{lang}.txt").is_file():
+            raise UserError(f"{data} has no dict.{lang}.txt: make it by intra-distill prepare")
+
+    suffix = f".ref.{target_lang}"
+    subsets = sorted(path.name.removesuffix(suffix) for path in data.glob(f"*{suffix}"))
+    if subset not in subsets:
+        raise UserError(f"{data} has no subset {subset!r} to score, only {', '.join(subsets)}")
+    references_path = data / f"{subset}{suffix}"
+    references = list(read_lines(references_path))
+    source = data / f"{subset}.{source_lang}-{target_lang}.{source_lang}.bin"
+    test_set = TestSet(
+        data=str(data),
+        subset=subset,
+        source_lang=source_lang,
+        target_lang=target_lang,
+        lowercase=lowercase,
+        sentencepiece_text=sentencepiece_text,
+        sentences=len(references),
+        source_sha256=sha256(source),
+        references=references_path.name,
+        references_sha256=sha256(references_path),
+    )
+    return test_set, references
+
+
+# The checkpoint
+
+
+def inspect_checkpoint(path: Path, cfg: DictConfig, test_set: TestSet) -> Checkpoint:
+    """Make sure that a checkpoint can translate a test set, and say what it is."""
+    state = read_checkpoint(path)
+    task = tasks.setup_task(cfg.task)
+    check_same_data(path, state, task)
+    (model,), _ = checkpoint_utils.load_model_ensemble([str(path)], task=task)
+    task.load_dataset(test_set.subset)
+    dataset = task.dataset(test_set.subset)
+    if len(dataset) != test_set.sentences:
+        raise UserError(
+            f"{test_set.data}: {test_set.references} has {test_set.sentences} lines for "
+            f"{len(dataset)} sentences: prepare the data again"
+        )
+    max_positions = utils.resolve_max_positions(task.max_positions(), model.max_positions())
+    refuse_long_sentences(dataset, test_set.subset, max_positions, cfg.dataset.max_tokens)
+    return Checkpoint(
+        path=str(path),
+        sha256=sha256(path),
+        seed=state["cfg"]["common"]["seed"],
+        updates=num_updates(state),
+        training_seconds=training_seconds(path, state),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+    )
+
+
+def refuse_long_sentences(
+    dataset: LanguagePairDataset, subset: str, max_positions: tuple[int, int], max_tokens: int
+) -> None:
+    """Refuse what fairseq would stop at: sentences over the model's or the batch's length."""
+    for side, sizes, limit in zip(
+        ("source", "target"), (dataset.src_sizes, dataset.tgt_sizes), max_positions, strict=True
+    ):
+        longest = int(sizes.argmax())
+        length = f"line {longest + 1} of {subset} has {sizes[longest]} {side} tokens"
+        if sizes[longest] > limit:
+            raise UserError(f"{length}, the model takes {limit}: shorten it and prepare again")
+        if sizes[longest] > max_tokens:
+            raise UserError(f"{length}, more than --max-tokens {max_tokens}: raise it")
+
+
+def training_seconds(path: Path, state: dict[str, Any]) -> float:
+    """The time the whole training took: the last checkpoint beside ``path`` knows it."""
+    last = path.with_name("checkpoint_last.pt")
+    if last.is_file() and not last.samefile(path):
+        state = read_checkpoint(last)
+    return state["extra_state"]["previous_training_time"]

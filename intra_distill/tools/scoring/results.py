@@ -1,0 +1,198 @@
+"""The result of an evaluation, as ``intra-distill evaluate`` keeps it in a JSON file.
+
+A score never stands there without its sacreBLEU signature and what it takes to get it again.
+"""
+
+import sys
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import (
+    Any,
+    Required,
+    TypedDict,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from ...errors import UserError
+from ...files import read_json, read_lines, sha256, write_json
+from .metrics import (
+    TOKENIZERS,
+    Test,
+)
+from .search import PIECES
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """What is translated, and what it is scored against."""
+
+    data: str
+    subset: str
+    source_lang: str
+    target_lang: str
+    lowercase: bool
+    sentencepiece_text: str  # what the pieces were learnt from: train, or all
+    sentences: int
+    source_sha256: str  # of the binarised source
+    references: str  # file in data
+    references_sha256: str
+
+    @property
+    def pair(self) -> str:
+        """The language pair, such as ``de-en``."""
+        return f"{self.source_lang}-{self.target_lang}"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What translates, and what it took to train it."""
+
+    path: str
+    sha256: str
+    seed: int
+    updates: int
+    training_seconds: float
+    parameters: int
+
+
+class Significance(TypedDict, total=False):
+    """Of the differences to a baseline."""
+
+    baseline: str
+    baseline_system: str
+    baseline_hypotheses_sha256: str
+    tests: Required[dict[str, Test]]  # by metric
+
+
+@dataclass(frozen=True)
+class Result:
+    """An evaluation: the content of its JSON file."""
+
+    system: str
+    scores: dict[str, float]  # by metric, 0 to 100
+    signatures: dict[str, str]  # by metric
+    tokenizer: str  # of BLEU, as sacreBLEU's --tokenize calls it
+    significance: Significance | None
+    test_set: TestSet
+    checkpoint: Checkpoint
+    beam: int
+    lenpen: float
+    max_len_a: float | None
+    max_len_b: int | None
+    hypotheses: str  # file beside the JSON
+    hypotheses_sha256: str
+    cut_hypotheses: int  # that met the limit of length, which the model did not end
+    unknown_hypotheses: int  # that have an <unk>
+    generator_arguments: list[str]
+    versions: dict[str, str]
+
+    @property
+    def limit_of_length(self) -> str:
+        """Where a hypothesis is cut, in words."""
+        if self.max_len_a is self.max_len_b is None:
+            return f"{PIECES} pieces, or twice the source"
+        a, b = self.max_len_a or 0, PIECES if self.max_len_b is None else self.max_len_b
+        return f"{a:g} × source + {b} pieces" if a else f"{b} pieces"
+
+
+def read_result(path: Path) -> Result:
+    """Read a result that :func:`evaluate` wrote.
+
+    Raises:
+        UserError: there is none, or it holds what evaluate does not write: other fields or types,
+            infinite numbers, text of several lines or with control characters, other folders' files
+    """
+    what_it_is = f"{path} is not a result of intra-distill evaluate"
+    if path.exists() and not path.is_file():
+        raise UserError(what_it_is)
+    try:
+        content = read_json(path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(what_it_is) from error
+    if not fits(content, Result):
+        raise UserError(what_it_is)
+    test_set, checkpoint = TestSet(**content["test_set"]), Checkpoint(**content["checkpoint"])
+    result = Result(**{**content, "test_set": test_set, "checkpoint": checkpoint})
+    by_metric = [result.scores, result.signatures]
+    if result.significance:
+        by_metric.append(result.significance["tests"])
+    if any(metrics.keys() != {"BLEU", "chrF"} for metrics in by_metric):
+        raise UserError(f"{what_it_is}: it has other metrics")
+    if result.tokenizer not in TOKENIZERS:
+        raise UserError(f"{what_it_is}: {result.tokenizer!r} is no tokeniser of sacreBLEU")
+    for name in (result.hypotheses, test_set.references):
+        if not name or Path(name).name != name:
+            raise UserError(f"{what_it_is}: {name!r} is no name of a file")
+    return result
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether what JSON holds is of a type, its text printable on one line, its numbers finite."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if is_dataclass(kind) or is_typeddict(kind):
+        kinds = get_type_hints(kind)
+        needed = getattr(kind, "__required_keys__", kinds.keys())
+        return (
+            isinstance(value, dict)
+            and needed <= value.keys() <= kinds.keys()
+            and all(fits(part, kinds[name]) for name, part in value.items())
+        )
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            fits(name, str) and fits(part, parts[1]) for name, part in value.items()
+        )
+    if origin is list:
+        return isinstance(value, list) and all(fits(part, parts[0]) for part in value)
+    if origin is UnionType:
+        return any(fits(value, part) for part in parts)
+    if kind is float:
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return type(value) is kind and (kind is not str or value.isprintable())
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Write the JSON file of a result."""
+    write_json(path, asdict(result))
+
+
+def why_incomparable(result: Result, test_set: TestSet, signatures: dict[str, str]) -> str:
+    """What makes the scores of a result mean something else; empty where nothing does."""
+    return why_other_test_set(result, test_set) or why_other_metrics(result, signatures)
+
+
+def why_other_test_set(result: Result, test_set: TestSet) -> str:
+    theirs = result.test_set
+    if theirs.subset != test_set.subset:
+        return f"its subset is {theirs.subset}, not {test_set.subset}"
+    if theirs.references_sha256 != test_set.references_sha256:
+        return f"its references, {theirs.data}/{theirs.references}, are others"
+    return ""
+
+
+def why_other_metrics(result: Result, signatures: dict[str, str]) -> str:
+    for metric, signature in signatures.items():
+        if result.signatures[metric] != signature:
+            return f"its {metric} is {result.signatures[metric]}, not {signature}"
+    return ""
+
+
+def read_hypotheses(directory: Path, result: Result) -> list[str]:
+    """Read the hypotheses of a result, which are in the same directory."""
+    path = directory / result.hypotheses
+    if not path.is_file():
+        raise UserError(f"{path}, the hypotheses of {result.system}, is not there")
+    if sha256(path) != result.hypotheses_sha256:
+        raise UserError(f"{path} is no longer what was scored: evaluate {result.system} again")
+    return list(read_lines(path))
+
+
+def is_compared(result: Result, baseline: Result) -> bool:
+    """Whether a result holds the comparison with just these hypotheses of the baseline."""
+    compared = result.significance or {}
+    return compared.get("baseline_hypotheses_sha256") == baseline.hypotheses_sha256
