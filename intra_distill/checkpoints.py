@@ -1,8 +1,4 @@
-"""fairseq's checkpoints, read as data and written so that they are whole or not there.
-
-torch ≥ 2.6 loads with ``weights_only``: a checkpoint may build objects of known types alone, so
-that a file from a stranger runs no code. Beside tensors, fairseq's checkpoints need the types
-below, none of which does anything but hold values.
+"""fairseq's checkpoints, read as data, checked, and written so that they are whole or not there.
 
 fairseq itself gives some strings of a checkpoint's configuration to Python's ``eval`` where it
 builds the model. Those that could do more than name or count something are refused.
@@ -10,6 +6,7 @@ builds the model. Those that could do more than name or count something are refu
 
 import argparse
 import ast
+import functools
 import pickle
 import typing
 import zipfile
@@ -18,8 +15,7 @@ from pathlib import Path
 
 import omegaconf
 import torch
-from fairseq import utils
-from fairseq.tasks.translation import TranslationTask
+from fairseq.tasks import FairseqTask
 
 from .errors import UserError
 from .files import written_whole
@@ -164,33 +160,26 @@ def num_updates(state: dict[str, typing.Any]) -> int:
     return state["optimizer_history"][-1]["num_updates"]
 
 
-def check_same_data(path: Path, state: dict[str, typing.Any], task: TranslationTask) -> None:
-    """Make sure that a checkpoint's model has the languages and the dictionaries of a task.
+def configuration(state: dict[str, typing.Any], group: str) -> dict[str, typing.Any]:
+    """A group of the configuration that a checkpoint was trained with, such as ``task``."""
+    values = state["cfg"].get(group) or {}
+    return vars(values) if isinstance(values, argparse.Namespace) else values
 
-    A checkpoint has one embedding for each type but not the types' symbols. These are read from
-    the data that the model was trained on, where it is still in its place.
 
+def num_passes(state: dict[str, typing.Any]) -> int:
+    """K of the training; 1 of a task without passes."""
+    return configuration(state, "task").get("num_passes", 1)
+
+
+@functools.singledispatch
+def check_fits(task: FairseqTask, path: Path, state: dict[str, typing.Any]) -> None:
+    """Make sure that a checkpoint's model is of a task and its data, in the way of that task.
+
+    Args:
+        task: with its dictionaries
+        path: of the checkpoint
+        state: its content
     Raises:
-        UserError: otherwise, and for what is no translation model
+        UserError: it is not, or nobody has said how to tell for such a task
     """
-    trained_on = state["cfg"].get("task")
-    for side, lang_key, dictionary in (
-        ("encoder", "source_lang", task.source_dictionary),
-        ("decoder", "target_lang", task.target_dictionary),
-    ):
-        embeddings = state["model"].get(f"{side}.embed_tokens.weight")
-        if embeddings is None or not isinstance(trained_on, dict):
-            raise UserError(f"{path} is not a checkpoint of a translation model")
-        lang = task.cfg[lang_key]
-        their_lang = trained_on.get(lang_key) or lang  # none where fairseq found it by itself
-        if their_lang != lang:
-            raise UserError(f"{path} is of other data: its {side} knows {their_lang}, not {lang}")
-        name = f"{utils.split_paths(task.cfg.data)[0]}/dict.{lang}.txt"
-        if len(embeddings) != len(dictionary):
-            raise UserError(
-                f"{path} is of other data: its {side} knows {len(embeddings)} types, "
-                f"{name} makes {len(dictionary)}"
-            )
-        theirs = Path(utils.split_paths(trained_on["data"])[0], f"dict.{lang}.txt")
-        if theirs.is_file() and task.load_dictionary(str(theirs)) != dictionary:
-            raise UserError(f"{path} is of other data: {theirs} is not {name}")
+    raise UserError(f"{path}: whether a checkpoint fits {type(task).__name__} is not known")
