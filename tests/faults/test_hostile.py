@@ -45,9 +45,10 @@ from intra_distill.tools.corpora import archive, download
 from intra_distill.tools.corpora.download import Remote, fetch
 
 from ..corpora import tgz
+from ..support.checkpoints import train_model
+from ..support.results import make_result
 from ..tools.test_archive import entry, write
-from ..tools.test_evaluate import prepared, train_model  # noqa: F401
-from ..tools.test_grid import make_result
+from ..tools.conftest import prepared  # noqa: F401
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ from intra_distill.core.switch import combine, dispatch, load_balancing_loss, ro
 from intra_distill.core.tracking import top_and_rest
 
 from ..conftest import INTRA, PLAIN, SMOOTHED, TINY_TRANSFORMER
-from ..criterions.test_self_distillation import SELF, student, teacher  # noqa: F401
+from ..criterions.conftest import SELF, student, teacher  # noqa: F401
 
 ROUNDINGS = 4  # how many roundings of the largest number a result may be away
 DTYPES = torch.float64, torch.float32, torch.bfloat16, torch.float16
