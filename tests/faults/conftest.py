@@ -1,9 +1,17 @@
-"""What the tests of faults share: how many to inject, and the count of those that were."""
+"""What the tests of faults share: how many to inject, their count, and the world they meet."""
 
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from sacrebleu.dataset import DATASETS
+
+from ..corpora import write_newstest2014
+from ..support.finished_work import contents, finish_work
+from ..support.prepared import make_prepared
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +42,44 @@ def inject(injected) -> Callable[..., None]:
 
 @pytest.fixture(autouse=True)
 def count_faults(request, injected) -> Iterator[None]:
-    """A test's kind, which is its module's first line, and its faults go into its report."""
+    """A test's kind and its faults go into its report.
+
+    The kind is the first line of its module up to a colon: modules of one kind are counted as one.
+    """
     before = injected["faults"]
     yield
-    kind = request.module.__doc__.splitlines()[0].rstrip(".")
+    kind = request.module.__doc__.splitlines()[0].rstrip(".").split(":")[0]
     request.node.user_properties += [("kind", kind), ("faults", injected["faults"] - before)]
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """A data directory with the subsets train, test and test1."""
+    return make_prepared(tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def work() -> Iterator[Path]:
+    """A folder of finished work, readable by all users, with strange files beside it."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        os.chmod(folder, 0o755)
+        patch.chdir(folder)
+        finish_work()
+        write_newstest2014(Path("sacrebleu"))
+        patch.undo()
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(work) -> dict[str, bytes | int]:
+    return contents(work)
+
+
+@pytest.fixture
+def world(work, monkeypatch) -> Path:
+    """The folder of finished work as the current one; its newstest2014 is sacreBLEU's."""
+    monkeypatch.chdir(work)
+    newstest = DATASETS["wmt14/full"]
+    monkeypatch.setattr(newstest, "_outdir", f"{work}/sacrebleu/wmt14/full")
+    monkeypatch.setattr(newstest, "_rawdir", f"{work}/sacrebleu/wmt14/full/raw")
+    return work
