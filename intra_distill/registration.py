@@ -11,16 +11,11 @@ logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
 # torch 2.15 tells every user, at every start, what fairseq's own code should do without
 warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
 
-from . import criterions, models, optim, tasks  # noqa: E402
-from .patches.interruption import survive_interruption  # noqa: E402
-from .patches.safe_loading import allow_fairseq_checkpoints  # noqa: E402
-from .patches.update_freq import mend_fairseq  # noqa: E402
+from . import criterions, models, optim, patches, tasks  # noqa: E402
 
 # fairseq looks for tasks and models itself only where it is the first to import the package
 for package in (criterions, models, optim, tasks):
     for module in iter_modules(package.__path__, f"{package.__name__}."):
         import_module(module.name)
 
-allow_fairseq_checkpoints()
-survive_interruption()
-mend_fairseq()
+patches.apply()
