@@ -14,7 +14,7 @@ from fairseq.options import (
 )
 from fairseq_cli import generate, validate
 
-from ..conftest import (
+from ..support.training import (
     LSTM,
     PLAIN,
     SMOOTHED,

@@ -19,7 +19,7 @@ from intra_distill.core.passes_in_memory import limit_passes_in_memory
 from intra_distill.core.replicate import replicate, take_passes
 from intra_distill.models.switch_transformer import Experts, Router
 
-from ..conftest import INTRA, PLAIN, TASK, TINY_TRANSFORMER, USER_DIR, run_training
+from ..support.training import INTRA, PLAIN, TASK, TINY_TRANSFORMER, USER_DIR, run_training
 
 SIZE = TINY_TRANSFORMER[2:]
 DENSE = ["--arch", "transformer_tiny", *SIZE]

@@ -17,7 +17,7 @@ from intra_distill.files import sha256
 from intra_distill.tools.averaging import average
 from intra_distill.tools.scoring.evaluation import Evaluation, evaluate
 
-from ..conftest import INTRA, PLAIN, run_training
+from ..support.training import INTRA, PLAIN, run_training
 from .test_evaluate import prepared, train_model  # noqa: F401
 
 

@@ -27,7 +27,7 @@ from intra_distill.tools.scoring import evaluation, inputs, search
 from intra_distill.tools.scoring.evaluation import Evaluation
 from intra_distill.tools.scoring.search import Translation
 
-from ..conftest import USER_DIR, run_training
+from ..support.training import USER_DIR, run_training
 
 WORDS = dict(
     zip(
