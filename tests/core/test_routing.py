@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from intra_distill.core.switch import (
+from intra_distill.core.routing import (
     combine,
     dispatch,
     expert_capacity,
