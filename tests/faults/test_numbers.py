@@ -28,9 +28,9 @@ from intra_distill.core.divergence import DIVERGENCES, js_divergence, mse_diverg
 from intra_distill.core.fused_loss import fused_intra_distillation_loss, loss_and_gradient_
 from intra_distill.core.loss import intra_distillation_loss
 from intra_distill.core.pruning import least
+from intra_distill.core.routing import combine, dispatch, load_balancing_loss, route
 from intra_distill.core.schedule import AlphaSchedule
 from intra_distill.core.sensitivity import balance
-from intra_distill.core.switch import combine, dispatch, load_balancing_loss, route
 from intra_distill.core.tracking import top_and_rest
 
 from ..criterions.test_self_distillation import SELF, student, teacher  # noqa: F401

@@ -167,10 +167,13 @@ def test_the_same_checkpoint_does_not_count_twice(tmp_path):
     "spoil, message",
     [
         (Path.unlink, "there is no such checkpoint"),
-        (lambda path: path.write_text("text"), "is not a PyTorch checkpoint, or not all of one"),
+        (
+            lambda path: path.write_text("text"),
+            "is not a PyTorch checkpoint, or only a part of one",
+        ),
         (
             lambda path: path.write_bytes(path.read_bytes()[:-500]),
-            "is not a PyTorch checkpoint, or not all of one",
+            "is not a PyTorch checkpoint, or only a part of one",
         ),
         (lambda path: torch.save({"model": {}}, path), "not a checkpoint that fairseq-train wrote"),
         (lambda path: torch.save(Path, path), "is refused: it is no plain data"),
