@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from sacrebleu.dataset import DATASETS
 
+from intra_distill.errors import UserError, one_line
+
 from ..corpora import write_newstest2014
+from ..support.checkpoints import train_model
 from ..support.finished_work import contents, finish_work
 from ..support.prepared import make_prepared
 
@@ -83,3 +86,33 @@ def world(work, monkeypatch) -> Path:
     monkeypatch.setattr(newstest, "_outdir", f"{work}/sacrebleu/wmt14/full")
     monkeypatch.setattr(newstest, "_rawdir", f"{work}/sacrebleu/wmt14/full/raw")
     return work
+
+
+@pytest.fixture(scope="session")
+def checkpoint(prepared, tmp_path_factory) -> Path:
+    """A checkpoint of a plain transformer after its first update."""
+    return train_model(prepared, tmp_path_factory.mktemp("run"), 1, "--task", "translation")
+
+
+@pytest.fixture
+def evidence(tmp_path) -> Path:
+    """The file that an exploit makes where it succeeds."""
+    return tmp_path / "evidence"
+
+
+@pytest.fixture(scope="session")
+def refusal(inject) -> Callable[..., str]:
+    """A function and its arguments → the one line, harmless to a terminal, that its call ends with.
+
+    Each call is a fault.
+    """
+
+    def refusal(function: Callable[..., object], *arguments: object) -> str:
+        inject()
+        with pytest.raises((UserError, SystemExit)) as error:
+            function(*arguments)
+        message = str(error.value)
+        assert message == one_line(message) and len(message) > 1
+        return message
+
+    return refusal
