@@ -42,7 +42,7 @@ from .refusal import UserError, refuse
 logger = logging.getLogger(__name__)
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: run again
-# A launcher forwards a SIGTERM that its whole group has received: within this time two are one
+# A launcher may forward a SIGTERM that its group has received: two within this time count as one
 SECONDS_OF_ONE_SIGTERM = 5
 
 sigterm_at: float | None = None  # time.monotonic() of the first SIGTERM
@@ -68,7 +68,7 @@ def survive_interruption() -> None:
 def write_checkpoints_whole() -> None:
     """Write each checkpoint whole or not at all, and report a full disk in one line.
 
-    fairseq writes only the first file of a save this way, but copies it in place to
+    fairseq writes the first file of a save whole or not at all, but copies it in place to
     ``checkpoint_best`` and ``checkpoint_last``. On a full disk it retries for five seconds and
     appends to the same file.
     """
