@@ -918,7 +918,7 @@ PLUGIN_ROWS = [
     (INTRA, "--alpha", ["--max-update=0", "--max-epoch=0"], "set --max-update or --max-epoch"),
     (INTRA, "--num-passes", ["--num-passes=1"], "nothing to compare"),
     (INTRA, "--num-passes", ["--dropout=0"], "the model has no dropout"),
-    (INTRA, "--num-passes", ["--criterion=label_smoothed_cross_entropy"], "knows nothing of 3"),
+    (INTRA, "--num-passes", ["--criterion=label_smoothed_cross_entropy"], "does not support 3"),
     (INTRA, "--num-passes", ["--ddp-backend=fully_sharded"], "not supported"),
     (
         INTRA,
