@@ -20,13 +20,14 @@ A criterion of any task becomes intra-distilled by holding an :class:`Objective`
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 
-from ..core.divergence import DIVERGENCES
+from ..core.divergence import DIVERGENCES, OF_DISTRIBUTIONS
 from ..core.schedule import AlphaSchedule
 from ..errors import refuse
 
@@ -61,13 +62,19 @@ class Objective:
     Args:
         cfg: an :class:`ObjectiveConfig`
         task: the fairseq task that will call the criterion
+        divergences: those that suit the outputs of its models
     Raises:
         SystemExit: with one line, for options that contradict each other or the task
     """
 
-    def __init__(self, cfg: ObjectiveConfig, task: Any) -> None:
-        if cfg.divergence not in DIVERGENCES:
-            refuse(f"--divergence must be {' or '.join(DIVERGENCES)}, not {cfg.divergence!r}")
+    def __init__(
+        self,
+        cfg: ObjectiveConfig,
+        task: Any,
+        divergences: Sequence[str] = OF_DISTRIBUTIONS,
+    ) -> None:
+        if cfg.divergence not in divergences:
+            refuse(f"--divergence must be {' or '.join(divergences)}, not {cfg.divergence!r}")
         try:
             self.schedule = AlphaSchedule(cfg.alpha, cfg.alpha_p, cfg.alpha_q, cfg.constant_alpha)
         except ValueError as error:
