@@ -1,0 +1,53 @@
+"""Checkpoints: trained on a data directory, changed, and translated with by fairseq itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import options
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq_cli import generate
+
+from .training import USER_DIR, run_training
+
+
+def train_model(data: Path, folder: Path, updates: int, *arguments: str) -> Path:
+    """Train a tiny transformer → its last checkpoint."""
+    sides = ("encoder", "decoder")
+    args = options.parse_args_and_arch(
+        options.get_training_parser(),
+        [
+            *(str(data), "--save-dir", str(folder), "--cpu", "--no-progress-bar"),
+            *("--user-dir", USER_DIR, *arguments),
+            *("--arch", "transformer", "--share-all-embeddings", "--dropout", "0.01"),
+            *(f"--{side}-{size}" for side in sides for size in ("layers=1", "embed-dim=16")),
+            *(f"--{side}-ffn-embed-dim=32" for side in sides),
+            *(f"--{side}-attention-heads=1" for side in sides),
+            *("--optimizer", "adam", "--lr", "0.02", "--max-tokens", "1000"),
+            *("--max-update", str(updates), "--no-epoch-checkpoints", "--disable-validation"),
+            *("--num-workers", "0", "--required-batch-size-multiple", "1"),
+        ],
+    )
+    run_training(convert_namespace_to_omegaconf(args))
+    return folder / "checkpoint_last.pt"
+
+
+def change_checkpoint(path: Path, target: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """Write a checkpoint whose content is changed in place."""
+    state = torch.load(path, weights_only=True)
+    change(state)
+    target.parent.mkdir(exist_ok=True)
+    torch.save(state, target)
+    return target
+
+
+def fairseq_generate(data: str | Path, checkpoint: str | Path, folder: Path) -> list[str]:
+    """The hypotheses of fairseq-generate for the test set of a data directory."""
+    arguments = [str(data), "--path", str(checkpoint), "--user-dir", USER_DIR, "--cpu"]
+    arguments += ["--results-path", str(folder), "--num-workers", "0", "--beam", "2"]
+    arguments += ["--required-batch-size-multiple", "1", "--max-len-b", "5"]
+    args = options.parse_args_and_arch(options.get_generation_parser(), arguments)
+    generate.main(convert_namespace_to_omegaconf(args))
+    lines = (folder / "generate-test.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.startswith("H-")]
