@@ -48,4 +48,9 @@ def mse_divergence(outputs: Tensor) -> Tensor:
     return (outputs - outputs.mean(dim=0)).square().mean(dim=0)
 
 
-DIVERGENCES: dict[str, Divergence] = {"x": x_divergence, "js": js_divergence}
+DIVERGENCES: dict[str, Divergence] = {
+    "x": x_divergence,
+    "js": js_divergence,
+    "mse": mse_divergence,
+}
+OF_DISTRIBUTIONS = ("x", "js")  # they take log-probabilities, where mse takes real outputs

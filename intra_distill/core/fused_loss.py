@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .divergence import DIVERGENCES
+from .divergence import OF_DISTRIBUTIONS
 from .loss import LossParts
 
 # Size of a chunk. A CPU needs a small chunk, for its cache, but 256 rows for a fast product;
@@ -58,7 +58,7 @@ def fused_intra_distillation_loss(
     Raises:
         ValueError: for any other divergence
     """
-    if divergence not in DIVERGENCES:
+    if divergence not in OF_DISTRIBUTIONS:
         raise ValueError(f"no fused loss for the divergence {divergence!r}: x or js")
     K, V = features.size(0), weight.size(0)
     device = features.device.type

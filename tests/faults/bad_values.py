@@ -423,7 +423,7 @@ REFUSED_TOGETHER = [
     (INTRA, ["--max-update=0", "--max-epoch=0"], "set --max-update or --max-epoch"),
     (INTRA, ["--num-passes=1"], "nothing to compare"),
     (INTRA, ["--dropout=0"], "the model has no dropout"),
-    (INTRA, ["--criterion=label_smoothed_cross_entropy"], "knows nothing of 3"),
+    (INTRA, ["--criterion=label_smoothed_cross_entropy"], "does not support 3"),
     (INTRA, ["--ddp-backend=fully_sharded"], "not supported"),
     (INTRA, ["--loss-implementation=fused", "--report-accuracy"], "logits"),
     (SELF_DISTILLATION, [], "needs a trained model as --teacher-path"),

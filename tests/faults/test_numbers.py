@@ -24,7 +24,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from intra_distill.core.distillation import distillation_loss
-from intra_distill.core.divergence import DIVERGENCES, js_divergence, mse_divergence, x_divergence
+from intra_distill.core.divergence import (
+    DIVERGENCES,
+    OF_DISTRIBUTIONS,
+    js_divergence,
+    mse_divergence,
+    x_divergence,
+)
 from intra_distill.core.fused_loss import fused_intra_distillation_loss, loss_and_gradient_
 from intra_distill.core.loss import intra_distillation_loss
 from intra_distill.core.pruning import least
@@ -159,7 +165,7 @@ def cases(draw) -> Case:
         weight=weight.to(dtype).requires_grad_(),
         bias=torch.zeros(V, dtype=dtype, requires_grad=True) if draw(st.booleans()) else None,
         target=torch.randint(V, (N,), generator=generator),
-        divergence=draw(st.sampled_from(list(DIVERGENCES))),
+        divergence=draw(st.sampled_from(list(OF_DISTRIBUTIONS))),
         alpha=alpha,
         label_smoothing=draw(st.sampled_from([0.0, 0.1, 0.5, 0.99])),
         chunk_size=draw(st.sampled_from([None, 1, 2, 4, 7])),
