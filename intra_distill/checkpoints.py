@@ -1,7 +1,7 @@
-"""fairseq's checkpoints, read as data, checked, and written so that they are whole or not there.
+"""Checkpoints of fairseq-train: read as data, checked, and written atomically.
 
-fairseq itself gives some strings of a checkpoint's configuration to Python's ``eval`` where it
-builds the model. Those that could do more than name or count something are refused.
+fairseq gives some strings of a checkpoint's configuration to Python's ``eval`` when it builds the
+model. A string that could run code there is refused.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from fairseq.tasks import FairseqTask
 from .errors import UserError
 from .files import written_whole
 
-# what fairseq gives to Python's eval where it builds a model, a task or a criterion
+# the options that fairseq gives to Python's eval when it builds a model, a task or a criterion
 EVALUATED = {
     *("encoder_layers", "decoder_layers", "encoder_attention", "decoder_attention"),
     *("self_attention", "gated_attention", "project_input", "downsample", "pretrained"),
@@ -35,15 +35,15 @@ EVALUATED = {
 
 
 def refuse_code(path: str | Path, state: dict[str, typing.Any]) -> None:
-    """Refuse a checkpoint's configuration that would do something where fairseq evaluates it.
+    """Refuse a checkpoint whose configuration runs code when fairseq evaluates it.
 
-    Text that fairseq does not evaluate, such as a path with brackets, is let through.
+    Text that fairseq does not evaluate, such as a path with brackets, is accepted.
 
     Raises:
-        UserError: it has a Python expression that calls or binds something, an interpolation, which
-            reads the environment, or what is neither text nor a number
+        UserError: the configuration holds a Python expression that calls or binds something, an
+            interpolation, which reads the environment, or a value that is no text or number
     """
-    seen: dict[int, typing.Any] = {}  # which also keeps them, and their numbers, alive
+    seen: dict[int, typing.Any] = {}  # by id, which stays unique only while the value is kept
     remaining = [(None, state.get("cfg")), (None, state.get("args"))]
     while remaining:
         name, value = remaining.pop()
@@ -64,10 +64,10 @@ def refuse_code(path: str | Path, state: dict[str, typing.Any]) -> None:
 
 
 def acts(expression: str) -> bool:
-    """Whether Python's ``eval`` would do more with a text than look up names and reckon."""
+    """Whether Python's ``eval`` would call or bind something in a text."""
     try:
         tree = ast.parse(expression.strip(), mode="eval")
-    except (SyntaxError, ValueError):  # eval fails too
+    except (SyntaxError, ValueError):  # eval fails as well
         return False
     except (RecursionError, MemoryError):
         return True
@@ -76,10 +76,10 @@ def acts(expression: str) -> bool:
 
 
 def read_tensors(path: Path) -> typing.Any:
-    """What ``torch.save`` wrote, on the CPU; a tensor stays on disk until it is used.
+    """Read what ``torch.save`` wrote, on the CPU; a tensor stays on disk until it is used.
 
     Raises:
-        UserError: for what is no such file, could run code, or is larger than the file
+        UserError: the file is no checkpoint, could run code, or unpacks to more than its size
     """
     try:
         with open(path, "rb") as file:
@@ -87,13 +87,13 @@ def read_tensors(path: Path) -> typing.Any:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     if not whole:
-        raise UserError(f"{path} is not a PyTorch checkpoint, or not all of one")
+        raise UserError(f"{path} is not a PyTorch checkpoint, or only a part of one")
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > path.stat().st_size:
             raise UserError(f"{path} is refused: unpacked it would have {unpacked:,} bytes")
-        # fairseq trusts torch's default, which an environment variable can switch off
+        # an environment variable can switch torch's default off
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise UserError(
@@ -102,7 +102,7 @@ def read_tensors(path: Path) -> typing.Any:
         ) from error
     except UserError:
         raise
-    except Exception as error:  # torch and its unpickler fail in many ways on what is no checkpoint
+    except Exception as error:  # torch and its unpickler fail in many ways
         raise UserError(f"{path} is not a PyTorch checkpoint") from error
     return state
 
@@ -111,15 +111,15 @@ def unsafe_names(path: Path) -> str:
     """The functions and types that loading a file would call."""
     try:
         return ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # it is malformed beside
+    except Exception:  # the file is malformed as well
         return "malformed"
 
 
 def refuse_swollen(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Refuse tensors that are larger than what the file holds of them, as one repeated number is.
+    """Refuse tensors that are larger than their data in the file, such as one repeated number.
 
     Raises:
-        UserError: there is one, or what is no tensor
+        UserError: a tensor is, or a value is no tensor
     """
     for name, tensor in tensors.items():
         if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
@@ -129,10 +129,10 @@ def refuse_swollen(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, typing.Any]:
-    """What fairseq-train wrote, on the CPU; a tensor stays on disk until it is used.
+    """Read what fairseq-train wrote, on the CPU; a tensor stays on disk until it is used.
 
     Raises:
-        UserError: for what is no such file, or could run code
+        UserError: the file is no checkpoint of fairseq-train, or could run code
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such checkpoint")
@@ -146,7 +146,7 @@ def read_checkpoint(path: Path) -> dict[str, typing.Any]:
 
 
 def save_checkpoint(path: Path, state: dict[str, typing.Any]) -> None:
-    """Write a checkpoint that has its name only when whole.
+    """Write a checkpoint atomically.
 
     Raises:
         UserError: it cannot be written, as on a full disk
@@ -162,24 +162,29 @@ def num_updates(state: dict[str, typing.Any]) -> int:
 
 def configuration(state: dict[str, typing.Any], group: str) -> dict[str, typing.Any]:
     """A group of the configuration that a checkpoint was trained with, such as ``task``."""
-    values = state["cfg"].get(group) or {}
-    return vars(values) if isinstance(values, argparse.Namespace) else values
+    values = (state["cfg"] or {}).get(group)
+    if isinstance(values, argparse.Namespace):  # of a component without a dataclass
+        values = vars(values)
+    return values if isinstance(values, dict) else {}
 
 
 def num_passes(state: dict[str, typing.Any]) -> int:
-    """K of the training; 1 of a task without passes."""
-    return configuration(state, "task").get("num_passes", 1)
+    """K of the training; 1 for a task without passes."""
+    K = configuration(state, "task").get("num_passes")
+    return K if isinstance(K, int) else 1
 
 
 @functools.singledispatch
 def check_fits(task: FairseqTask, path: Path, state: dict[str, typing.Any]) -> None:
-    """Make sure that a checkpoint's model is of a task and its data, in the way of that task.
+    """Make sure that a checkpoint's model fits the data of a task.
+
+    Each kind of task registers its own check, see :mod:`.tasks.fitness`.
 
     Args:
-        task: with its dictionaries
+        task: with its dictionaries loaded
         path: of the checkpoint
         state: its content
     Raises:
-        UserError: it is not, or nobody has said how to tell for such a task
+        UserError: the model does not fit, or the task has no check
     """
-    raise UserError(f"{path}: whether a checkpoint fits {type(task).__name__} is not known")
+    raise UserError(f"{path} cannot be checked: {type(task).__name__} has no check of checkpoints")

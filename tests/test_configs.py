@@ -18,7 +18,7 @@ from fairseq.trainer import Trainer
 
 from intra_distill.tools.config import config_arguments
 
-from .conftest import CONFIGS, USER_DIR
+from .support.training import CONFIGS, USER_DIR
 
 TYPES = {"iwslt14": 12_001, "wmt17": 32_001}
 PARAMETERS = {

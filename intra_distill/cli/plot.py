@@ -12,6 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..tools.analysis.batches import open_data
+from ..tools.analysis.disagreement import disagree, plot_disagreement, read_sentence
+from ..tools.analysis.systems import add_system_arguments, name_systems
+from ..tools.options import check_number
 from ..tools.reports.logs import LOG
 from ..tools.reports.picture import check_picture, save_picture
 from ..tools.reports.plots import (
@@ -22,9 +26,12 @@ from ..tools.reports.plots import (
     plot_sensitivity,
 )
 from ..tools.scoring.metrics import METRICS
+from ..tools.scoring.search import quieten_fairseq
 
 if TYPE_CHECKING:  # no other command has to wait for it
     from matplotlib.figure import Figure
+
+MAX_PASSES = 8  # panels in a row
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +77,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "sensitivity over training, of runs with --track-sensitivity (Figure 2)",
     )
     add_logs(sensitivity)
+
+    passes = add_picture(
+        pictures, "passes", draw_disagreement, "the output distributions of K passes (Figure 1)"
+    )
+    passes.add_argument("data", type=Path, metavar="DATA", help="fairseq's data directory")
+    add_system_arguments(passes)
+    passes.add_argument(
+        "--num-passes", type=int, default=3, metavar="K", help="default: %(default)s"
+    )
+    passes.add_argument(
+        "--gen-subset", default="test", metavar="SUBSET", help="default: %(default)s"
+    )
+    passes.add_argument(
+        "--line",
+        type=int,
+        default=1,
+        metavar="N",
+        help="the sentence; the position is where the first system's passes differ most "
+        "(default: %(default)s)",
+    )
+    passes.add_argument(
+        "--seed", type=int, default=1, help="draws the dropout (default: %(default)s)"
+    )
 
     alpha = add_picture(pictures, "alpha", draw_alpha, "α′ of a configuration (Figure 4)")
     alpha.add_argument("config", type=Path, metavar="CONFIG", help="configuration file (YAML)")
@@ -118,6 +148,20 @@ def draw_loss(args: argparse.Namespace) -> Figure:
 
 def draw_passes(args: argparse.Namespace) -> Figure:
     return plot_passes(args.paths, args.gen_subset, args.metric)
+
+
+def draw_disagreement(args: argparse.Namespace) -> Figure:
+    quieten_fairseq()
+    check_number("--num-passes", args.num_passes, 2, MAX_PASSES)
+    check_number("--seed", args.seed, 0, 2**32 - 1)
+    checkpoints = name_systems(args.path, args.names)
+    task = open_data(args.data)
+    sentence = read_sentence(task, args.gen_subset, args.line)
+    systems = {
+        name: disagree(task, path, sentence, args.num_passes, args.seed)
+        for name, path in checkpoints.items()
+    }
+    return plot_disagreement(task, sentence, systems)
 
 
 def draw_alpha(args: argparse.Namespace) -> Figure:

@@ -1,0 +1,1 @@
+"""The criterions that fairseq registers. They import core, and no tools."""

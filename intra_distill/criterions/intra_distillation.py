@@ -1,4 +1,4 @@
-"""Label-smoothed cross-entropy of K passes and the divergence between them, for translation."""
+"""Intra-distillation for translation: label-smoothed cross-entropy of K passes and divergence."""
 
 import logging
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..core.fused_loss import fused_intra_distillation_loss
 from ..core.loss import LossParts, intra_distillation_loss
 from ..core.replicate import split_passes
-from ..core.wrappers import unwrapped
+from ..core.unwrap import unwrap
 from ..errors import refuse
 from .objective import Objective, ObjectiveConfig
 
@@ -30,9 +30,9 @@ class IntraDistillationCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig,
     loss_implementation: str = field(
         default="auto",
         metadata={
-            "help": "fused: the loss and the output projection in one, without the logits of all "
-            "K passes in memory; plain: as the equations read; auto: fused where the decoder "
-            "ends in a linear projection"
+            "help": "fused: compute loss and output projection together, never holding the logits "
+            "of all K passes in memory; plain: reference implementation; auto: fused if the "
+            "decoder ends in a linear projection"
         },
     )
 
@@ -41,8 +41,12 @@ class IntraDistillationCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig,
 class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
     """(1/K) Σ_i CE_i + α′ · divergence, equation (10), summed over the target tokens.
 
-    Validation is scored by fairseq's label-smoothed cross-entropy alone, so that curves compare. A
-    task that makes one pass trains with that loss too, fused.
+    Validation uses fairseq's label-smoothed cross-entropy alone, so that its curves are comparable.
+    With K = 1 training uses that loss too, fused where possible.
+
+    Raises:
+        SystemExit: with one line, for options that are out of range or contradict each other, the
+            task or the model
     """
 
     def __init__(self, task: Any, cfg: IntraDistillationCriterionConfig) -> None:
@@ -65,7 +69,7 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
     def forward(
         self, model: nn.Module, sample: dict[str, Any], reduce: bool = True
     ) -> tuple[Tensor, int, dict[str, Any]]:
-        """The loss of a batch, its sample size and its logging output, as fairseq has them."""
+        """Loss, sample size and logging output of a batch, as every fairseq criterion returns."""
         K = self.objective.num_passes(sample)
         if K == 1 and not (model.training and self._use_fused(model)):
             return super().forward(model, sample, reduce)
@@ -91,7 +95,7 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
         return parts.loss, sample_size, logging_output
 
     def _scored(self, target: Tensor) -> Tensor:
-        """Which target positions count: no padding, nothing of the ignored prefix; (B, T)."""
+        """True where a target position counts, (B, T): not padding, not in the ignored prefix."""
         scored = target.ne(self.padding_idx)
         scored[:, : self.ignore_prefix_size] = False
         return scored
@@ -115,7 +119,7 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
         self, model: nn.Module, sample: dict[str, Any], target: Tensor, K: int
     ) -> LossParts:
         features, _ = model(**sample["net_input"], features_only=True)  # (K·B, T, d)
-        # found once: on a GPU it is a wait, and a mask would be searched by each tensor anew
+        # nonzero waits for the GPU, and indexing by a mask would call it for each tensor
         scored = self._scored(target).flatten().nonzero().squeeze(1)  # (N,)
         projection = model.decoder.output_projection
         return fused_intra_distillation_loss(
@@ -129,28 +133,28 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
         )
 
     def _use_fused(self, model: nn.Module) -> bool:
-        """Decide once, at the first batch, and say so where the slower path is taken."""
+        """Choose the implementation at the first batch, and log why if it is the slower one."""
         if self._fused is None:
             obstacle = self._fused_obstacle(model)
             if obstacle and self.loss_implementation == "fused":
-                refuse(f"--loss-implementation fused cannot be: {obstacle}")
+                refuse(f"--loss-implementation fused is impossible, use auto: {obstacle}")
             if obstacle and self.loss_implementation == "auto":
-                logger.info(f"taking the plain loss, slower than the fused one: {obstacle}")
+                logger.info(f"using the plain loss, slower than the fused one: {obstacle}")
             self._fused = not obstacle and self.loss_implementation != "plain"
         return self._fused
 
     def _fused_obstacle(self, model: nn.Module) -> str | None:
-        """Why features times a matrix would not be the logits of this model, if so."""
+        """Why the logits of this model are not just features times a matrix; None if they are."""
         if getattr(model, "find_unused_parameters", False):  # torch's DDP, which wraps the model
-            return "--find-unused-parameters takes a projection outside the model for unused"
-        model = unwrapped(model)
+            return "--find-unused-parameters counts a projection outside the model as unused"
+        model = unwrap(model)
         decoder = model.decoder
         if self.report_accuracy:
             return "--report-accuracy needs the logits"
         if "features_only" not in signature(model.forward).parameters:
             return f"{type(model).__name__} has no features_only"
         if getattr(type(decoder), "output_layer", None) is not TransformerDecoderBase.output_layer:
-            return f"{type(decoder).__name__} has an output layer of its own"
+            return f"{type(decoder).__name__} has its own output layer"
         if type(decoder.output_projection) is not nn.Linear:
             return f"the output projection is a {type(decoder.output_projection).__name__}"
         return None

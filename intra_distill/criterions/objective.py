@@ -1,6 +1,6 @@
-"""Equation (10) for any loss: what every intra-distilled criterion shares.
+"""Equation (10) for any loss: the part that all intra-distilled criterions share.
 
-A criterion of another task becomes intra-distilled by holding one of these::
+A criterion of any task becomes intra-distilled by holding an :class:`Objective`::
 
     class MyCriterion(FairseqCriterion):
         def __init__(self, task, cfg):  # cfg extends ObjectiveConfig
@@ -20,13 +20,14 @@ A criterion of another task becomes intra-distilled by holding one of these::
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 
-from ..core.divergence import DIVERGENCES
+from ..core.divergence import DIVERGENCES, OF_DISTRIBUTIONS
 from ..core.schedule import AlphaSchedule
 from ..errors import refuse
 
@@ -35,7 +36,7 @@ from ..errors import refuse
 class ObjectiveConfig(FairseqDataclass):
     alpha: float = field(
         default=5.0,
-        metadata={"help": "weight α of the divergence between the K outputs; 0 for none"},
+        metadata={"help": "weight α of the divergence between the K outputs (0: no divergence)"},
     )
     divergence: str = field(
         default="x",
@@ -43,31 +44,37 @@ class ObjectiveConfig(FairseqDataclass):
     )
     alpha_p: float = field(
         default=5.0,
-        metadata={"help": "p of the adaptive α′: it reaches α at update N/p of N"},
+        metadata={"help": "p of the adaptive α′, which reaches α at update N/p of N"},
     )
     alpha_q: float = field(
         default=10.0,
-        metadata={"help": "q of the adaptive α′: it reaches 1 at update N/q of N"},
+        metadata={"help": "q of the adaptive α′, which reaches 1 at update N/q of N"},
     )
     constant_alpha: bool = field(
         default=False,
-        metadata={"help": "use α from the first update on (always so for α ≤ 1)"},
+        metadata={"help": "use α from the first update on (always done for α ≤ 1)"},
     )
 
 
 class Objective:
-    """The divergence of K passes, its weight α′, and what is logged of them.
+    """The divergence of K passes, its weight α′, and their logging.
 
     Args:
         cfg: an :class:`ObjectiveConfig`
         task: the fairseq task that will call the criterion
+        divergences: those that suit the outputs of its models
     Raises:
         SystemExit: with one line, for options that contradict each other or the task
     """
 
-    def __init__(self, cfg: ObjectiveConfig, task: Any) -> None:
-        if cfg.divergence not in DIVERGENCES:
-            refuse(f"--divergence must be {' or '.join(DIVERGENCES)}, not {cfg.divergence!r}")
+    def __init__(
+        self,
+        cfg: ObjectiveConfig,
+        task: Any,
+        divergences: Sequence[str] = OF_DISTRIBUTIONS,
+    ) -> None:
+        if cfg.divergence not in divergences:
+            refuse(f"--divergence must be {' or '.join(divergences)}, not {cfg.divergence!r}")
         try:
             self.schedule = AlphaSchedule(cfg.alpha, cfg.alpha_p, cfg.alpha_q, cfg.constant_alpha)
         except ValueError as error:
@@ -96,7 +103,7 @@ class Objective:
             )
 
     def num_passes(self, sample: dict[str, Any]) -> int:
-        """K of this batch: 1 wherever the task did not replicate it, as in validation."""
+        """K of this batch, 1 if the task did not replicate it, as in validation."""
         return sample.get("num_passes", 1)
 
     def alpha(self, sample: dict[str, Any]) -> float:
@@ -104,18 +111,18 @@ class Objective:
         return self.schedule(sample["update_num"], self.task.total_updates)
 
     def logging_output(self, sample: dict[str, Any], divergence: Any, sample_size: int) -> dict:
-        """Entries of a criterion's logging output; fairseq sums them over batches and ranks.
+        """Entries for a criterion's logging output, which fairseq sums over batches and ranks.
 
         Args:
             sample: the replicated batch
             divergence: summed over the target tokens, in nats
-            sample_size: of this batch, the weight of its α′ in the mean
+            sample_size: of this batch, which is the weight of its α′ in the mean
         """
         return {"divergence": divergence, "alpha": self.alpha(sample) * sample_size}
 
     @staticmethod
     def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
-        """Log the divergence in bits per token and α′, where training made them."""
+        """Log the divergence in bits per token and the mean α′ of training batches."""
         outputs = [log for log in logging_outputs if "divergence" in log]
         ntokens = sum(log["ntokens"] for log in outputs)
         sample_size = sum(log["sample_size"] for log in outputs)

@@ -1,4 +1,4 @@
-"""Self-distillation: a student learns from gold labels and from a teacher of its own kind.
+"""Self-distillation: a student learns from gold labels and from an earlier model, the teacher.
 
 Equation (3) of the paper, after Hinton et al. 2015 and Furlanello et al. 2018. The student of one
 round is the teacher of the next.
@@ -32,7 +32,7 @@ from ..errors import UserError, refuse
 class SelfDistillationCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
     teacher_path: Optional[str] = field(
         default=None,
-        metadata={"help": "checkpoint of the teacher, trained on the same data"},
+        metadata={"help": "checkpoint of the teacher, which must be trained on the same data"},
     )
     distillation_weight: float = field(
         default=1.0,
@@ -42,12 +42,13 @@ class SelfDistillationCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
 
 @register_criterion("self_distillation", dataclass=SelfDistillationCriterionConfig)
 class SelfDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
-    """CE(y, p_s) + w · KL(p_t‖p_s), equation (3), summed over the target tokens; w is 1 there.
+    """CE(y, p_s) + w · KL(p_t‖p_s), equation (3) for w = 1, summed over the target tokens.
 
-    The gold labels are smoothed as ever. Validation scores them alone, so that curves compare.
+    The cross-entropy is fairseq's, label-smoothed. Validation uses it alone, so that its curves are
+    comparable.
 
     Raises:
-        SystemExit: with one line, for options and teachers that cannot be trained with
+        SystemExit: with one line, for unusable options and teachers
     """
 
     def __init__(self, task: Any, cfg: SelfDistillationCriterionConfig) -> None:
@@ -59,7 +60,9 @@ class SelfDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
             cfg.report_accuracy,
         )
         if not 0 < cfg.distillation_weight < math.inf:
-            refuse(f"--distillation-weight must be above 0, not {cfg.distillation_weight}")
+            refuse(
+                f"--distillation-weight must be finite and above 0, not {cfg.distillation_weight}"
+            )
         if not cfg.teacher_path:
             refuse("--criterion self_distillation needs a trained model as --teacher-path")
         if not isinstance(task, TranslationTask):
@@ -69,23 +72,23 @@ class SelfDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
 
     @functools.cached_property
     def teacher(self) -> "Teacher":
-        """Read when training begins: validation never asks it."""
-        with torch.random.fork_rng(devices=[]):  # a model draws its parameters before it has them
+        """The teacher, read when training begins. Validation never needs it."""
+        with torch.random.fork_rng(devices=[]):  # building a model draws random parameters
             return Teacher(self.teacher_path, self.task)
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """None. fairseq asks where it builds an optimizer, and a bad teacher is refused there."""
+        """No parameters. fairseq calls this before it trains, so a bad teacher is refused early."""
         self.teacher  # noqa: B018
         return super().parameters(recurse)
 
     def forward(
         self, model: nn.Module, sample: dict[str, Any], reduce: bool = True
     ) -> tuple[Tensor, int, dict[str, Any]]:
-        """The loss of a batch, its sample size and its logging output, as fairseq has them."""
+        """Loss, sample size and logging output of a batch, as every fairseq criterion returns."""
         if not model.training:
             return super().forward(model, sample, reduce)
         if not gives_logits(model):
-            refuse("the student must give logits to distil: leave out --adaptive-softmax-cutoff")
+            refuse("the student must output logits: leave out --adaptive-softmax-cutoff")
         target = sample["target"]  # (B, T)
         scored = target.ne(self.padding_idx)
         scored[:, : self.ignore_prefix_size] = False
@@ -111,7 +114,7 @@ class SelfDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
-        """Log ``distillation``, KL(p_t‖p_s) in bits per token, where training made it."""
+        """Log ``distillation``, KL(p_t‖p_s) in bits per token of training batches."""
         super().reduce_metrics(logging_outputs)
         outputs = [log for log in logging_outputs if "distillation" in log]
         ntokens = sum(log["ntokens"] for log in outputs)
@@ -121,16 +124,16 @@ class SelfDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
 
 
 class Teacher:
-    """A trained model that only answers.
+    """A trained model in evaluation mode, which gives logits without gradients.
 
-    It is held by no module: fairseq saves what a criterion holds in the student's checkpoint,
-    wraps it for DDP and switches its dropout on.
+    It is no submodule of the criterion: fairseq would save it in the student's checkpoint, wrap it
+    for DDP and switch its dropout on.
 
     Args:
-        path: its checkpoint
-        task: of the student
+        path: the teacher's checkpoint
+        task: the student's task
     Raises:
-        SystemExit: with one line, for a checkpoint that is unusable or of other data
+        SystemExit: with one line, for a checkpoint that is unusable or from other data
     """
 
     def __init__(self, path: str, task: TranslationTask) -> None:
@@ -142,20 +145,20 @@ class Teacher:
         except OSError as error:
             refuse(f"--teacher-path {path}: {error.strerror}")
         cfg = OmegaConf.create(state["cfg"], flags={"allow_objects": True}).model
-        # not task.build_model: the task would translate with the teacher under --eval-bleu
+        # not task.build_model: under --eval-bleu the task would translate with the teacher
         self.model = models.build_model(cfg, task, from_checkpoint=True)
         self.model.load_state_dict(state["model"], model_cfg=cfg)
         self.model.eval()
         if not gives_logits(self.model):
-            refuse(f"--teacher-path {path} has an adaptive softmax, and no logits to distil")
+            refuse(f"--teacher-path {path} has an adaptive softmax, not logits: train another")
 
     @torch.no_grad()
     def logits(self, sample: dict[str, Any], student: nn.Module) -> Tensor:
-        """What it answers, (B, T, V), on the student's device and in its precision."""
+        """The teacher's logits, (B, T, V), on the student's device and in its precision."""
         model = self.model.to(next(student.parameters()))
         return model(**sample["net_input"])[0]
 
 
 def gives_logits(model: nn.Module) -> bool:
-    """Whether the model's output is over the whole vocabulary: an adaptive softmax's is not."""
+    """Whether the model outputs logits of the whole vocabulary; an adaptive softmax does not."""
     return getattr(model.decoder, "adaptive_softmax", None) is None

@@ -1,0 +1,1 @@
+"""The models that fairseq registers. They import core, and no tools."""

@@ -1,8 +1,8 @@
-"""SAGE: every weight's learning rate guided by its sensitivity, on top of Adam or Adamax.
+"""SAGE: Adam or Adamax whose learning rate is adapted to each weight's sensitivity.
 
 Liang et al.: No Parameters Left Behind: Sensitivity Guided Adaptive Learning Rate for Training
 Large Transformer Models, ICLR 2022. Attention and FFN matrices are guided; biases, LayerNorm,
-embeddings and the output projection take the base optimizer's plain steps.
+embeddings and the output projection take plain steps of the base optimizer.
 """
 
 import logging
@@ -26,11 +26,11 @@ SECOND_MOMENT = {"adam": "exp_avg_sq", "adamax": "exp_inf"}  # of each base, nam
 
 @dataclass
 class SageConfig(FairseqDataclass):
-    sage_base: str = field(default="adam", metadata={"help": "guided optimizer: adam or adamax"})
-    sage_beta1: float = field(default=0.9, metadata={"help": "β₁ of the guided optimizer"})
-    sage_beta2: float = field(default=0.999, metadata={"help": "β₂ of the guided optimizer"})
+    sage_base: str = field(default="adam", metadata={"help": "base optimizer: adam or adamax"})
+    sage_beta1: float = field(default=0.9, metadata={"help": "β₁ of the base optimizer"})
+    sage_beta2: float = field(default=0.999, metadata={"help": "β₂ of the base optimizer"})
     sage_beta3: float = field(default=0.75, metadata={"help": "β₃ of the mean sensitivity"})
-    sage_eps: float = field(default=1e-8, metadata={"help": "ε; squared beside the sensitivity"})
+    sage_eps: float = field(default=1e-8, metadata={"help": "ε; ε² is added to the sensitivity"})
     weight_decay: float = field(default=0.0, metadata={"help": "weight decay"})
     lr: List[float] = II("optimization.lr")
 
@@ -41,7 +41,7 @@ class FairseqSage(FairseqOptimizer):
 
     Raises:
         SystemExit: with one line, for options out of range, flattened parameters, a model
-            without attention and the checkpoint of another optimizer
+            without attention or the checkpoint of another optimizer
     """
 
     def __init__(self, cfg: SageConfig, params: Iterable[nn.Parameter]) -> None:
@@ -51,17 +51,17 @@ class FairseqSage(FairseqOptimizer):
         for name, beta in (("beta1", cfg.sage_beta1), ("beta2", cfg.sage_beta2)):
             if not 0 <= beta < 1:
                 refuse(f"--sage-{name} must be at least 0 and below 1, not {beta}")
-        if not 0 < cfg.sage_beta3 < 1:  # at 0, I = Î: what is guided would never move
+        if not 0 < cfg.sage_beta3 < 1:  # at 0, I = Î: guided weights would never change
             refuse(f"--sage-beta3 must be above 0 and below 1, not {cfg.sage_beta3}")
         if not 1e-16 <= cfg.sage_eps < 1:
-            refuse(f"--sage-eps must be at least 1e-16, and below 1, not {cfg.sage_eps}")
+            refuse(f"--sage-eps must be at least 1e-16 and below 1, not {cfg.sage_eps}")
         if not 0 <= cfg.weight_decay < math.inf:
-            refuse(f"--weight-decay must be at least 0, not {cfg.weight_decay}")
+            refuse(f"--weight-decay must be finite and at least 0, not {cfg.weight_decay}")
         params = list(params)
         if all(p.ndim < 2 for p in params):
             refuse(
-                "--optimizer sage tells matrices from biases, and --fp16 flattens them all into "
-                "one vector: add --fp16-no-flatten-grads"
+                "--optimizer sage needs each matrix by itself, but --fp16 flattens all parameters "
+                "into one vector: add --fp16-no-flatten-grads"
             )
         self._optimizer = Sage(params, **self.optimizer_config)
 
@@ -76,10 +76,11 @@ class FairseqSage(FairseqOptimizer):
         }
 
     def all_reduce_grads(self, module: nn.Module) -> None:
-        """Where fairseq shows its optimizer the model, before each step, the criterion after it.
+        """Reduce gradients as fairseq does; the first call also finds the parameters to guide.
 
-        An optimizer is built from a list without names, under --fp16 of copies. But the list
-        begins with the model's parameters in the model's order, which tells them apart.
+        Only here does the optimizer see the model: fairseq passes it before each step, and then the
+        criterion. The optimizer was built from a list of parameters without names (copies under
+        --fp16), but the list begins with the model's parameters in the model's order.
         """
         super().all_reduce_grads(module)
         if self._optimizer.guided is None:
@@ -89,7 +90,7 @@ class FairseqSage(FairseqOptimizer):
         matrices = attention_and_ffn_matrices(model)
         trainable = [p for p in model.parameters() if p.requires_grad]
         if any(mine.shape != p.shape for mine, p in zip(self.params, trainable)):
-            refuse("--optimizer sage has to be built after parameters are frozen, not before")
+            refuse("parameters were frozen after --optimizer sage was built: freeze them before")
         guided = {mine for mine, p in zip(self.params, trainable) if p in matrices}
         if not guided:
             refuse(
@@ -108,28 +109,29 @@ class FairseqSage(FairseqOptimizer):
     ) -> None:
         if state_dict["param_groups"][0].get("base") != self.cfg.sage_base:
             refuse(
-                f"the checkpoint's optimizer is not sage on {self.cfg.sage_base}: go on with the "
-                "one that it is, or add --reset-optimizer"
+                f"the checkpoint's optimizer is not sage on {self.cfg.sage_base}: resume with the "
+                "optimizer of the checkpoint, or add --reset-optimizer"
             )
         super().load_state_dict(state_dict, optimizer_overrides)
 
 
 def attention_and_ffn_matrices(model: nn.Module) -> set[Tensor]:
-    """The matrices of a transformer's layers, a layer being whatever holds a ``self_attn``."""
+    """The weight matrices of all transformer layers; a layer is a module with a ``self_attn``."""
     return {
         p
         for layer in model.modules()
         if hasattr(layer, "self_attn")
         for name, p in layer.named_parameters()
-        if p.ndim >= 2 and "bias" not in name  # the biases of several experts come stacked
+        if p.ndim >= 2 and "bias" not in name  # stacked biases of experts are 2-D
     }
 
 
 class Sage(torch.optim.Optimizer):
-    """Adam or Adamax as in fairseq, but for the parameters in ``guided``, which is to be set.
+    """Adam or Adamax as in fairseq, except for the parameters in ``guided``.
 
-    Their steps are multiplied by U_t / (Î_t + ε²), with I_t = |θ ⊙ g|, U_t = |I_t − Î_t| and
-    Î_t the moving average of I_t by β₃, corrected for its start at 0; so step 1 is none.
+    A guided step is multiplied by U_t / (Î_t + ε²), where I_t = |θ ⊙ g|, U_t = |I_t − Î_t|, and Î_t
+    is the moving average of I_t with β₃, corrected for its start at 0. So the first step is 0.
+    ``guided`` must be set before it.
 
     Args:
         params: parameters, or groups of them; state and arithmetic are at least in float32
@@ -137,7 +139,9 @@ class Sage(torch.optim.Optimizer):
         base: ``adam`` or ``adamax``
         betas: β₁, β₂, β₃
         eps: ε
-        weight_decay: decoupled, times the learning rate alone
+        weight_decay: decoupled, multiplied by the learning rate only
+    Raises:
+        SystemExit: with one line, from a step before ``guided`` is set
     """
 
     supports_memory_efficient_fp16 = True
@@ -159,7 +163,7 @@ class Sage(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:
         """Make a step with every parameter that has a gradient."""
         if self.guided is None:
-            refuse("--optimizer sage was shown no model: use it without bmuf or composite")
+            refuse("--optimizer sage never received the model: use it without bmuf or composite")
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
@@ -173,7 +177,7 @@ class Sage(torch.optim.Optimizer):
         if p in self.guided:
             names.append("exp_avg_sensitivity")
         for name in names:
-            # fairseq loads the state of --memory-efficient-fp16 on whichever device it was saved
+            # under --memory-efficient-fp16 fairseq loads state on the device it was saved from
             state[name] = state[name].to(p.device) if name in state else torch.zeros_like(theta)
         state["step"] = state.get("step", 0) + 1
 

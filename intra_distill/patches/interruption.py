@@ -1,13 +1,13 @@
-"""Training that may be killed at any moment: started again, it ends as if nothing had happened.
+"""Makes training resume exactly: a run killed at any moment ends like an uninterrupted run.
 
 ``fairseq-train`` resumes from ``checkpoint_last.pt``, but a kill at the wrong moment truncates that
-file, early stopping starts to count anew, a line of the log averages over less than it says, and a
-finished run makes one update more. SIGTERM, by which a cluster announces the end, loses all updates
-since the last checkpoint. All this is mended here, for every task and criterion, by putting a few
-functions of fairseq behind ones that do a little more.
+file, early stopping counts from 0 again, a line of the log averages over fewer updates than it
+says, and a finished run makes one more update. SIGTERM, with which a cluster announces the end,
+loses all updates since the last checkpoint. This module wraps functions of fairseq to correct all
+of this, for every task and criterion.
 
-Only ``checkpoint_last`` of its own folder makes a run the same run. One that starts from another
-checkpoint, by ``--restore-file`` or ``--finetune-from-model``, starts as fairseq has it.
+A run resumes only from ``checkpoint_last`` in its own folder. A run from another checkpoint, by
+``--restore-file`` or ``--finetune-from-model``, starts as in fairseq.
 """
 
 import logging
@@ -42,9 +42,8 @@ from ..files import written_whole
 
 logger = logging.getLogger(__name__)
 
-
-STOPPED = 75  # EX_TEMPFAIL of sysexits.h: run me again
-# Launchers pass on what their whole group has received already: within this time two are one
+STOPPED = 75  # EX_TEMPFAIL of sysexits.h: run again
+# A launcher may forward a SIGTERM that its group has received: two within this time count as one
 SECONDS_OF_ONE_SIGTERM = 5
 
 
@@ -52,9 +51,9 @@ sigterm_at: float | None = None  # time.monotonic() of the first SIGTERM
 
 
 def survive_interruption() -> None:
-    """Put all of this in place; only where ``fairseq-train`` runs does it touch signals."""
+    """Patch how fairseq writes checkpoints, and how ``fairseq-train`` resumes and stops."""
     write_checkpoints_whole()
-    # importing it would set up logging, which fairseq's other commands do in their own ways
+    # not imported here, because that sets up logging, which other commands do differently
     train = sys.modules.get("fairseq_cli.train")
     if train is not None:
         begin_each_run_anew(train)
@@ -69,11 +68,11 @@ def survive_interruption() -> None:
 
 
 def write_checkpoints_whole() -> None:
-    """No checkpoint is ever there in part, and a full disk is said in one line.
+    """Write each checkpoint whole or not at all, and report a full disk in one line.
 
     fairseq writes the first file of a save whole or not at all, but copies it in place to
-    ``checkpoint_best`` and ``checkpoint_last``. On a full disk it tries again for five seconds,
-    writing on in the same file.
+    ``checkpoint_best`` and ``checkpoint_last``. On a full disk it retries for five seconds and
+    appends to the same file.
     """
     fairseq_save = checkpoint_utils.torch_persistent_save
     fairseq_copy = PathManager.copy
@@ -104,10 +103,10 @@ def write_checkpoints_whole() -> None:
 
 
 def begin_each_run_anew(train: ModuleType) -> None:
-    """Several runs of one process, as of ``fairseq-hydra-train -m``, know nothing of each other.
+    """Reset early stopping before each of several runs in one process (``fairseq-hydra-train -m``).
 
-    fairseq keeps the best validation value, and what ``--patience`` has counted, as attributes of
-    two functions, where the next run finds them.
+    fairseq keeps the best validation value and the count of ``--patience`` as attributes of two
+    functions, where the next run finds them.
     """
     load_checkpoint = checkpoint_utils.load_checkpoint
 
@@ -121,9 +120,9 @@ def begin_each_run_anew(train: ModuleType) -> None:
 
 
 def keep_all_state(train: ModuleType) -> None:
-    """Checkpoints carry what ``--patience`` has counted, and meters outlive an epoch's end.
+    """Save the count of ``--patience`` in checkpoints, and keep meters beyond an epoch's end.
 
-    A trainer that resumes its own run has ``resumed_at``, the updates of its checkpoint.
+    A trainer that resumes its own run gets ``resumed_at``, the number of updates in its checkpoint.
     """
     state_dict, load_checkpoint = Trainer.state_dict, Trainer.load_checkpoint
 
@@ -151,7 +150,7 @@ def keep_all_state(train: ModuleType) -> None:
         if not reset_optimizer:
             self.resumed_at = self._optim_history[-1]["num_updates"]
         if not reset_meters:
-            # at an epoch's end fairseq drops all meters, also those in the middle of --log-interval
+            # at an epoch's end fairseq drops all meters, even in the middle of --log-interval
             train_inner = extra_state.get("metrics", {}).get("train_inner")
             if train_inner is not None:
                 metrics.load_state_dict({"train_inner": train_inner})
@@ -163,7 +162,7 @@ def keep_all_state(train: ModuleType) -> None:
 
 
 def is_own(trainer: Trainer, filename: str) -> bool:
-    """Whether a checkpoint is where the trainer's own run, and no other, left off."""
+    """Whether a file is the last checkpoint of the trainer's own run."""
     last = f"checkpoint_last{trainer.checkpoint_suffix}.pt"
     own = os.path.join(trainer.cfg.checkpoint.save_dir, last)
     return os.path.realpath(filename) == os.path.realpath(own)
@@ -173,16 +172,17 @@ def is_own(trainer: Trainer, filename: str) -> bool:
 
 
 def keep_batches() -> None:
-    """A run that resumes goes through the batches of one that never stopped.
+    """Give a resumed run the same batches as an uninterrupted run.
 
-    Of data that stays the same fairseq makes batches once and shuffles them for each epoch. How it
-    makes them depends on the epoch in which the process began, which here is that in which the
-    run began. Whether it shuffles them is what its first epoch said, ``--curriculum`` or not.
+    If all epochs have the same data, fairseq makes the batches once per process and shuffles them
+    in each epoch. Their seed depends on the epoch in which the process started; here it depends on
+    the epoch in which the run started. With ``--curriculum``, fairseq keeps the first epoch's
+    decision to shuffle or not; here each epoch decides for itself.
     """
     get_train_iterator = Trainer.get_train_iterator
     get_batch_iterator = FairseqTask.get_batch_iterator
     get_iterator_for_epoch = EpochBatchIterator._get_iterator_for_epoch
-    made_in: list[int] = []  # the epoch, while the iterator of the training data is made
+    made_in: list[int] = []  # the epoch, while fairseq makes the training data's iterator
 
     def of_this_run(self: Trainer, epoch: int, *args: Any, **kwargs: Any) -> Any:
         self.batches_made_in = self.batches_made_in or epoch
@@ -200,7 +200,7 @@ def keep_batches() -> None:
             and not getattr(self.cfg, "rebuild_batches", False)
         )
         if made_in and made_once:
-            kwargs["epoch"] = made_in[0]  # the right one comes with the state of the iterator
+            kwargs["epoch"] = made_in[0]  # the iterator's state later sets the right one
         return get_batch_iterator(self, dataset, *args, **kwargs)
 
     def as_asked(self: EpochBatchIterator, epoch: int, shuffle: bool, *args, **kwargs):
@@ -218,9 +218,9 @@ def keep_batches() -> None:
 
 
 def stop_on_sigterm(train: ModuleType) -> None:
-    """After the update, or the validation, that SIGTERM falls into: save and exit with 75.
+    """On SIGTERM, finish the current update or validation, save a checkpoint and exit with 75.
 
-    An epoch's end stops only after fairseq has logged the epoch.
+    At the end of an epoch, fairseq first logs the epoch.
     """
     train_epoch, validate_and_save = train.train, train.validate_and_save
 
@@ -229,7 +229,7 @@ def stop_on_sigterm(train: ModuleType) -> None:
             logger.info("the run is finished: nothing to train")
             return [None], True
         refuse_without_optimizer(cfg, trainer)
-        # where it cannot resume there is nothing to save for: SIGTERM ends the run as ever
+        # a run that cannot resume does not save: SIGTERM ends it at once
         if not (
             cfg.checkpoint.no_save
             or cfg.checkpoint.no_last_checkpoints
@@ -253,7 +253,7 @@ def stop_on_sigterm(train: ModuleType) -> None:
 
 
 def is_finished(cfg, trainer: Trainer, train: ModuleType) -> bool:
-    """Whether a run that resumes has had its last update; fairseq asks only after one more."""
+    """Whether a resumed run has made its last update; fairseq checks only after one more."""
     if trainer.resumed_at is None:
         return False
     patience = cfg.checkpoint.patience
@@ -263,20 +263,21 @@ def is_finished(cfg, trainer: Trainer, train: ModuleType) -> bool:
 
 
 def refuse_without_optimizer(cfg, trainer: Trainer) -> None:
-    """Refuse to train over the checkpoint of a run that cannot resume.
+    """Refuse to overwrite the checkpoint of a run that cannot resume.
 
-    fairseq would begin again at update 0 with its parameters, and replace them.
+    fairseq would start from its parameters at update 0, and overwrite it.
     """
     if trainer.resumed_at is not None and trainer.get_num_updates() < trainer.resumed_at:
         refuse(
             f"the run in {cfg.checkpoint.save_dir} cannot resume after update "
             f"{trainer.resumed_at}: its checkpoint_last.pt has no optimizer state "
-            "(--no-save-optimizer-state). Start another run from it, in another --save-dir by "
-            "--finetune-from-model, or in this one by --reset-optimizer"
+            "(--no-save-optimizer-state). Start a new run from it: in another --save-dir with "
+            "--finetune-from-model, or in this one with --reset-optimizer"
         )
 
 
 def note_sigterm(signum: int, frame: Any) -> None:
+    """Signal handler: note the first SIGTERM, and end at once on a later one."""
     global sigterm_at
     now = time.monotonic()
     sigterm_at = sigterm_at or now
@@ -286,7 +287,7 @@ def note_sigterm(signum: int, frame: Any) -> None:
 
 
 def stop_if_asked(cfg, trainer: Trainer, epoch_itr) -> None:
-    """Where any rank has had a SIGTERM, all save and exit together."""
+    """If any rank has received SIGTERM, save and exit on all ranks together."""
     asked = torch.tensor(float(sigterm_at is not None), device=trainer.device)
     several_ranks = torch.distributed.is_initialized()
     if several_ranks:
@@ -294,18 +295,18 @@ def stop_if_asked(cfg, trainer: Trainer, epoch_itr) -> None:
     if not asked:
         return
     checkpoint_utils.save_checkpoint(cfg.checkpoint, trainer, epoch_itr, None)
-    if several_ranks:  # a launcher kills all ranks when the first is gone
+    if several_ranks:  # a launcher kills all ranks when one exits
         torch.distributed.barrier(distributed_utils.get_global_group())
     updates = trainer.get_num_updates()
-    logger.info(f"stopped by SIGTERM after update {updates}: run again, it goes on from there")
+    logger.info(f"stopped by SIGTERM after update {updates}: run again to resume")
     sys.exit(STOPPED)
 
 
 def keep_data_loaders() -> None:
-    """Workers of data loaders, whoever made these, outlive a SIGTERM to the training.
+    """Keep the workers of all data loaders alive when SIGTERM stops the training.
 
-    A SIGTERM to the whole process group would kill them, and the training process with an error,
-    while that still needs its batches.
+    A SIGTERM to the whole process group would kill the workers, and the training process would
+    fail before it has saved.
     """
     init = DataLoader.__init__
 
@@ -318,7 +319,7 @@ def keep_data_loaders() -> None:
 
 
 def outlive_sigterm_of_others(init: Callable[[int], object] | None, worker: int) -> None:
-    """In a data loader's worker: none but its parent may end it."""
+    """In a data loader's worker: ignore SIGTERM unless the parent process sends it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 
     def wait_for_parent() -> None:
@@ -332,7 +333,7 @@ def outlive_sigterm_of_others(init: Callable[[int], object] | None, worker: int)
 
 
 def forward_sigterm_to_spawned() -> None:
-    """Where fairseq itself starts a process for each GPU: SIGTERM to them, their code from us."""
+    """If fairseq spawns a process per GPU, forward SIGTERM to them and exit with their code."""
     spawn = torch.multiprocessing.spawn
 
     def spawn_and_forward(*args, **kwargs):
@@ -344,7 +345,7 @@ def forward_sigterm_to_spawned() -> None:
         try:
             return spawn(*args, **kwargs)
         except ProcessExitedException as error:
-            if error.exit_code > 0:  # the child has said why
+            if error.exit_code > 0:  # the child has reported the error
                 sys.exit(error.exit_code)
             raise
 

@@ -1,18 +1,18 @@
-"""fairseq's own faults on several GPUs, mended from outside."""
+"""Corrects a fault of fairseq on several GPUs."""
 
 from typing import Any
 
 from fairseq.trainer import Trainer
 
 
-def mend_fairseq() -> None:
-    """Put the mends in place."""
+def count_missing_batches() -> None:
+    """Patch fairseq: the last update of an epoch has the right sample size on every rank."""
     train_step = Trainer.train_step
 
     def with_all_batches(self: Trainer, samples: list[Any], raise_oom: bool = False) -> Any:
-        # An epoch's last update may have fewer batches than --update-freq on some of the ranks.
-        # fairseq takes such a rank's sample size for 0 if the missing batch is its last, and the
-        # gradient comes out too large: twice, of two ranks with one and two batches.
+        # In an epoch's last update some ranks may have fewer batches than --update-freq. If the
+        # last batch of a rank is missing, fairseq sets the rank's whole sample size to 0, so the
+        # gradient, divided by the sum over the ranks, is too large.
         return train_step(self, [sample for sample in samples if sample] or samples[:1], raise_oom)
 
     Trainer.train_step = with_all_batches

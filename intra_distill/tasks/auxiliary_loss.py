@@ -1,10 +1,10 @@
-"""The auxiliary loss of a model joins any criterion's loss.
+"""Adds the auxiliary loss of a model to the loss of any criterion.
 
-The behaviour is a mixin, put before the task that it changes. A model has an auxiliary loss if it
-has two methods: ``start_auxiliary_loss()`` is called before the forward passes of a batch, and
-``auxiliary_loss()`` after them. It gives the loss in nats per target token and figures to log, the
-means over the forward passes, or None where none was training. Each batch has the same figures: one
-that has no value there, as all layers were dropped, is None.
+The behaviour is a mixin, placed before the task that it changes. A model with an auxiliary loss has
+two methods. ``start_auxiliary_loss()`` is called before the forward passes of a batch.
+``auxiliary_loss()`` is called after them. It returns the loss per target token and figures to log,
+averaged over the forward passes, or None if the model was not in training mode. Every batch has the
+same figures; one without a value, because all layers were dropped, is None.
 """
 
 from typing import Any
@@ -12,18 +12,18 @@ from typing import Any
 from fairseq.logging import metrics
 from torch import Tensor, nn
 
-from ..core.wrappers import unwrapped
+from ..core.unwrap import unwrap
 
-# of the figures' names on their way through fairseq's logging outputs, and of their weights
+# of the keys of figures and of their weights in fairseq's logging outputs
 PREFIX, WEIGHT = "auxiliary/", "auxiliary_weight/"
 
 
 class AuxiliaryLossTask:
     """Mixin for a fairseq task: adds the auxiliary loss × target tokens to a criterion's sum.
 
-    fairseq's criteria sum over target tokens and the trainer divides by the sample size, so the
-    auxiliary loss weighs as one more term of every token's loss, whatever the sample size counts.
-    The loss that is logged stays the criterion's own, comparable between models.
+    fairseq's criteria sum over target tokens, and the trainer divides by the sample size. So the
+    auxiliary loss is one more term of every token's loss, whatever the sample size counts. The
+    logged loss stays the criterion's own, which is comparable between models.
     """
 
     joins_auxiliary_loss = True
@@ -46,7 +46,7 @@ class AuxiliaryLossTask:
 
 
 def _start(criterion: nn.Module, inputs: tuple[Any, ...]) -> None:
-    model = unwrapped(inputs[0])
+    model = unwrap(inputs[0])
     if hasattr(model, "auxiliary_loss"):
         model.start_auxiliary_loss()
 
@@ -54,7 +54,7 @@ def _start(criterion: nn.Module, inputs: tuple[Any, ...]) -> None:
 def _join(
     criterion: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Any, dict[str, Any]]
 ) -> tuple[Tensor, Any, dict[str, Any]]:
-    model, sample = unwrapped(inputs[0]), inputs[1]
+    model, sample = unwrap(inputs[0]), inputs[1]
     auxiliary = model.auxiliary_loss() if hasattr(model, "auxiliary_loss") else None
     if auxiliary is None:
         return output
@@ -63,7 +63,7 @@ def _join(
     ntokens = sample["ntokens"]
     logging_output = dict(logging_output)
     for name, figure in figures.items():
-        # fairseq sums up over ranks by position and by type: both are the same in every batch
+        # fairseq sums over ranks by position and type, so both must be the same in every batch
         value = auxiliary_loss.new_zeros(()) if figure is None else figure * ntokens
         logging_output[PREFIX + name] = value
         logging_output[WEIGHT + name] = 0 if figure is None else ntokens

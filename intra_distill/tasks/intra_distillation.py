@@ -1,6 +1,6 @@
 """K passes for any fairseq task.
 
-The behaviour is a mixin, put before the task that it changes::
+The behaviour is a mixin, placed before the task that it changes::
 
     @dataclass
     class MyConfig(IntraDistillationConfig, SentencePredictionConfig):
@@ -10,9 +10,9 @@ The behaviour is a mixin, put before the task that it changes::
     class MyTask(IntraDistillationTask, SentencePredictionTask):
         pass
 
-and trained with a criterion that holds an :class:`~intra_distill.criterions.objective.Objective`.
-A task of fairseq that has no dataclass, but declares its options in ``add_args``, is changed alike;
-``register_task`` gets no dataclass then.
+Its criterion must hold an :class:`~intra_distill.criterions.objective.Objective`. A fairseq task
+that declares its options in ``add_args``, without a dataclass, is changed in the same way;
+``register_task`` then gets no dataclass.
 """
 
 import argparse
@@ -45,26 +45,26 @@ class IntraDistillationConfig(FairseqDataclass):
     num_passes: int = field(
         default=3,
         metadata={
-            "help": "K: how often each batch goes through the model, with different dropout. "
-            "--max-tokens counts a batch before it is replicated: K times as many pass at once"
+            "help": "K: number of passes of each batch, with different dropout. --max-tokens "
+            "counts a batch before it is replicated: the model takes K times as many at once"
         },
     )
     passes_in_memory: Optional[int] = field(
         default=None,
         metadata={
-            "help": "M: take the K passes M at a time, each group forward twice and backward once: "
-            "the activations of M passes in memory, for about 4/3 of the time (default: all K)"
+            "help": "M: take the K passes M at a time, with the activations of only M passes in "
+            "memory. Each group runs forward twice: about 4/3 of the time (default: all K)"
         },
     )
     track_sensitivity: int = field(
         default=0,
         metadata={
-            "help": "every so many updates, log the mean sensitivity |θ ⊙ g| of the most sensitive "
-            "fifth of the parameters and of the rest; g is the gradient that the update takes, "
+            "help": "interval in updates for logging the mean sensitivity |θ ⊙ g| of the most "
+            "sensitive fifth of the parameters and of the rest; g is the gradient of the update, "
             "after --clip-norm (0: never)"
         },
     )
-    # given elsewhere: the bounds of the run, which make N, and how it is trained
+    # fairseq's options that N depends on or that limit what K passes can do
     max_update: int = II("optimization.max_update")
     max_epoch: int = II("optimization.max_epoch")
     update_freq: List[int] = II("optimization.update_freq")
@@ -75,23 +75,23 @@ class IntraDistillationConfig(FairseqDataclass):
 
 
 class IntraDistillationTask:
-    """Mixin for a fairseq task: trains on K copies of each batch, [x; x; …], in one pass.
+    """Mixin for a fairseq task: trains on K copies of each batch, [x; x; …], in one forward pass.
 
-    The copy carries ``num_passes`` (K) and ``update_num`` to the criterion. Validation and
-    inference see the batch as it is. K = 1 leaves the task as it was, for any criterion.
+    The replicated batch carries ``num_passes`` (K) and ``update_num`` to the criterion. Validation
+    and inference use the batch itself. K = 1 does not change the task and allows any criterion.
 
     Raises:
-        SystemExit: with one line, for K < 1 and what K passes cannot work with
+        SystemExit: with one line, for options that are out of range or incompatible with K passes
     """
 
-    total_updates: int | None = None  # N, known from the first epoch on if α′ needs it
+    total_updates: int | None = None  # N, set in the first epoch if α′ is adaptive
     _needs_total_updates = False
-    _remembered_total_updates: int | None = None  # what the checkpoint was trained towards
-    _sensitivity: tuple[float, float] | None = None  # of the top fifth and the rest, last tracked
+    _remembered_total_updates: int | None = None  # N in the checkpoint
+    _sensitivity: tuple[float, float] | None = None  # last means: the top fifth, the rest
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "add_args" in vars(cls):  # it would hide the one below
+        if "add_args" in vars(cls):  # would hide the add_args below
             cls.add_args = classmethod(_with_own_options(vars(cls)["add_args"]))
 
     @classmethod
@@ -112,7 +112,7 @@ class IntraDistillationTask:
         whole_model = cfg.num_passes > 1 or cfg.track_sensitivity
         if whole_model and str(cfg.ddp_backend) == "fully_sharded":
             refuse(
-                "--ddp-backend fully_sharded is fairscale's and not supported: "
+                "--ddp-backend fully_sharded (fairscale) is not supported: "
                 "use legacy_ddp or pytorch_ddp"
             )
         self._cfg = cfg  # fairseq's tasks without a dataclass keep it elsewhere
@@ -120,17 +120,17 @@ class IntraDistillationTask:
 
     @property
     def num_passes(self) -> int:
-        """K"""
+        """K, the passes of each training batch."""
         return self._cfg.num_passes
 
     @property
     def passes_in_memory(self) -> int:
-        """M"""
+        """M, the passes whose activations are in memory at once."""
         return self._cfg.passes_in_memory or self.num_passes
 
     @property
     def bounded(self) -> bool:
-        """Whether the run has an end that N can be counted from."""
+        """Whether the run has a limit in updates or epochs, from which N follows."""
         return self._cfg.max_update > 0 or self._cfg.max_epoch > 0
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
@@ -145,8 +145,8 @@ class IntraDistillationTask:
         return model
 
     def _check_checkpoints(self, cfg: Any) -> None:
-        # fairseq recomputes activations in a backward pass of their own, a group at a time, and
-        # torch's DDP takes a gradient that comes in parts for an error
+        # fairseq's checkpoints run a separate backward pass for each group, but torch's DDP accepts
+        # each gradient only once
         torch_ddp = str(self._cfg.ddp_backend) != "legacy_ddp"
         checkpoints = getattr(cfg, "checkpoint_activations", False)  # transformers alone have it
         if torch_ddp and self._cfg.distributed_world_size > 1 and checkpoints:
@@ -156,10 +156,10 @@ class IntraDistillationTask:
             )
 
     def check_model(self, model: nn.Module) -> None:
-        """Refuse to train a model that K passes cannot work with."""
+        """Refuse a model that cannot be trained with K passes."""
         if not any(dropout_sites(model)):
             refuse(
-                "the model has no dropout, so its passes would all be the same: set --dropout, "
+                "the model has no dropout, so all its passes would be equal: set --dropout, "
                 "--attention-dropout or --activation-dropout above 0, or --num-passes 1"
             )
 
@@ -167,7 +167,7 @@ class IntraDistillationTask:
         criterion = super().build_criterion(cfg, *args, **kwargs)
         if self.num_passes > 1 and not hasattr(criterion, "objective"):
             refuse(
-                f"--criterion {cfg._name} knows nothing of {self.num_passes} passes: "
+                f"--criterion {cfg._name} does not support {self.num_passes} passes: "
                 "use --criterion intra_distillation, or --num-passes 1"
             )
         objective = getattr(criterion, "objective", None)
@@ -189,10 +189,10 @@ class IntraDistillationTask:
     def begin_epoch(self, epoch: int, model: nn.Module) -> None:
         super().begin_epoch(epoch, model)
         if self._needs_total_updates and self.total_updates is None:
-            self._settle_total_updates(epoch)
+            self._set_total_updates(epoch)
 
-    def _settle_total_updates(self, epoch: int) -> None:
-        """Count N before the first update, and compare it with what the checkpoint remembers."""
+    def _set_total_updates(self, epoch: int) -> None:
+        """Count N before the first update, and warn if the checkpoint has another N."""
         self.total_updates = total_updates(
             self._cfg.max_update,
             self._cfg.max_epoch,
@@ -208,10 +208,10 @@ class IntraDistillationTask:
             )
 
     def _batches_per_epoch(self, epoch: int) -> list[int]:
-        """The batches of one rank in epoch 1, 2, …, up to the last or where a shard comes again.
+        """Number of batches of one rank in epoch 1, 2, …, until the shards repeat or the run ends.
 
         Args:
-            epoch: that begins, whose shard is loaded
+            epoch: the epoch that begins; its shard is loaded
         """
         subset = self._cfg.train_subset
         shards = len(utils.split_paths(self._cfg.data)) if self.has_sharded_data(subset) else 1
@@ -228,7 +228,7 @@ class IntraDistillationTask:
         return numbers
 
     def get_checkpoint_dict(self) -> dict[str, dict[str, Any]]:
-        """What fairseq keeps of the task in a checkpoint, under its class's name."""
+        """The task's state in a checkpoint, which fairseq keeps under the name of its class."""
         inherited = getattr(super(), "get_checkpoint_dict", dict)()
         name = type(self).__name__
         return {**inherited, name: {**inherited.get(name, {}), "total_updates": self.total_updates}}
@@ -255,31 +255,31 @@ class IntraDistillationTask:
 
     def optimizer_step(self, optimizer: Any, model: nn.Module, update_num: int) -> None:
         if self._cfg.track_sensitivity:
-            self._log_sensitivity(optimizer, update_num + 1)  # counts the update it belongs to
+            self._log_sensitivity(optimizer, update_num + 1)  # the update being made
         super().optimizer_step(optimizer, model, update_num)
 
     def _log_sensitivity(self, optimizer: Any, update: int) -> None:
-        """Log the two means in the loss's unit, natural logarithms per unit of the sample size.
+        """Log the two means in the unit of the loss, nats per unit of the sample size.
 
-        All ranks hold the same gradient here, already divided by the sample size, so that each
-        logs for itself what all would.
+        The gradient here is already reduced and divided by the sample size, so all ranks log the
+        same means.
         """
         tracked = update % self._cfg.track_sensitivity == 0
         if tracked:
-            # fairseq's fp16 and bf16 optimizers keep back the loss scale until they step
+            # fairseq's fp16 and bf16 optimizers apply the loss scale and clipping only in step
             scale = float(getattr(optimizer, "_multiply_factor", 1.0))
             top, rest = top_and_rest(list(optimizer.params))
-            tracked = math.isfinite(top)  # --amp comes here with an overflow, and then again
+            tracked = math.isfinite(top)  # --amp repeats an update that overflowed
             if tracked:
                 self._sensitivity = top * scale, rest * scale
         if self._sensitivity is not None:
-            # where no value is due the last one stands in the log, without weight in the mean
+            # other updates log the last values again, with weight 0 in the mean
             for name, value in zip(("top", "rest"), self._sensitivity, strict=True):
                 metrics.log_scalar(f"sensitivity_{name}", value, weight=int(tracked), priority=450)
 
 
 def _with_own_options(add_args: Any) -> Callable[..., None]:
-    """``add_args`` of a task, static or of the class, with the options of the K passes as well."""
+    """A task's ``add_args``, static or class method, extended by the options of the K passes."""
 
     def add_all_args(cls: type, parser: argparse.ArgumentParser) -> None:
         add_args.__get__(None, cls)(parser)

@@ -28,11 +28,11 @@ class TranslationIntraDistillationTask(IntraDistillationTask, AuxiliaryLossTask,
         super().check_model(model)
         name = type(model).__name__
         if not isinstance(model, FairseqEncoderDecoderModel) or isinstance(model, FairseqNATModel):
-            refuse(f"{name} is no autoregressive encoder–decoder: choose another --arch")
+            refuse(f"{name} is not an autoregressive encoder–decoder: choose another --arch")
         if getattr(model.decoder, "adaptive_softmax", None) is not None:
             refuse(
-                "fairseq's adaptive softmax cannot be trained with a loss over the whole "
-                "vocabulary: leave out --adaptive-softmax-cutoff"
+                "the loss needs logits of the whole vocabulary, which an adaptive softmax does "
+                "not output: leave out --adaptive-softmax-cutoff"
             )
         if "enforce_sorted" in signature(model.encoder.forward).parameters:
             model.encoder.register_forward_pre_hook(_allow_unsorted, with_kwargs=True)
@@ -41,5 +41,5 @@ class TranslationIntraDistillationTask(IntraDistillationTask, AuxiliaryLossTask,
 def _allow_unsorted(
     encoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Side by side, copies of a batch sorted by length are not sorted: tell the LSTM so."""
+    """Tell an LSTM encoder that its batch is not sorted: K copies of a sorted batch are not."""
     return args, {**kwargs, "enforce_sorted": False}

@@ -3,7 +3,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from intra_distill.core.divergence import DIVERGENCES
+from intra_distill.core.divergence import DIVERGENCES, OF_DISTRIBUTIONS
 from intra_distill.core.fused_loss import (
     FP16_HEADROOM,
     fused_intra_distillation_loss,
@@ -46,7 +46,7 @@ def assert_near(actual, expected, tolerance):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", TOLERANCES)
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 @pytest.mark.parametrize("K", range(1, 7))
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("N, V, chunk_size", [(9, 23, 4), (5, 2, None), (1, 57, 1)])
@@ -70,7 +70,7 @@ def test_values_and_gradients_equal_the_reference(
         assert_near(ours, theirs, tolerance)
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 @pytest.mark.parametrize("K", [1, 3])
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 def test_gradcheck(divergence, K, label_smoothing):
@@ -137,7 +137,7 @@ class LargestTensor(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 def test_no_tensor_is_larger_than_a_chunk_of_logits(dtype, divergence):
     K, N, d, V, chunk_size = 3, 40, 4, 30, 7
     leaves, target = inputs(K, N, d, V, dtype, True)
@@ -159,7 +159,7 @@ def test_the_default_chunk_does_not_grow_with_the_positions(monkeypatch, K):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 @pytest.mark.parametrize("dtype", TOLERANCES)
 def test_extreme_logits_stay_right(device, divergence, dtype):
     features = torch.tensor([[[1e4], [0.0]], [[-1e4], [1e4]]], device=device, dtype=dtype)
@@ -173,7 +173,7 @@ def test_extreme_logits_stay_right(device, divergence, dtype):
         assert_near(ours, theirs, TOLERANCES[dtype])
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 def test_types_improbable_in_every_pass_count(divergence):
     (features, weight), target = inputs(3, 4, 8, 50, torch.float64, False)
     leaves = [(features * 8).detach().requires_grad_(), weight]

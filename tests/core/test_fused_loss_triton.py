@@ -8,7 +8,7 @@ import os
 import pytest
 import torch
 
-from intra_distill.core.divergence import DIVERGENCES
+from intra_distill.core.divergence import DIVERGENCES, OF_DISTRIBUTIONS
 from intra_distill.core.loss import intra_distillation_loss
 
 ON_GPU = torch.cuda.is_available()
@@ -59,7 +59,7 @@ def logits(K, n, V, dtype, spread=3.0):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 @pytest.mark.parametrize("K", range(1, 7))
 @pytest.mark.parametrize("n, V, label_smoothing", [(2, BLOCK + 37, 0.1), (1, 70, 0.0)])
 def test_values_and_gradients_equal_the_reference(dtype, divergence, K, n, V, label_smoothing):
@@ -68,13 +68,13 @@ def test_values_and_gradients_equal_the_reference(dtype, divergence, K, n, V, la
 
 
 @pytest.mark.parametrize("V", [2, BLOCK_OF_3, BLOCK_OF_3 + 1, 2 * BLOCK_OF_3])
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 def test_the_vocabulary_may_end_anywhere_in_a_block(V, divergence):
     z, gold = logits(3, 2, V, torch.float32)
     assert_equals_the_reference(z, gold, 3.0, divergence, 0.1, scale=3.0)
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 def test_the_target_may_be_the_first_or_the_last_type(divergence):
     z, _ = logits(3, 2, BLOCK_OF_3 + 1, torch.float32)
     gold = torch.tensor([0, BLOCK_OF_3], device=DEVICE)
@@ -82,7 +82,7 @@ def test_the_target_may_be_the_first_or_the_last_type(divergence):
 
 
 @pytest.mark.parametrize("K", [1, 3])
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 @pytest.mark.parametrize("pitch, touched", [(128, 72), (100, 70)])
 def test_rows_may_lie_apart(K, divergence, pitch, touched):
     values, gold = logits(K, 3, 70, torch.float32)
@@ -92,7 +92,7 @@ def test_rows_may_lie_apart(K, divergence, pitch, touched):
     assert buffer[..., touched:].isnan().all()
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 def test_the_same_logits_in_every_pass_have_no_divergence(divergence):
     z, gold = logits(1, 3, 70, torch.float32)
     parts, _ = fused_loss_triton.loss_and_gradient_(
@@ -101,7 +101,7 @@ def test_the_same_logits_in_every_pass_have_no_divergence(divergence):
     assert abs(parts[2]) < 1e-6
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 def test_extreme_logits_stay_right(divergence, dtype, label_smoothing):
@@ -116,14 +116,14 @@ def test_extreme_logits_stay_right(divergence, dtype, label_smoothing):
     assert_equals_the_reference(z, gold, 3.0, divergence, label_smoothing, 3.0, tolerance)
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 def test_a_target_far_below_the_rest_costs_no_precision(divergence):
     z, gold = logits(3, 1, 70, torch.float32)
     z[..., gold] = -1e4
     assert_equals_the_reference(z, gold, 1.0, divergence, 0.0, scale=3.0)
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 def test_large_logits_cost_no_precision(divergence):
     z, gold = logits(3, 1, 70, torch.float32)
     z[:, :, ::2] += 1e4

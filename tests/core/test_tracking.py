@@ -6,7 +6,7 @@ import torch
 from intra_distill.core import tracking
 from intra_distill.core.tracking import top_and_rest
 
-from ..support.tracking import by_sorting
+from ..support.sensitivity import by_sorting
 
 
 def parameters(*shapes, dtype=torch.float32, scale=1.0):

@@ -14,6 +14,7 @@ from ..support.checkpoints import fairseq_generate
 from ..support.training import (
     LSTM,
     PLAIN,
+    SELF,
     TASK,
     TINY_TRANSFORMER,
     USER_DIR,
@@ -21,7 +22,6 @@ from ..support.training import (
     kill_at,
     run_training,
 )
-from .conftest import SELF
 
 NO_DROPOUT = ["--dropout", "0"]
 

@@ -1,9 +1,20 @@
-"""What the tests of faults share: how many to inject, and the count of those that were."""
+"""What the tests of faults share: how many to inject, their count, and the world they meet."""
 
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from sacrebleu.dataset import DATASETS
+
+from intra_distill.errors import UserError, one_line
+
+from ..corpora import write_newstest2014
+from ..support.checkpoints import train_model
+from ..support.finished_work import contents, finish_work
+from ..support.prepared import make_prepared
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +45,74 @@ def inject(injected) -> Callable[..., None]:
 
 @pytest.fixture(autouse=True)
 def count_faults(request, injected) -> Iterator[None]:
-    """A test's kind, which is its module's first line, and its faults go into its report."""
+    """A test's kind and its faults go into its report.
+
+    The kind is the first line of its module up to a colon: modules of one kind are counted as one.
+    """
     before = injected["faults"]
     yield
-    kind = request.module.__doc__.splitlines()[0].rstrip(".")
+    kind = request.module.__doc__.splitlines()[0].rstrip(".").split(":")[0]
     request.node.user_properties += [("kind", kind), ("faults", injected["faults"] - before)]
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """A data directory with the subsets train, test and test1."""
+    return make_prepared(tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def work() -> Iterator[Path]:
+    """A folder of finished work, readable by all users, with strange files beside it."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        os.chmod(folder, 0o755)
+        patch.chdir(folder)
+        finish_work()
+        write_newstest2014(Path("sacrebleu"))
+        patch.undo()
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(work) -> dict[str, bytes | int]:
+    return contents(work)
+
+
+@pytest.fixture
+def world(work, monkeypatch) -> Path:
+    """The folder of finished work as the current one; its newstest2014 is sacreBLEU's."""
+    monkeypatch.chdir(work)
+    newstest = DATASETS["wmt14/full"]
+    monkeypatch.setattr(newstest, "_outdir", f"{work}/sacrebleu/wmt14/full")
+    monkeypatch.setattr(newstest, "_rawdir", f"{work}/sacrebleu/wmt14/full/raw")
+    return work
+
+
+@pytest.fixture(scope="session")
+def checkpoint(prepared, tmp_path_factory) -> Path:
+    """A checkpoint of a plain transformer after its first update."""
+    return train_model(prepared, tmp_path_factory.mktemp("run"), 1, "--task", "translation")
+
+
+@pytest.fixture
+def evidence(tmp_path) -> Path:
+    """The file that an exploit makes where it succeeds."""
+    return tmp_path / "evidence"
+
+
+@pytest.fixture(scope="session")
+def refusal(inject) -> Callable[..., str]:
+    """A function and its arguments → the one line, harmless to a terminal, that its call ends with.
+
+    Each call is a fault.
+    """
+
+    def refusal(function: Callable[..., object], *arguments: object) -> str:
+        inject()
+        with pytest.raises((UserError, SystemExit)) as error:
+            function(*arguments)
+        message = str(error.value)
+        assert message == one_line(message) and len(message) > 1
+        return message
+
+    return refusal

@@ -24,17 +24,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from intra_distill.core.distillation import distillation_loss
-from intra_distill.core.divergence import DIVERGENCES, js_divergence, mse_divergence, x_divergence
+from intra_distill.core.divergence import (
+    DIVERGENCES,
+    OF_DISTRIBUTIONS,
+    js_divergence,
+    mse_divergence,
+    x_divergence,
+)
 from intra_distill.core.fused_loss import fused_intra_distillation_loss, loss_and_gradient_
 from intra_distill.core.loss import intra_distillation_loss
 from intra_distill.core.pruning import least
+from intra_distill.core.routing import combine, dispatch, load_balancing_loss, route
 from intra_distill.core.schedule import AlphaSchedule
 from intra_distill.core.sensitivity import balance
-from intra_distill.core.switch import combine, dispatch, load_balancing_loss, route
 from intra_distill.core.tracking import top_and_rest
 
-from ..conftest import INTRA, PLAIN, SMOOTHED, TINY_TRANSFORMER
-from ..criterions.conftest import SELF, student, teacher  # noqa: F401
+from ..support.training import INTRA, PLAIN, SELF, SMOOTHED, TINY_TRANSFORMER
 
 ROUNDINGS = 4  # how many roundings of the largest number a result may be away
 DTYPES = torch.float64, torch.float32, torch.bfloat16, torch.float16
@@ -160,7 +165,7 @@ def cases(draw) -> Case:
         weight=weight.to(dtype).requires_grad_(),
         bias=torch.zeros(V, dtype=dtype, requires_grad=True) if draw(st.booleans()) else None,
         target=torch.randint(V, (N,), generator=generator),
-        divergence=draw(st.sampled_from(list(DIVERGENCES))),
+        divergence=draw(st.sampled_from(list(OF_DISTRIBUTIONS))),
         alpha=alpha,
         label_smoothing=draw(st.sampled_from([0.0, 0.1, 0.5, 0.99])),
         chunk_size=draw(st.sampled_from([None, 1, 2, 4, 7])),
@@ -582,7 +587,7 @@ SYSTEMS = {
 
 
 @pytest.fixture
-def build(trainer, student):  # noqa: F811
+def build(trainer, student):
     """Options of a system → its trainer; where it has a teacher, that is the student itself."""
 
     def build(options: list[str], *more: str, model: list[str] = TINY_TRANSFORMER):

@@ -56,7 +56,7 @@ def test_a_task_that_makes_one_pass_is_refused(trainer):
 
 
 def test_a_criterion_that_knows_nothing_of_passes_is_refused(trainer):
-    with pytest.raises(SystemExit, match="--criterion cross_entropy knows nothing of 3 passes"):
+    with pytest.raises(SystemExit, match="--criterion cross_entropy does not support 3 passes"):
         trainer(*TASK, "--num-passes", "3", "--criterion", "cross_entropy")
 
 

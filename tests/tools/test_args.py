@@ -7,7 +7,7 @@ from intra_distill.cli import main
 from intra_distill.errors import UserError
 from intra_distill.tools.config import config_arguments
 
-from ..conftest import CONFIGS, USER_DIR
+from ..support.training import CONFIGS, USER_DIR
 
 NO_SYSTEMS = {"prepare", "paper"}
 SYSTEMS = sorted(path for path in CONFIGS.glob("*/*.yaml") if path.stem not in NO_SYSTEMS)

@@ -62,19 +62,24 @@ def open_data(data: Path) -> TranslationTask:
     )
 
 
-def choose_batches(task: TranslationTask, settings: Settings) -> Batches:
-    """Draw batches at random, each at most once; all of them where there are no more."""
+def load_subset(task: TranslationTask, subset: str) -> LanguagePairDataset:
+    """Load a subset of the data; one that is not there is refused with the names of the others."""
     try:
-        task.load_dataset(settings.subset)
+        task.load_dataset(subset)
     except FileNotFoundError as error:
         suffix = f".{task.cfg.source_lang}-{task.cfg.target_lang}.{task.cfg.target_lang}.idx"
         found = sorted(
             path.name.removesuffix(suffix) for path in Path(task.cfg.data).glob(f"*{suffix}")
         )
         raise UserError(
-            f"{task.cfg.data} has no subset {settings.subset!r}, only {', '.join(found)}"
+            f"{task.cfg.data} has no subset {subset!r}, only {', '.join(found)}"
         ) from error
-    dataset = task.dataset(settings.subset)
+    return task.dataset(subset)
+
+
+def choose_batches(task: TranslationTask, settings: Settings) -> Batches:
+    """Draw batches at random, each at most once; all of them where there are no more."""
+    dataset = load_subset(task, settings.subset)
     longest = [min(limit, settings.max_tokens) for limit in task.max_positions()]
     with data_utils.numpy_seed(settings.seed):
         indices = dataset.ordered_indices()

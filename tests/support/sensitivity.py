@@ -1,9 +1,13 @@
-"""The two means of |θ ⊙ g| as sorting gives them, the reference of core/tracking.py."""
+"""The sensitivity of parameters by its definition."""
+
+from collections.abc import Iterable
 
 import torch
+from torch.nn import Parameter
 
 
-def by_sorting(parameters: list[torch.nn.Parameter]) -> tuple[float, float]:
+def by_sorting(parameters: Iterable[Parameter]) -> tuple[float, float]:
+    """The mean of |θ · gradient| over the most sensitive fifth, and over the rest."""
     values = []
     for p in parameters:
         gradient = torch.zeros_like(p) if p.grad is None else p.grad

@@ -1,0 +1,439 @@
+"""What options cannot be: of each command, option and message, the values that it refuses so."""
+
+from collections.abc import Iterator
+
+from ..support.commands import CHECKPOINT, SCORES, WORKING, Changes, takes_several
+from ..support.training import INTRA, TASK
+
+HUGE = "1" + "0" * 30
+LONG = "x" * 300  # a longer name than files can have
+
+Refusals = dict[str, dict[str, list[str]]]  # option → message → values
+
+# bad usage, of which argparse reminds
+NUMBERS = {
+    "prepare": "--vocab-size --workers --max-ratio --max-length --train-pairs --hold-out "
+    "--hold-out-every --sentencepiece-sample",
+    "evaluate": "--beam --lenpen --max-tokens --max-len-a --max-len-b",
+    "average": "--num-epoch-checkpoints --num-update-checkpoints --checkpoint-upper-bound",
+    "plot alpha": "--updates",
+    "sensitivity": "--batches --seed --max-tokens",
+    "prune": "--beam --lenpen --max-tokens --max-len-a --max-len-b --seed",
+    "toy-corpus": "--train --valid --test --seed",
+}
+FLAGS = {
+    "prepare": "--lowercase",
+    "args": "--generation",
+    "evaluate": "--cpu",
+    "sensitivity": "--cpu --dropout --mean-of-absolute",
+    "prune": "--cpu --write-checkpoint",
+}
+CHOICES = [
+    ("prepare", "--normalization", "nfd"),
+    ("prepare", "--sentencepiece-text", "some"),
+    ("evaluate", "--tokenize", "14a"),
+    ("evaluate", "--metrics", "bleu"),
+    ("prune", "--tokenize", "14a"),
+    ("prune", "--metrics", "bleu"),
+    ("prune", "--order", "size"),
+    ("table", "--metric", "bleu"),
+    ("plot loss", "--log-key", "bleu"),
+    ("plot bleu", "--metric", "bleu"),
+    ("iwslt14", "--pair", "de-de"),
+]
+NAMES_OF_NOTHING = [("table", "--systems"), ("table", "--datasets")]
+
+# what several options refuse
+NO_CHECKPOINT = {
+    "there is no such checkpoint": ["strange/none", "strange", "strange/loop.de"],
+    "is a pipe or a device": ["strange/pipe"],
+    "is not a PyTorch checkpoint": ["raw/train.de", "strange/empty.de"],
+    "File name too long": [LONG],
+}
+NO_RESULT = {
+    "No such file": ["strange/none"],
+    "Too many levels": ["strange/loop.de"],
+    "is a pipe or a device": ["strange/pipe", "strange/zero.de"],
+    "is not a result of intra-distill evaluate": [
+        *["raw/train.de", "strange/empty.de", "strange/utf16.de", "sensitivity/sensitivity.json"]
+    ],
+    "File name too long": [LONG],
+}
+NO_RESULTS = NO_RESULT | {"holds no test.json": ["strange"]}
+NO_OUTPUT = {
+    "there is a folder of that name": ["strange"],
+    "is a pipe or a device": ["strange/pipe"],
+}
+NO_PICTURE = NO_OUTPUT | {
+    "there is no folder none": ["none/x.png"],
+    "there is no folder": ["raw/train.de/x.png"],
+    "call it .png": ["new", "new.xyz"],
+    "File name too long": [LONG + ".png"],
+}
+NO_FOLDER = {
+    "--results-path raw/train.de: File exists": ["raw/train.de"],
+    "Not a directory": ["raw/train.de/x"],
+    "File exists": ["strange/loop.de"],
+    "is a pipe or a device": ["strange/pipe"],
+    "File name too long": [LONG],
+}
+NO_LOG = {
+    "/none: No such file": ["none"],
+    "holds no train.log": ["strange"],
+    "Too many levels": ["strange/loop.de"],
+    "is a pipe or a device": ["strange/pipe", "strange/zero.de"],
+    "no log has": ["raw/train.de", "strange/utf16.de", "strange/empty.de", "strange/nan.log"],
+    "File name too long": [LONG],
+}
+NO_LANGUAGE = {
+    "'{value}': fairseq finds a language": ["d/e", "-de", "d e", "zh-CN", "d.e", "../de"],
+}
+NO_TEXT = {
+    "cannot read {value}.de: No such file": ["strange/none"],
+    "{value}.de is no file": ["strange/folder", "strange/pipe", "strange/zero"],
+    "cannot read {value}.de: Too many levels": ["strange/loop"],
+    "{value}.de, line 1: not UTF-8": ["strange/utf16", "strange/latin1", "strange/surrogate"],
+    "{value}.de, line 1: there is a byte order mark or NUL": ["strange/utf16_ascii", "strange/bom"],
+    "are empty": ["strange/empty"],
+    "strange/short.de has 1 lines but strange/short.en has 2": ["strange/short"],
+}
+NO_NAMES = {
+    "--names has 2 names for 1 checkpoints": ["a,b"],
+    "which is no file name": ["a/b", ".."],
+}
+NO_SEED = {"must be from 0 to 2^": ["-1", HUGE]}
+NO_PAIRS = {"at least 1": ["0", "-1"], "add up to": [HUGE]}
+
+SEARCHING: Refusals = {  # evaluate, prune
+    "--beam": {"must be at least 1": ["0", "-1"], "must be at most 1000": ["1001", HUGE]},
+    "--lenpen": {"must be a number from 0 on": ["nan", "-0.1", "inf", "1e308"]},
+    "--max-len-a": {
+        "must be at least 0": ["nan", "-0.1", "-inf"],
+        "must be at most 10000": ["inf", "1e308"],
+    },
+    "--max-len-b": {"must be at least 1": ["0", "-1"], "must be at most 10000": [HUGE]},
+    "--max-tokens": {
+        "must be at least 1": ["0"],
+        "must be at most": [HUGE],
+        "more than --max-tokens 2: raise it": ["2"],
+    },
+    "--gen-subset": {"has no subset": ["none", "train", "../bin/test", "*", LONG]},
+    "data": {
+        "has no prepare.json": ["none", "raw", "raw/train.de"],
+        "is not what intra-distill prepare wrote": ["strange/broken"],
+        "Too many levels": ["strange/loop.de"],
+        "is a pipe or a device": ["strange/pipe"],
+        "File name too long": [LONG],
+    },
+    "--path": NO_CHECKPOINT,
+    "--results-path": NO_FOLDER,
+}
+FETCHING: Refusals = {  # iwslt14, wmt17
+    "--destdir": {
+        "raw holds files of something else": ["raw"],
+        "is not a folder": ["raw/train.de"],
+        "Not a directory": ["raw/train.de/x"],
+        "is a pipe or a device": ["strange/pipe"],
+        "File name too long": [LONG],
+    },
+    "--downloads": {"is a pipe or a device": ["strange/pipe"]},
+}
+REFUSED: dict[str, Refusals] = {
+    "prepare": {
+        "--source-lang": {
+            "--source-lang and --target-lang are both en": ["en"],
+            **{f"--source-lang {message}": values for message, values in NO_LANGUAGE.items()},
+        },
+        "--target-lang": {f"--target-lang {m}": values for m, values in NO_LANGUAGE.items()},
+        "--train": {**NO_TEXT, "the largest possible is": ["strange/one"]},
+        "--valid": NO_TEXT,
+        "--test": {
+            **NO_TEXT,
+            "--test names raw/test 2 times": ["raw/test,raw/test"],
+            "cannot read .de": ["raw/test,"],
+        },
+        "--max-ratio": {"must be at least 1": ["nan", "0.99", "-inf"]},
+        "--max-length": {"must be at least 1": ["0", "-1"]},
+        "--train-pairs": {"must be at least 1": ["0"], "the largest possible is": ["1"]},
+        "--sentencepiece-sample": {"must be at least 1": ["-5"], "the largest possible is": ["1"]},
+        "--workers": {"must be at least 1": ["0"], "must be at most 1024": [HUGE]},
+        "--vocab-size": {
+            "must be at least 4": ["3", "-1"],
+            "must be at most 1000000": ["1000001", HUGE],
+            "the largest possible is": ["5000"],
+        },
+        "--hold-out": {"not --valid and --hold-out": ["5"]},
+        "--destdir": {
+            "raw holds files of something else": ["raw"],
+            "is not a directory": ["raw/train.de"],
+            "Not a directory": ["raw/train.de/x"],
+            "Too many levels": ["strange/loop.de"],
+            "is a pipe or a device": ["strange/pipe"],
+            "choose another name": ["a,b"],
+            "File name too long": [LONG],
+        },
+    },
+    "args": {
+        "config": {
+            "no such configuration file": ["strange/none", "strange/folder.de", "strange/loop.de"],
+            "is a pipe or a device": ["strange/pipe", "strange/zero.de"],
+            "can't decode byte": ["strange/utf16.yaml", "strange/latin1.yaml"],
+            "special characters are not allowed": ["strange/nul.yaml"],
+            "gives no options": ["strange/empty.de"],
+            "{value}": ["strange/list.yaml", "strange/number.yaml"],
+            "nested too deeply": ["strange/deep.yaml", "strange/circle.yaml"],
+            "could not determine a constructor": ["strange/code.yaml"],
+            "write the value without spaces": ["strange/nested.yaml"],
+            "duplicate key": ["strange/twice.yaml"],
+            "File name too long": [f"strange/{LONG}"],
+        },
+        "overrides": {
+            "'{value}' is no override": ["alpha", "=1", "task.=1"],
+            "is no override": ["task..x=1"],
+            "config.yaml: while parsing": ["task.x=["],
+            "Interpolation key 'none' not found": ["task.x=${none}"],
+            "write the value without spaces": ["task.x=two words"],
+            "for a pattern of file names": ["task.x=a*"],
+        },
+    },
+    "evaluate": {**SEARCHING, "--baseline": NO_RESULT, "--name": {"--name is blank": [" "]}},
+    "average": {
+        "--inputs": {**NO_CHECKPOINT, "is not a checkpoint": [SCORES]},
+        "--checkpoint-upper-bound": {"goes with --num-epoch-checkpoints": ["3"]},
+        "--num-epoch-checkpoints": {"--inputs must be one folder": ["1"]},
+        "--output": {
+            **NO_OUTPUT,
+            "there is no folder none": ["none/x.pt"],
+            "is one of the inputs": [CHECKPOINT],
+            "File name too long": [LONG],
+        },
+    },
+    "table": {
+        "paths": NO_RESULTS,
+        "--plot": NO_PICTURE,
+        "--csv": {
+            **NO_OUTPUT,
+            "there is no folder none": ["none/x.csv"],
+            "File name too long": [LONG],
+        },
+        "--gen-subset": {
+            "runs holds no {value}.json": ["none", "*", "**"],
+            "is no name of a subset": ["/x", "../x"],
+        },
+        "--baseline": {"--baseline none: the results are of": ["none"]},
+        "--systems": {"no result is of none": ["none"]},
+        "--datasets": {"no result is of": ["none"]},
+        "--paper": {
+            "no such configuration file": ["none"],
+            "is a pipe or a device": ["strange/pipe"],
+            "does not hold published numbers": ["config.yaml"],
+            "can't decode byte": ["strange/utf16.yaml"],
+            "nested too deeply": ["strange/circle.yaml"],
+        },
+    },
+    "plot loss": {
+        "paths": NO_LOG,
+        "--plot": NO_PICTURE,
+        "--valid-subset": {"no log has loss in its lines of none": ["none"]},
+    },
+    "plot bleu": {
+        "paths": NO_RESULTS,
+        "--plot": NO_PICTURE,
+        "--gen-subset": {"is no name of a subset": ["/x"], "runs holds no none.json": ["none"]},
+    },
+    "plot sensitivity": {"paths": NO_LOG, "--plot": NO_PICTURE},
+    "plot alpha": {
+        "config": {
+            "no such configuration file": ["none"],
+            "is a pipe or a device": ["strange/pipe"],
+            "has no criterion.alpha": ["strange/empty.de"],
+            "nested too deeply": ["strange/deep.yaml"],
+        },
+        "overrides": {
+            "is no override": ["criterion"],
+            "must be groups": ["criterion=1", "optimization=x"],
+            "criterion.alpha must be a number, not 'x'": ["criterion.alpha=x"],
+            "criterion.alpha must be a number": ["criterion.alpha=[1]"],
+            "at least 0, not -1": ["criterion.alpha=-1"],
+            "not nan": ["criterion.alpha=.nan"],
+            "not inf": ["criterion.alpha=.inf"],
+            "0 < p < q must hold": ["criterion.alpha_p=20"],
+            "infinity": ["optimization.max_update=.inf"],
+            "α′ takes a run with an end": ["optimization.max_update=null"],
+            "has a max_epoch": ["optimization.max_epoch=3"],
+        },
+        "--updates": {"α′ takes a run with an end": ["0", "-1"]},
+        "--plot": NO_PICTURE,
+    },
+    "sensitivity": {
+        "data": {
+            "there is no such data directory": ["none", "raw/train.de"],
+            "is not a data directory": ["raw"],
+            "is a pipe or a device": ["strange/pipe"],
+            "File name too long": [LONG],
+        },
+        "--path": NO_CHECKPOINT,
+        "--results-path": NO_FOLDER,
+        "--plot": NO_PICTURE,
+        "--names": NO_NAMES,
+        "--seed": NO_SEED,
+        "--batches": {"must be at least 1": ["0", "-1"]},
+        "--max-tokens": {"must be at least 1": ["0"], "must be at most": [HUGE]},
+        "--gen-subset": {"has no subset": ["none", "../bin/none"]},
+    },
+    "prune": {
+        **SEARCHING,
+        "--plot": NO_PICTURE,
+        "--names": NO_NAMES,
+        "--seed": NO_SEED,
+        "--order": {"--sensitivity is not used by --order random": ["random"]},
+        "--ratios": {
+            "'x' is not a number": ["x"],
+            "'' is not a number": ["0.1,"],
+            "is not from 0 to below 1": ["nan", "1", "-0.1"],
+            "0.10 is there twice": ["0.1,0.10"],
+        },
+        "--sensitivity": {
+            "there is no such file of scores": ["none", "strange"],
+            "is a pipe or a device": ["strange/pipe"],
+            "does not hold the scores": ["raw/train.de", CHECKPOINT],
+        },
+    },
+    "toy-corpus": {
+        "--train": NO_PAIRS,
+        "--valid": NO_PAIRS,
+        "--test": NO_PAIRS,
+        "--destdir": {
+            "raw/test.de has other content": ["raw"],
+            "cannot write {value}": ["raw/train.de", "raw/train.de/x", "strange/loop.de"],
+            "is a pipe or a device": ["strange/pipe"],
+            "File name too long": [LONG],
+        },
+    },
+    "iwslt14": {
+        **FETCHING,
+        "--source": {
+            "No such file or folder": ["none", "strange/pipe", "strange/loop.de"],
+            "strange holds neither": ["strange"],
+            "is not a .tgz archive": ["raw/train.de"],
+            "names no file": ["http://127.0.0.1:9"],
+        },
+    },
+    "wmt17": {**FETCHING, "--source": {"holds neither": ["none", "raw/train.de"]}},
+}
+# what takes several options
+UNREACHABLE = {"--downloads": "raw/train.de", "--source": "http://127.0.0.1:9/"}
+TOGETHER: list[tuple[str, Changes, str]] = [
+    ("prepare", {"--valid": None}, "give one of --valid"),
+    ("prepare", {"--hold-out": HUGE, "--valid": None}, "makes 1000000"),
+    ("prepare", {"--hold-out-every": HUGE, "--valid": None}, "makes 0 validation pairs"),
+    ("prepare", {"--destdir": "bin", "--lowercase": True}, "prepared with --lowercase False"),
+    ("average", {"--inputs": [CHECKPOINT, CHECKPOINT]}, "is the same as"),
+    *(
+        ("average", {"--inputs": ["runs/plain"], option: number}, "checkpoints are asked for")
+        for option in ("--num-epoch-checkpoints", "--num-update-checkpoints")
+        for number in ("0", "-1", "2", HUGE)
+    ),
+    ("iwslt14", {"--pair": "he-en", "--source": None}, "cannot be fetched by a program"),
+    ("iwslt14", UNREACHABLE, "cannot write raw/train.de: "),
+    ("wmt17", UNREACHABLE, "cannot write raw/train.de: "),
+]
+
+
+def bad_usage() -> Iterator[tuple[str, Changes, str]]:
+    """Command, option with its value, and what the line says."""
+    for command, working in WORKING.items():
+        for option in list(working)[:1]:
+            yield command, {option: ""}, "empty"
+            yield from ((command, {option: text}, "change them") for text in ("a\nb", "\udcff"))
+    for command, options in NUMBERS.items():
+        yield from ((command, {o: "3x"}, f"{o}: invalid") for o in options.split())
+    for command, options in FLAGS.items():
+        yield from ((command, {o: "yes"}, f"{o}: ignored") for o in options.split())
+    yield from ((command, {o: value}, f"{o}: invalid choice") for command, o, value in CHOICES)
+    yield from ((command, {o: ","}, f"{o}: names nothing") for command, o in NAMES_OF_NOTHING)
+    yield "user-dir", {"more": "x"}, "unrecognized arguments: "
+
+
+def bad_values() -> Iterator[tuple[str, Changes, str]]:
+    """As :func:`bad_usage`; what is refused by the command itself."""
+    for command, refusals in REFUSED.items():
+        for option, messages in refusals.items():
+            for message, values in messages.items():
+                if message.startswith("must be ") and option.startswith("--"):
+                    message = f"{option} {message}"
+                for value in values:
+                    changed = [value] if takes_several(command, option) else value
+                    yield command, {option: changed}, message.replace("{value}", value)
+    yield from TOGETHER
+
+
+# The options that the plugin adds to fairseq-train: what it is asked for, and the options' values
+
+SELF_DISTILLATION = [*TASK, "--num-passes=1", "--criterion=self_distillation"]
+SAGE = ["--optimizer=sage"]
+SWITCH = [*TASK, "--num-passes=1", "--criterion=label_smoothed_cross_entropy"]
+SWITCH += ["--arch=switch_transformer"]
+NO_DECAY = ["x", "nan", "-0.1", "1", "inf"]
+REFUSED_IN_TRAINING: list[tuple[list[str], dict[str, list[str]]]] = [
+    (
+        INTRA,
+        {
+            "--num-passes": ["x", "nan", "2.5", "0", "-1"],
+            "--passes-in-memory": ["x", "0", "-1", "4", HUGE],
+            "--track-sensitivity": ["x", "-1"],
+            "--alpha": ["x", "nan", "inf", "-1"],
+            "--alpha-p": ["x", "nan", "inf", "0", "-5", "10", "20"],
+            "--alpha-q": ["x", "nan", "inf", "0", "-5", "5"],
+            "--constant-alpha": ["yes"],
+            "--divergence": ["kl", "X", " "],
+            "--loss-implementation": ["fast", " "],
+        },
+    ),
+    (
+        SELF_DISTILLATION,
+        {
+            "--teacher-path": ["none", ".", "/dev/zero", LONG],
+            "--distillation-weight": ["x", "nan", "inf", "0", "-1"],
+        },
+    ),
+    (
+        SAGE,
+        {
+            "--sage-base": ["sgd", " "],
+            "--sage-beta1": NO_DECAY,
+            "--sage-beta2": NO_DECAY,
+            "--sage-beta3": [*NO_DECAY, "0"],
+            "--sage-eps": ["x", "nan", "0", "-1", "1", "inf"],
+            "--weight-decay": ["x", "nan", "-1", "inf"],
+        },
+    ),
+    (
+        SWITCH,
+        {
+            "--num-experts": ["x", "1", "0", "-4"],
+            "--capacity-factor": ["x", "nan", "0", "-1", "inf"],
+            "--router-jitter": ["x", "nan", "-0.1", "1"],
+            "--load-balance-alpha": ["x", "nan", "-1", "inf"],
+            "--expert-dropout": ["x", "nan", "-0.1", "1"],
+        },
+    ),
+]
+REFUSED_TOGETHER = [
+    (INTRA, ["--max-update=0", "--max-epoch=0"], "set --max-update or --max-epoch"),
+    (INTRA, ["--num-passes=1"], "nothing to compare"),
+    (INTRA, ["--dropout=0"], "the model has no dropout"),
+    (INTRA, ["--criterion=label_smoothed_cross_entropy"], "does not support 3"),
+    (INTRA, ["--ddp-backend=fully_sharded"], "not supported"),
+    (INTRA, ["--loss-implementation=fused", "--report-accuracy"], "logits"),
+    (SELF_DISTILLATION, [], "needs a trained model as --teacher-path"),
+    (SWITCH, ["--base-layers=1"], "leave out --base-layers"),
+]
+
+
+def bad_training() -> Iterator[tuple[list[str], list[str], str]]:
+    """Arguments of fairseq-train that work, what makes them fail, and what the line says."""
+    for working, options in REFUSED_IN_TRAINING:
+        for option, values in options.items():
+            yield from ((working, [f"{option}={value}"], option) for value in values)
+    yield from REFUSED_TOGETHER

@@ -1,0 +1,51 @@
+"""Strange input: the options that the plugin adds to fairseq-train.
+
+Each is given values that it cannot have, and training ends in one line before its first update.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from fairseq.dataclass import FairseqDataclass
+
+from .bad_values import REFUSED_IN_TRAINING, bad_training
+
+
+@pytest.mark.parametrize(
+    "working, arguments, expected",
+    [pytest.param(*row, id=" ".join([row[2], *row[1]])[:60]) for row in bad_training()],
+)
+def test_fairseq_train_refuses_a_bad_value_before_the_first_update(
+    trainer, inject, capsys, monkeypatch, working, arguments, expected
+):
+    inject()
+    updates = []
+    monkeypatch.setattr("fairseq.trainer.Trainer.optimizer_step", updates.append, raising=False)
+    with pytest.raises(SystemExit) as ending:
+        built = trainer(*working, *arguments)
+        built.train_step(built.batches[:1])
+    if ending.value.code == 2:
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert ": error: argument" in line
+    else:
+        line = ending.value.code
+        assert line.startswith("intra_distill: ") and line.isprintable()
+    assert expected in line and not updates
+
+
+def plugin_options(of: type = FairseqDataclass) -> Iterator[str]:
+    """What our dataclasses declare, but for what they have of another option."""
+    for dataclass in of.__subclasses__():
+        yield from plugin_options(dataclass)
+        if dataclass.__module__.startswith("intra_distill."):
+            for field in dataclass.__dict__.get("__annotations__", {}):
+                default = dataclass.__dataclass_fields__[field].default
+                if not str(default).startswith("${"):
+                    yield f"--{field.replace('_', '-')}"
+
+
+def test_every_option_of_the_plugin_is_in_the_table():
+    options = set(plugin_options())
+    tried = {option for _, values in REFUSED_IN_TRAINING for option in values}
+    assert options - tried == set()
+    assert {"--num-passes", "--alpha", "--teacher-path", "--sage-eps", "--num-experts"} <= options
