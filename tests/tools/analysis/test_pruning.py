@@ -215,6 +215,8 @@ def test_a_kept_checkpoint_is_made_later_without_translating(run, translations, 
     [
         (["--lenpen", "0.5"], ["plain/unpruned", "plain/sensitivity/0.5"]),
         (["--beam", "3"], ["plain/unpruned", "plain/sensitivity/0.5"]),
+        (["--metrics", "chrF", "BLEU"], ["plain/unpruned", "plain/sensitivity/0.5"]),
+        (["--tokenize", "char"], ["plain/unpruned", "plain/sensitivity/0.5"]),
         (["--gen-subset", "test1"], ["plain/unpruned", "plain/sensitivity/0.5"]),
         (["--max-tokens", "100", "--seed", "5"], []),
     ],
@@ -257,6 +259,17 @@ def test_another_checkpoint_of_that_name_is_another_result(
 
 
 # What is shown
+
+
+def test_the_first_metric_is_shown(run, translations, figures, tmp_path, capsys):
+    options = ["--metrics", "TER", "BLEU", "--ratios", "0.5", "--plot", tmp_path / "p.png"]
+    content = run(*options)
+    assert list(content["signatures"]) == list(content["models"][0]["scores"]) == ["TER", "BLEU"]
+    score = content["models"][0]["scores"]["TER"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == f"| 0 % | {score:.1f} |" and lines[5].startswith("- TER: `nrefs:1|")
+    labels = [axes.get_ylabel() for axes in figures[0].axes]
+    assert labels == ["TER (edits per 100 words), test", "change in TER"]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ def of_dataset(result: Result, source_lang: str) -> Result:
             replace(BASE, signatures={**BASE.signatures, "chrF": "nc:4"}),
             r"its chrF is nc:4, not nrefs:1\|",
         ),
+        (replace(BASE, task="language_modeling"), "its task is language_modeling, not translation"),
         (replace(BASE, beam=4), "its beam is 4, not 5"),
         (replace(BASE, lenpen=0.6), "its lenpen is 0.6, not 1.0"),
         (
