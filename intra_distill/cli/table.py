@@ -16,8 +16,10 @@ import sys
 from pathlib import Path
 
 from ..tools.options import check_output
-from ..tools.reports.grid import gather, lay_out, read_paper
+from ..tools.reports.grid import lay_out
+from ..tools.reports.paper import read_paper
 from ..tools.reports.picture import check_picture
+from ..tools.reports.runs import gather
 from ..tools.reports.table import draw_bars, table_markdown, write_csv
 from ..tools.scoring.metrics import METRICS
 
