@@ -33,13 +33,11 @@ from ..files import write_json
 from ..tools.analysis.pruning import (
     ORDERS,
     Pruning,
-    as_json,
-    draw_pruning,
     evaluate_pruned,
     open_systems,
-    pruning_table,
     refuse_own_checkpoints,
 )
+from ..tools.analysis.pruning_report import as_json, draw_pruning, pruning_table
 from ..tools.analysis.systems import add_system_arguments, name_systems
 from ..tools.options import make_directory
 from ..tools.reports.picture import check_picture

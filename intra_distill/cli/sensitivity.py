@@ -23,13 +23,13 @@ from ..core.sensitivity import balance, pool
 from ..errors import UserError
 from ..files import write_json
 from ..tools.analysis.batches import Settings, choose_batches, open_data
-from ..tools.analysis.sensitivity import (
+from ..tools.analysis.sensitivity import score
+from ..tools.analysis.sensitivity_report import (
     as_json,
     by_part,
     describe,
     kind_of,
     layer_of,
-    score,
     sensitivity_tables,
     symbol,
 )
