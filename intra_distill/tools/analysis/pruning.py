@@ -223,7 +223,7 @@ def evaluate_pruned(
     result = stored_result(folder, pruning, search, scoring)
     keep = keep and bool(pruning.ratio)
     if result and (not keep or is_written(folder / KEPT, pruning)):
-        (folder / SCRATCH).unlink(missing_ok=True)  # a kill at the last moment left it
+        (folder / SCRATCH).unlink(missing_ok=True)  # left by a killed process
         return result
 
     checkpoint = pruning.system.checkpoint
