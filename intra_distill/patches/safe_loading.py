@@ -33,7 +33,7 @@ class NumpyType:
 
 
 class NumpyArray(np.ndarray):
-    """Replaces ``numpy.ndarray``, which a file could make read bytes as pointers to objects."""
+    """Replaces ``numpy.ndarray``, which would accept bytes as pointers to Python objects."""
 
     def __new__(cls, *_: typing.Any) -> "NumpyArray":
         return super().__new__(cls, 0)

@@ -20,7 +20,7 @@ def as_argument(path: Path) -> str:
 
 
 def check_number(option: str, value: float, least: float, most: float = math.inf) -> None:
-    """Raise UserError unless a number is in a range, which NaN never is."""
+    """Raise UserError unless a number is in a range; NaN is in none."""
     if not value >= least:
         raise UserError(f"{option} must be at least {least}, not {value}")
     if value > most:

@@ -44,7 +44,7 @@ class Unpruned:
 
 @dataclass(frozen=True)
 class Pruning:
-    """A pruned model: its first ⌊ratio · n⌋ parameters in an order are zero."""
+    """A pruned model: ⌊ratio · n⌋ of its parameters, the first in an order, are zero."""
 
     system: Unpruned
     order: str

@@ -82,7 +82,7 @@ class Scoring:
         metrics: tuple[str, ...] = (),
         tokenizer: str | None = None,
     ) -> "Scoring":
-        """Build the scorers; the defaults are those of :class:`Evaluation` without a result."""
+        """Build the scorers; the tokeniser defaults to that of the target language."""
         tokenizer = tokenizer or default_tokenizer(test_set.target_lang)
         text = test_set.text(tokenizer)
         return cls(test_set, tokenizer, build_scorers(metrics or DEFAULT_METRICS, text, references))

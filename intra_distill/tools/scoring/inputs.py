@@ -102,7 +102,7 @@ def refuse_long_sentences(
 
 
 def training_seconds(path: Path, state: dict[str, Any]) -> float:
-    """The duration of the whole training, which the last checkpoint beside ``path`` records."""
+    """The seconds of the whole training, read from the last checkpoint beside ``path``."""
     last = path.with_name("checkpoint_last.pt")
     if last.is_file() and not last.samefile(path):
         state = read_checkpoint(last)

@@ -139,7 +139,7 @@ def add_metric_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class Scorer:
-    """A metric that holds the references of a test set."""
+    """A metric with the references of a test set."""
 
     def __init__(self, metric: Metric, text: Text, references: Sequence[str]) -> None:
         """
@@ -234,7 +234,7 @@ def compare(
 
 
 def default_tokenizer(lang: str) -> str:
-    """sacreBLEU's tokeniser for a language, which may have any form, such as ja or jpn."""
+    """sacreBLEU's tokeniser for a language code of any form, such as ja, JA or jpn."""
     return TOKENIZER_OF.get(base_language(lang), "13a")
 
 

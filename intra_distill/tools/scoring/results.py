@@ -47,7 +47,7 @@ class TestSet:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The model that translates, and what its training took."""
+    """The model that translates, and the cost of its training."""
 
     path: str
     sha256: str
@@ -142,7 +142,7 @@ def read_result(path: Path) -> Result:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a JSON value has a type, its text is printable on one line, its numbers finite."""
+    """Whether a JSON value has a type, with finite numbers and text printable on one line."""
     origin, parts = get_origin(kind), get_args(kind)
     if is_dataclass(kind) or is_typeddict(kind):
         kinds = get_type_hints(kind)
@@ -185,7 +185,7 @@ def why_other_test_set(result: Result, test_set: TestSet) -> str:
 
 
 def why_other_metrics(result: Result, signatures: dict[str, str]) -> str:
-    """Which metric has another signature; empty if none. Metrics of one side do not count."""
+    """Which metric has another signature; empty if none. It may be missing on either side."""
     for metric in result.signatures.keys() & signatures.keys():
         if result.signatures[metric] != signatures[metric]:
             return f"its {metric} is {result.signatures[metric]}, not {signatures[metric]}"
