@@ -10,15 +10,26 @@ from fairseq.options import get_preprocessing_parser, get_training_parser, parse
 from fairseq.trainer import Trainer
 from fairseq_cli import preprocess
 
-from .support.training import TINY_TRANSFORMER, USER_DIR
+from .support.training import PLAIN, SELF, TINY_TRANSFORMER, USER_DIR
 
 pytest_plugins = ["tests.support.fault_table"]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("filterwarnings", "ignore::UserWarning")  # hydra's, of fairseq
-    config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning")
-    config.addinivalue_line("filterwarnings", "ignore::FutureWarning")
+# what these fixtures give takes seconds: binarised data, trained models, finished work
+SLOW_FIXTURES = {"data", "prepared", "work"}
+SLOW_FILES = {"test_numbers.py", "test_ranks.py", "test_input_scripts.py", "test_killed_tools.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as quick what trains nothing: ``-m quick``.
+
+    A test is quick unless it asks, itself or by its other fixtures, for one of SLOW_FIXTURES, or
+    stands in one of SLOW_FILES, which start processes or try thousands of cases.
+    """
+    for item in items:
+        asked_for = set(getattr(item, "fixturenames", ()))
+        if not asked_for & SLOW_FIXTURES and item.path.name not in SLOW_FILES:
+            item.add_marker(pytest.mark.quick)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -93,3 +104,27 @@ def gradients():
         return loss.detach(), sample_size, logging_output, grads
 
     return gradients
+
+
+@pytest.fixture
+def teacher(trainer, tmp_path):
+    """Options → the path of a checkpoint that fairseq-train would have written, untrained."""
+
+    def teacher(*options, model=TINY_TRANSFORMER) -> str:
+        built = trainer(*PLAIN, "--seed", "2", *options, model=model)
+        path = str(tmp_path / "teacher.pt")
+        built.consolidate_optimizer()
+        built.save_checkpoint(path, {"train_iterator": {"epoch": 1}})
+        return path
+
+    return teacher
+
+
+@pytest.fixture
+def student(trainer, teacher):
+    """Options → a trainer whose criterion has a teacher."""
+
+    def student(*options, model=TINY_TRANSFORMER):
+        return trainer(*SELF, "--teacher-path", teacher(model=model), *options, model=model)
+
+    return student

@@ -6,6 +6,8 @@ import torch
 from intra_distill.core import tracking
 from intra_distill.core.tracking import top_and_rest
 
+from ..support.sensitivity import by_sorting
+
 
 def parameters(*shapes, dtype=torch.float32, scale=1.0):
     torch.manual_seed(1)
@@ -13,16 +15,6 @@ def parameters(*shapes, dtype=torch.float32, scale=1.0):
     for parameter in made:
         parameter.grad = (scale * torch.randn(parameter.shape)).to(dtype)
     return made
-
-
-def by_sorting(parameters):
-    values = []
-    for p in parameters:
-        gradient = torch.zeros_like(p) if p.grad is None else p.grad
-        values.append((p.detach().float() * gradient.float()).abs().double().flatten())
-    descending = torch.cat(values).sort(descending=True).values
-    top = len(descending) // 5
-    return descending[:top].mean().item(), descending[top:].mean().item()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

@@ -29,7 +29,8 @@ from intra_distill.tools.scoring import search
 from intra_distill.tools.scoring.search import Translation
 
 from ..corpora import IWSLT14_PAIRS, serve, write_iwslt14_release
-from ..tools.test_evaluate import prepared, train_model  # noqa: F401
+from ..support.checkpoints import train_model
+from ..tools.conftest import prepared  # noqa: F401
 from ..tools.test_prepare import toy_pairs, write_pairs
 
 ROOT = Path(__file__).parents[2]

@@ -39,8 +39,7 @@ from intra_distill.core.schedule import AlphaSchedule
 from intra_distill.core.sensitivity import balance
 from intra_distill.core.tracking import top_and_rest
 
-from ..criterions.test_self_distillation import SELF, student, teacher  # noqa: F401
-from ..support.training import INTRA, PLAIN, SMOOTHED, TINY_TRANSFORMER
+from ..support.training import INTRA, PLAIN, SELF, SMOOTHED, TINY_TRANSFORMER
 
 ROUNDINGS = 4  # how many roundings of the largest number a result may be away
 DTYPES = torch.float64, torch.float32, torch.bfloat16, torch.float16
@@ -588,7 +587,7 @@ SYSTEMS = {
 
 
 @pytest.fixture
-def build(trainer, student):  # noqa: F811
+def build(trainer, student):
     """Options of a system → its trainer; where it has a teacher, that is the student itself."""
 
     def build(options: list[str], *more: str, model: list[str] = TINY_TRANSFORMER):

@@ -14,8 +14,8 @@ from torch import nn
 from intra_distill.optim.sage import Sage, attention_and_ffn_matrices
 from intra_distill.tools.config import config_arguments
 
+from ..support.hydra import SHORT_RUN, run_module
 from ..support.training import CONFIGS, INTRA, LSTM, PLAIN, USER_DIR, run_training
-from ..test_hydra import COMMON, run
 
 SAGE = ["--optimizer", "sage"]
 
@@ -319,16 +319,8 @@ def test_a_resumed_run_is_the_same_to_the_last_bit(configure, tmp_path, frequenc
 
 @pytest.mark.parametrize("base", ["adam", "adamax"])
 def test_it_trains_and_the_checkpoint_translates(configure, data, tmp_path, base):
-    options = [
-        "--sage-base",
-        base,
-        "--max-tokens",
-        "300",
-        "--lr",
-        "0.02",
-        "--weight-decay",
-        "0.0001",
-    ]
+    options = ["--sage-base", base]
+    options += "--max-tokens 300 --lr 0.02 --weight-decay 0.0001".split()
     losses = [
         train(configure, tmp_path / "run", *options, "--max-update", updates)["extra_state"][
             "val_loss"
@@ -355,10 +347,10 @@ def test_hydra_builds_it(data, tmp_path):
     config = OmegaConf.load(CONFIGS / "multi30k" / "transformer.yaml")
     config.optimizer = {"_name": "sage", "sage_base": "adamax", "sage_beta2": 0.98}
     OmegaConf.save(config, tmp_path / "sage.yaml")
-    run(
+    run_module(
         "fairseq_cli.hydra_train",
         *["--config-dir", str(tmp_path), "--config-name", "sage"],
-        *[f"{key}={value}" for key, value in COMMON.items()],
+        *[f"{key}={value}" for key, value in SHORT_RUN.items()],
         *[f"common.user_dir={USER_DIR}", f"task.data={data}"],
         *[f"checkpoint.save_dir={tmp_path / 'run'}", "hydra.run.dir=."],
         cwd=tmp_path,

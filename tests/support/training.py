@@ -25,6 +25,7 @@ LSTM = (
 TASK = ["--task", "translation_intra_distillation"]
 SMOOTHED = ["--label-smoothing", "0.1"]
 PLAIN = [*TASK, "--num-passes", "1", "--criterion", "label_smoothed_cross_entropy", *SMOOTHED]
+SELF = ["--task", "translation", "--criterion", "self_distillation", *SMOOTHED]
 INTRA = [*TASK, "--num-passes", "3", "--criterion", "intra_distillation", *SMOOTHED]
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from fairseq.logging import metrics
 
-from ..core.test_tracking import by_sorting
+from ..support.sensitivity import by_sorting
 from ..support.training import INTRA, PLAIN, run_training
 
 TRACK = "--track-sensitivity"

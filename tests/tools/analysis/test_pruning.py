@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from fairseq import checkpoint_utils
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from fairseq.options import get_generation_parser, parse_args_and_arch
-from fairseq_cli import generate
 from matplotlib import rc_context
 
 from intra_distill.checkpoints import read_checkpoint
@@ -17,26 +14,16 @@ from intra_distill.cli import main, prune
 from intra_distill.files import sha256
 from intra_distill.tools.analysis import pruning
 from intra_distill.tools.analysis.parameter_scores import read_scores, write_scores
-from intra_distill.tools.scoring import evaluation, search
-from intra_distill.tools.scoring.evaluation import Evaluation
+from intra_distill.tools.scoring import evaluation
+from intra_distill.tools.scoring.evaluation import Evaluation, evaluate
 from intra_distill.tools.scoring.results import read_result
-from intra_distill.tools.scoring.search import Translation
+from intra_distill.tools.scoring.search import Search, Translation
 
-from .test_evaluate import distilled, prepared, train_model  # noqa: F401
-
-UPDATES = 150
+from ...support.checkpoints import fairseq_generate, train_model
 
 
 @pytest.fixture(scope="module")
-def checkpoint(prepared, tmp_path_factory) -> Path:  # noqa: F811
-    """A checkpoint that translates well enough to have something to lose."""
-    schedule = ("--lr-scheduler", "inverse_sqrt", "--warmup-updates", "30")
-    folder = tmp_path_factory.mktemp("runs") / "plain"
-    return train_model(prepared, folder, UPDATES, "--task", "translation", *schedule)
-
-
-@pytest.fixture(scope="module")
-def scores(prepared, checkpoint, distilled, tmp_path_factory) -> dict[Path, Path]:  # noqa: F811
+def scores(prepared, checkpoint, distilled, tmp_path_factory) -> dict[Path, Path]:
     """The files of sensitivities by checkpoint."""
     folder = tmp_path_factory.mktemp("sensitivity")
     paths = [checkpoint, distilled]
@@ -48,7 +35,7 @@ def scores(prepared, checkpoint, distilled, tmp_path_factory) -> dict[Path, Path
 
 
 @pytest.fixture
-def run(prepared, checkpoint, scores, tmp_path):  # noqa: F811
+def run(prepared, checkpoint, scores, tmp_path):
     """Options → the content of prune.json, for ``checkpoint`` and its sensitivities."""
 
     def run(*options, systems=(checkpoint,), sensitivity=None):
@@ -66,13 +53,15 @@ def translations(monkeypatch) -> list[str]:
     """The folders of what is to be translated; instead of a search, all hypotheses are alike."""
     translated = []
 
-    def translate_and_score(evaluation, *rest):
-        translated.append(evaluation.system)
-        return original(evaluation, *rest)
+    def translate_and_score(checkpoint, system, *rest):
+        translated.append(system)
+        return original(checkpoint, system, *rest)
 
     original = pruning.translate_and_score
     monkeypatch.setattr(pruning, "translate_and_score", translate_and_score)
-    monkeypatch.setattr(search, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0))
+    monkeypatch.setattr(
+        evaluation, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0)
+    )
     return translated
 
 
@@ -82,7 +71,7 @@ def parameters(path: Path) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
-def test_the_curves_of_two_systems(run, checkpoint, distilled, tmp_path, capsys):  # noqa: F811
+def test_the_curves_of_two_systems(run, checkpoint, distilled, tmp_path, capsys):
     content = run(
         *("--ratios", "0.9,0.2", "--plot", tmp_path / "pruned.png"), systems=(checkpoint, distilled)
     )
@@ -161,17 +150,12 @@ def test_tied_parameters_are_pruned_alike(run, checkpoint, translations, tmp_pat
     assert 0 < int((pruned["model"][names[0]] == 0).sum()) < state["model"][names[0]].numel()
 
 
-def test_fairseq_loads_what_is_written(run, prepared, tmp_path):  # noqa: F811
+def test_fairseq_loads_what_is_written(run, prepared, tmp_path):
     (_, model) = run("--ratios", "0.2", "--write-checkpoint")["models"]
     path = tmp_path / "pruned/plain/sensitivity/0.2/checkpoint.pt"
-    result = evaluation.evaluate(Evaluation(prepared, path, tmp_path / "again", beam=2, cpu=True))
-    assert result.scores == model["scores"] and result.checkpoint.updates == UPDATES
-
-    arguments = [str(prepared), "--path", str(path), "--results-path", str(tmp_path), "--cpu"]
-    generate.main(
-        convert_namespace_to_omegaconf(parse_args_and_arch(get_generation_parser(), arguments))
-    )
-    assert "BLEU" in (tmp_path / "generate-test.txt").read_text()
+    result = evaluate(Evaluation(prepared, path, tmp_path / "again", Search(beam=2, cpu=True)))
+    assert result.scores == model["scores"] and result.checkpoint.updates == 150
+    assert len(fairseq_generate(prepared, path, tmp_path)) == 19
 
     finetune = ("--task", "translation", "--finetune-from-model", str(path))
     tuned = train_model(prepared, tmp_path / "tuned", 2, *finetune)
@@ -201,8 +185,8 @@ def test_what_is_done_is_not_translated_again(run, translations, tmp_path):
 
 
 def test_a_killed_run_goes_on(run, translations, tmp_path, monkeypatch):
-    def killed(evaluation, *_):
-        assert evaluation.checkpoint.exists()
+    def killed(checkpoint, *_):
+        assert checkpoint.exists()
         raise KeyboardInterrupt
 
     run("--ratios", "0")
@@ -264,7 +248,7 @@ def test_other_scores_or_changed_hypotheses_are_another_result(
 def test_another_checkpoint_of_that_name_is_another_result(
     run,
     checkpoint,
-    distilled,  # noqa: F811
+    distilled,
     translations,
 ):
     run("--ratios", "0.5", "--names", "system")
@@ -285,35 +269,29 @@ def test_ratios_are_sorted_and_begin_with_none(text, ratios):
 
 @pytest.mark.parametrize("parameters", [100, 5568, 49_976_832])
 def test_a_share_is_exact(parameters):
-    system = pruning.System("s", Path("s"), "", parameters, None, None)
+    system = pruning.Unpruned("s", Path("s"), "", parameters, None, None)
     ratios = prune.parse_ratios(",".join(f"0.{i:02}" for i in range(100)))
     removed = [pruning.Pruning(system, "random", ratio, 1).removed for ratio in ratios]
     assert removed == [i * parameters // 100 for i in range(100)]
 
 
-def test_the_picture_shows_the_scores(run, checkpoint, distilled, tmp_path, monkeypatch):  # noqa: F811
-    from matplotlib.figure import Figure
-
-    drawn = []
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, path, **_: (drawn.append(self), path.touch())
-    )
+def test_the_picture_shows_the_scores(run, checkpoint, distilled, tmp_path, figures):
     models = run("--plot", tmp_path / "p.png", "--ratios=0.5", systems=(checkpoint, distilled))[
         "models"
     ]
     for axes, values in zip(
-        drawn[0].axes,
+        figures[0].axes,
         ([m["scores"]["BLEU"] for m in models], [m["changes"]["BLEU"] for m in models]),
         strict=True,
     ):
         assert [y for line in axes.lines for y in line.get_ydata()] == values
         assert list(axes.lines[0].get_xdata()) == [0, 50]
         assert axes.get_xlabel() == "parameters removed (%)" and "BLEU" in axes.get_ylabel()
-    legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    legend = [text.get_text() for text in figures[0].legends[0].get_texts()]
     assert legend == ["plain", "distilled"]
 
 
-def test_names_stand_in_the_picture_as_they_are(run, checkpoint, distilled, tmp_path):  # noqa: F811
+def test_names_stand_in_the_picture_as_they_are(run, checkpoint, distilled, tmp_path):
     drawn = tmp_path / "p.svg"
     systems = (checkpoint, distilled)
     with rc_context({"svg.fonttype": "none"}):
@@ -324,33 +302,7 @@ def test_names_stand_in_the_picture_as_they_are(run, checkpoint, distilled, tmp_
 # What is refused
 
 
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        (["--ratios", "0,1"], "--ratios 0,1: 1 is not from 0 to below 1"),
-        (["--ratios=-0.1"], "-0.1 is not from 0 to below 1"),
-        (["--ratios", "nan"], "nan is not from 0 to below 1"),
-        (["--ratios", "0.1,"], "'' is not a number"),
-        (["--ratios", "0.1,half"], "'half' is not a number"),
-        (["--ratios", "0.1,0.10"], "0.10 is there twice"),
-        (["--order", "random"], "--sensitivity is not used by --order random"),
-        (["--names", "a,b"], "--names has 2 names for 1 checkpoints"),
-        (["--names", "a/b"], "'a/b', which is no file name"),
-        (["--plot", "none/p.png"], "--plot none/p.png: there is no folder none"),
-        (["--plot", "p.xyz"], "--plot p.xyz: pictures of that type cannot be drawn"),
-        (["--beam", "0"], "--beam must be at least 1"),
-        (["--seed", "-1"], "--seed must be from 0"),
-        (["--gen-subset", "valid"], "no subset 'valid'"),
-        (["--results-path", "/dev/null/x"], "--results-path /dev/null/x: Not a directory"),
-    ],
-)
-def test_bad_options(run, options, message, translations):
-    with pytest.raises(SystemExit, match=message):
-        run(*options)
-    assert not translations
-
-
-def test_a_file_for_each_checkpoint(run, prepared, checkpoint, distilled, scores, translations):  # noqa: F811
+def test_a_file_for_each_checkpoint(run, prepared, checkpoint, distilled, scores, translations):
     both, ours, theirs = [checkpoint, distilled], scores[checkpoint], scores[distilled]
     with pytest.raises(SystemExit, match="--sensitivity has 1 files for 2 checkpoints: make one"):
         run(systems=both, sensitivity=[ours])

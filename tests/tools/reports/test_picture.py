@@ -1,16 +1,15 @@
-from argparse import Namespace
-
 import pytest
 import torch
 from matplotlib.figure import Figure
 
 from intra_distill.tools.analysis.violins import draw_violins
-from intra_distill.tools.reports import plots, table
 from intra_distill.tools.reports.grid import gather, lay_out
 from intra_distill.tools.reports.picture import add_legend, save_picture
+from intra_distill.tools.reports.plots import plot_loss, plot_sensitivity
+from intra_distill.tools.reports.table import draw_bars
 
-from .test_grid import make_result, write
-from .test_plot import train_line, valid_line, write_log
+from ...support.logs import train_line, valid_line, write_log
+from ...support.results import make_result, put
 
 # to matplotlib these would be left out, mathematics, or wrong mathematics
 NAMES = ["_baseline", "a$x$", "$", r"c$\frac{$", "x_1^2", "plain"]
@@ -31,25 +30,26 @@ def test_a_legend_has_names_as_they_are(figures, tmp_path):
     assert named(figures[0]) == NAMES
 
 
-@pytest.mark.parametrize("picture, lines", [("loss", valid_line), ("sensitivity", train_line)])
-def test_names_in_curves(figures, tmp_path, picture, lines):
+@pytest.mark.parametrize(
+    "draw, line",
+    [
+        (lambda paths: plot_loss(paths, "loss", "valid"), valid_line),
+        (plot_sensitivity, train_line),
+    ],
+    ids=["loss", "sensitivity"],
+)
+def test_names_in_curves(tmp_path, draw, line):
     for name in NAMES:
-        write_log(tmp_path / "runs" / name, *(lines(update, 3) for update in (1, 2)))
-    plots.save_picture(
-        {"loss": plots.plot_loss, "sensitivity": plots.plot_sensitivity}[picture](
-            Namespace(paths=[tmp_path / "runs"], valid_subset="valid", log_key="loss")
-        ),
-        tmp_path / "picture.png",
-    )
-    assert sorted(named(figures[0])[: len(NAMES)]) == sorted(NAMES)
+        write_log(tmp_path / name, *(line(update, 3) for update in (1, 2)))
+    assert sorted(named(draw([tmp_path]))[: len(NAMES)]) == sorted(NAMES)
 
 
 def test_names_in_bars(figures, tmp_path):
     for name in NAMES:
-        for pair in ("de-en", "fr$x-en"):
-            write(tmp_path / "runs", make_result(name, pair))
+        for dataset in ("de-en", "fr$x-en"):
+            put(tmp_path / "runs", make_result(name, dataset))
     runs = gather([tmp_path / "runs"], "test")
-    table.draw(tmp_path / "picture.png", lay_out(runs, reference="plain"))
+    draw_bars(tmp_path / "picture.png", lay_out(runs, reference="plain"))
     assert sorted(named(figures[0])) == sorted(NAMES)
     ticks = figures[0].axes[0].get_xticklabels()
     assert [tick.get_text() for tick in ticks] == ["de-en", "fr$x-en"]

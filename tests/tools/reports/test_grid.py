@@ -1,119 +1,39 @@
-import json
-from dataclasses import asdict, replace
+"""Results gathered, tested and laid out."""
+
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 import pytest
 
 from intra_distill.errors import UserError
-from intra_distill.files import sha256
 from intra_distill.tools.reports import grid
 from intra_distill.tools.reports.grid import gather, lay_out, read_paper
 from intra_distill.tools.scoring import metrics
-from intra_distill.tools.scoring.metrics import build_metrics, compare, signatures_of
-from intra_distill.tools.scoring.results import Checkpoint, Result, TestSet
+from intra_distill.tools.scoring.metrics import compare
+from intra_distill.tools.scoring.results import Result
 
-from ..support.training import CONFIGS
-
-REFERENCES = [f"the {animal} sleeps here today" for animal in "cat dog cow hen fox pig".split()] * 5
-METRICS = build_metrics(REFERENCES, "13a", lowercase=True)
-SIGNATURES = signatures_of(METRICS)
-
-
-def make_result(
-    system: str = "transformer",
-    pair: str = "de-en",
-    seed: int = 1,
-    bleu: float = 30.0,
-    chrf: float = 50.0,
-    parameters: int = 49_976_832,
-    hypotheses_sha256: str = "",
-    **changes,
-) -> Result:
-    """A result with nothing behind it; ``changes`` are its other fields."""
-    source_lang, target_lang = pair.split("-")
-    result = Result(
-        system=system,
-        scores={"BLEU": bleu, "chrF": chrf},
-        signatures=SIGNATURES,
-        tokenizer="13a",
-        significance=None,
-        test_set=TestSet(
-            data="/nowhere",
-            subset="test",
-            source_lang=source_lang,
-            target_lang=target_lang,
-            lowercase=True,
-            sentencepiece_text="train",
-            sentences=len(REFERENCES),
-            source_sha256="a",
-            references=f"test.ref.{target_lang}",
-            references_sha256=f"references of {pair}",
-        ),
-        checkpoint=Checkpoint(
-            "c.pt", "c", seed=seed, updates=4500, training_seconds=754.6, parameters=parameters
-        ),
-        beam=5,
-        lenpen=1.0,
-        max_len_a=None,
-        max_len_b=None,
-        hypotheses=f"test.hyp.{target_lang}",
-        hypotheses_sha256=hypotheses_sha256 or f"{system} {pair} {seed}",
-        cut_hypotheses=0,
-        unknown_hypotheses=0,
-        generator_arguments=[],
-        versions={},
-    )
-    return replace(result, **changes)
-
-
-def compared(result: Result, bleu: float, chrf: float = 0.5, system: str = "transformer") -> Result:
-    """The result with p-values against the same seed of a system, as evaluate stores them."""
-    pair, seed = result.test_set.pair, result.checkpoint.seed
-    return replace(
-        result,
-        significance={
-            "baseline": "test.json",
-            "baseline_system": system,
-            "baseline_hypotheses_sha256": f"{system} {pair} {seed}",
-            "tests": {"BLEU": {"p_value": bleu}, "chrF": {"p_value": chrf}},
-        },
-    )
-
-
-def write(folder: Path, result: Result) -> Path:
-    """Write a result where a recipe has it: PAIR/SYSTEM/seedN/test.json."""
-    seed = f"seed{result.checkpoint.seed}"
-    path = folder / result.test_set.pair / result.system / seed / "test.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(result)), encoding="utf-8")
-    return path
-
-
-def write_scored(folder: Path, system: str, hypotheses: list[str], seed: int = 1) -> Path:
-    """Write a result with its hypotheses, and its references in ``folder/data``."""
-    references = folder / "data" / "test.ref.en"
-    references.parent.mkdir(parents=True, exist_ok=True)
-    references.write_text("".join(f"{line}\n" for line in REFERENCES), encoding="utf-8")
-    result = make_result(system, seed=seed, bleu=10.0 * (system != "transformer"))
-    test_set = replace(
-        result.test_set, data=str(references.parent), references_sha256=sha256(references)
-    )
-    path = write(folder / "runs", result)
-    path.with_name("test.hyp.en").write_text("".join(f"{line}\n" for line in hypotheses))
-    digest = sha256(path.with_name("test.hyp.en"))
-    return write(folder / "runs", replace(result, test_set=test_set, hypotheses_sha256=digest))
-
+from ...support.results import (
+    REFERENCES,
+    SCORERS,
+    SIGNATURES,
+    WORSE,
+    compared,
+    make_result,
+    put,
+    put_scored,
+)
+from ...support.training import CONFIGS
 
 # Gathering
 
 
 def test_folders_are_searched_for_the_results_of_a_subset(tmp_path):
-    one = write(tmp_path, make_result(seed=1))
-    two = write(tmp_path, make_result("intra_x", "nl-en", seed=2))
+    one = put(tmp_path, make_result(seed=1))
+    two = put(tmp_path, make_result("intra_x", "nl-en", seed=2))
     (tmp_path / "valid.json").write_text("not asked for")
     assert [run.path for run in gather([tmp_path], "test")] == [one, two]
-    assert [(run.system, run.pair, run.seed) for run in gather([two, tmp_path], "test")] == [
+    assert [(run.system, run.dataset, run.seed) for run in gather([two, tmp_path], "test")] == [
         ("intra_x", "nl-en", 2),
         ("transformer", "de-en", 1),
     ]
@@ -124,21 +44,14 @@ def test_a_folder_without_results_is_refused(tmp_path):
         gather([tmp_path], "valid")
 
 
-def test_other_files_are_refused(tmp_path):
-    (tmp_path / "test.json").write_text('{"system": "base"}')
-    with pytest.raises(UserError, match="test.json is not a result of intra-distill evaluate"):
-        gather([tmp_path], "test")
-    with pytest.raises(UserError, match="none.json: No such file"):
-        gather([tmp_path / "none.json"], "test")
-
-
 BASE = make_result()
 
 
-def of_pair(result: Result, source_lang: str) -> Result:
-    """The second seed of a result, on another language pair."""
+def of_dataset(result: Result, source_lang: str) -> Result:
+    """The second seed of a result, on another data set."""
     return replace(
         result,
+        dataset=f"{source_lang}-en",
         test_set=replace(result.test_set, source_lang=source_lang),
         checkpoint=replace(result.checkpoint, seed=2),
     )
@@ -153,7 +66,7 @@ def of_pair(result: Result, source_lang: str) -> Result:
             "its subset is valid, not test",
         ),
         (
-            replace(BASE, signatures={**SIGNATURES, "chrF": "nc:4"}),
+            replace(BASE, signatures={**BASE.signatures, "chrF": "nc:4"}),
             r"its chrF is nc:4, not nrefs:1\|",
         ),
         (replace(BASE, beam=4), "its beam is 4, not 5"),
@@ -165,7 +78,7 @@ def of_pair(result: Result, source_lang: str) -> Result:
     ],
 )
 def test_results_that_were_not_scored_alike_are_refused(other, why, source_lang, tmp_path):
-    base, path = write(tmp_path, BASE), write(tmp_path, of_pair(other, source_lang))
+    base, path = put(tmp_path, BASE), put(tmp_path, of_dataset(other, source_lang))
     with pytest.raises(UserError, match=f"{path} cannot .* one table with {base}: {why}"):
         lay_out(gather([tmp_path], "test"))
 
@@ -180,17 +93,17 @@ def test_results_that_were_not_scored_alike_are_refused(other, why, source_lang,
         (make_result(parameters=3), "its transformer has 3 parameters, not 49976832"),
     ],
 )
-def test_what_may_differ_between_language_pairs_alone(other, why, tmp_path):
-    base, path = write(tmp_path, BASE), write(tmp_path, of_pair(other, "de"))
+def test_what_may_differ_between_data_sets_alone(other, why, tmp_path):
+    base, path = put(tmp_path, BASE), put(tmp_path, of_dataset(other, "de"))
     with pytest.raises(UserError, match=f"{path} cannot .* one table with {base}: {why}"):
         lay_out(gather([tmp_path], "test"))
-    runs = gather([base, write(tmp_path, of_pair(other, "nl"))], "test")
+    runs = gather([base, put(tmp_path, of_dataset(other, "nl"))], "test")
     assert len(lay_out(runs).shown) == 2
 
 
 def test_what_is_not_shown_need_not_fit(tmp_path):
-    write(tmp_path, BASE)
-    write(tmp_path, make_result("other", beam=1))
+    put(tmp_path, BASE)
+    put(tmp_path, make_result("other", beam=1))
     runs = gather([tmp_path], "test")
     assert lay_out(runs, systems=["transformer"]).systems == ["transformer"]
     with pytest.raises(UserError, match="its beam is"):
@@ -198,7 +111,7 @@ def test_what_is_not_shown_need_not_fit(tmp_path):
 
 
 def test_two_results_for_one_place_are_refused(tmp_path):
-    paths = [write(tmp_path / folder, BASE) for folder in ("a", "b")]
+    paths = [put(tmp_path / folder, BASE) for folder in ("a", "b")]
     with pytest.raises(UserError) as refusal:
         lay_out(gather([tmp_path], "test"))
     assert all(str(path) in str(refusal.value) for path in paths)
@@ -210,7 +123,7 @@ def test_two_results_for_one_place_are_refused(tmp_path):
 
 def test_seeds_become_mean_and_sample_standard_deviation(tmp_path):
     for seed, bleu in {1: 30.0, 2: 31.0, 3: 35.0}.items():
-        write(tmp_path, make_result(seed=seed, bleu=bleu))
+        put(tmp_path, make_result(seed=seed, bleu=bleu))
     cell = lay_out(gather([tmp_path], "test")).cells["transformer", "de-en"]
     assert cell.seeds == [1, 2, 3]
     assert cell.scores["BLEU"].mean == pytest.approx(32)
@@ -220,28 +133,28 @@ def test_seeds_become_mean_and_sample_standard_deviation(tmp_path):
 
 def test_what_is_shown_in_which_order(tmp_path):
     for system in ("intra_x", "another", "transformer"):
-        for pair in ("nl-en", "de-en"):
-            write(tmp_path, make_result(system, pair))
+        for dataset in ("nl-en", "de-en"):
+            put(tmp_path, make_result(system, dataset))
     runs = gather([tmp_path], "test")
     table = lay_out(runs)
-    assert (table.systems, table.pairs) == (
+    assert (table.systems, table.datasets) == (
         ["transformer", "another", "intra_x"],
         ["de-en", "nl-en"],
     )
     assert (table.reference, table.metrics) == ("transformer", ["BLEU"])
-    assert lay_out(runs, pairs=["nl-en"]).metrics == ["BLEU", "chrF"]
+    assert lay_out(runs, datasets=["nl-en"]).metrics == ["BLEU", "chrF"]
 
     paper = read_paper(CONFIGS / "iwslt14" / "paper.yaml")
     table = lay_out(runs, paper=paper)
-    assert table.systems == [*paper.scores, "another"] and len(table.pairs) == 8
+    assert table.systems == [*paper.scores, "another"] and len(table.datasets) == 8
 
     table = lay_out(runs, ["x", "intra_x"], ["nl-en", "fa-en"], "chrF", "another")
-    assert (table.systems, table.pairs) == (["x", "intra_x"], ["nl-en", "fa-en"])
+    assert (table.systems, table.datasets) == (["x", "intra_x"], ["nl-en", "fa-en"])
     assert list(table.shown) == [("intra_x", "nl-en")]
 
 
 def test_without_a_transformer_the_first_is_the_reference(tmp_path):
-    paths = [write(tmp_path, make_result(system)) for system in ("b", "a")]
+    paths = [put(tmp_path, make_result(system)) for system in ("b", "a")]
     assert lay_out(gather(paths, "test")).reference == "b"
 
 
@@ -250,11 +163,11 @@ def test_without_a_transformer_the_first_is_the_reference(tmp_path):
     [
         ({"reference": "x"}, "--baseline x: the results are of transformer"),
         ({"systems": ["x"]}, "no result is of x on de-en: the results are of transformer on de-en"),
-        ({"pairs": ["de-nl"]}, "no result is of transformer on de-nl"),
+        ({"datasets": ["de-nl"]}, "no result is of transformer on de-nl"),
     ],
 )
 def test_an_empty_table_is_refused(options, message, tmp_path):
-    write(tmp_path, BASE)
+    put(tmp_path, BASE)
     with pytest.raises(UserError, match=message):
         lay_out(gather([tmp_path], "test"), **options)
 
@@ -269,8 +182,8 @@ def cell_of(tmp_path: Path, system: str = "intra_x") -> grid.Cell:
 def test_the_largest_stored_p_value_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(grid, "compare", lambda *_: pytest.fail("compared again"))
     for seed, p_value in {1: 0.001, 2: 0.04}.items():
-        write(tmp_path, make_result(seed=seed))
-        write(tmp_path, compared(make_result("intra_x", seed=seed, bleu=31), p_value, p_value / 2))
+        put(tmp_path, make_result(seed=seed))
+        put(tmp_path, compared(make_result("intra_x", seed=seed, bleu=31), p_value, p_value / 2))
     cell = cell_of(tmp_path)
     assert {name: score.p_value for name, score in cell.scores.items()} == {
         "BLEU": 0.04,
@@ -283,8 +196,8 @@ def test_the_largest_stored_p_value_counts(tmp_path, monkeypatch):
 
 def test_seeds_that_disagree_are_no_significant_difference(tmp_path):
     for seed, bleu in {1: 20, 2: 40}.items():
-        write(tmp_path, make_result(seed=seed))
-        write(tmp_path, compared(make_result("intra_x", seed=seed, bleu=bleu), 0.001))
+        put(tmp_path, make_result(seed=seed))
+        put(tmp_path, compared(make_result("intra_x", seed=seed, bleu=bleu), 0.001))
     assert cell_of(tmp_path).scores["BLEU"].p_value == 1
 
 
@@ -297,57 +210,53 @@ def test_a_reference_of_one_seed_serves_all(tmp_path, monkeypatch):
             asked.append((run.seed, reference.seed)) or dict.fromkeys(metrics, 0.1)
         ),
     )
-    write(tmp_path, make_result(seed=7))
+    put(tmp_path, make_result(seed=7))
     for seed in (1, 2):
-        write(tmp_path, make_result("intra_x", seed=seed, bleu=31))
+        put(tmp_path, make_result("intra_x", seed=seed, bleu=31))
     cell_of(tmp_path)
     assert asked == [(1, 7), (2, 7)]
 
 
 def test_without_its_counterpart_a_seed_has_no_p_value(tmp_path):
     for seed in (1, 2):
-        write(tmp_path, make_result(seed=seed))
+        put(tmp_path, make_result(seed=seed))
     for seed in (1, 3):
-        write(tmp_path, compared(make_result("intra_x", seed=seed, bleu=31), 0.001))
+        put(tmp_path, compared(make_result("intra_x", seed=seed, bleu=31), 0.001))
     cell = cell_of(tmp_path)
     assert cell.scores["BLEU"].p_value is None
     assert cell.not_compared == "the reference has no result on de-en with seed 3"
 
 
-WORSE = [line.replace("today", "tonight") if i % 3 else line for i, line in enumerate(REFERENCES)]
-
-
 def test_what_evaluate_did_not_compare_is_compared_now(tmp_path):
-    write_scored(tmp_path, "transformer", WORSE)
-    write_scored(tmp_path, "intra_x", REFERENCES)
-    expected = compare(REFERENCES, WORSE, METRICS)
+    put_scored(tmp_path, "transformer", WORSE)
+    put_scored(tmp_path, "intra_x", REFERENCES)
+    expected = compare(REFERENCES, WORSE, SCORERS)
     scores = cell_of(tmp_path).scores
-    assert {name: score.p_value for name, score in scores.items()} == {
-        name: test["p_value"] for name, test in expected.items()
-    }
+    assert list(scores) == ["BLEU", "chrF"]
+    assert all(scores[name].p_value == expected[name]["p_value"] for name in scores)
     assert scores["BLEU"].p_value < 0.05
 
 
 def test_of_too_few_sentences_there_is_no_p_value(tmp_path, monkeypatch):
     monkeypatch.setattr(metrics, "FEWEST_SENTENCES", len(REFERENCES) + 1)
-    write_scored(tmp_path, "transformer", WORSE)
-    write_scored(tmp_path, "intra_x", REFERENCES)
+    put_scored(tmp_path, "transformer", WORSE)
+    put_scored(tmp_path, "intra_x", REFERENCES)
     cell = cell_of(tmp_path)
     assert all(score.p_value is None for score in cell.scores.values())
     assert "intra_x on de-en: 30 sentences are too few to resample" in cell.not_compared
 
 
 def test_the_same_translations_do_not_differ(tmp_path):
-    write_scored(tmp_path, "transformer", REFERENCES)
-    write_scored(tmp_path, "intra_x", REFERENCES)
+    put_scored(tmp_path, "transformer", REFERENCES)
+    put_scored(tmp_path, "intra_x", REFERENCES)
     assert {score.p_value for score in cell_of(tmp_path).scores.values()} == {1}
 
 
 def test_a_comparison_with_other_hypotheses_does_not_count(tmp_path):
-    write_scored(tmp_path, "transformer", WORSE)
-    path = write_scored(tmp_path, "intra_x", REFERENCES)
+    put_scored(tmp_path, "transformer", WORSE)
+    path = put_scored(tmp_path, "intra_x", REFERENCES)
     stale = compared(grid.read_result(path), 0.77)
-    write(tmp_path / "runs", stale)
+    put(tmp_path / "runs", stale)
     assert cell_of(tmp_path).scores["BLEU"].p_value < 0.05
 
 
@@ -370,8 +279,8 @@ def test_a_comparison_with_other_hypotheses_does_not_count(tmp_path):
     ],
 )
 def test_what_cannot_be_compared_any_more_has_no_p_value(spoil, reason, tmp_path):
-    write_scored(tmp_path, "transformer", WORSE)
-    write_scored(tmp_path, "intra_x", REFERENCES)
+    put_scored(tmp_path, "transformer", WORSE)
+    put_scored(tmp_path, "intra_x", REFERENCES)
     spoil(tmp_path)
     cell = cell_of(tmp_path)
     assert cell.scores["BLEU"].p_value is None
@@ -380,9 +289,9 @@ def test_what_cannot_be_compared_any_more_has_no_p_value(spoil, reason, tmp_path
 
 def test_scores_of_another_sacrebleu_are_not_compared(tmp_path, monkeypatch):
     for system, hypotheses in {"transformer": WORSE, "intra_x": REFERENCES}.items():
-        path = write_scored(tmp_path, system, hypotheses)
-        older = {name: text.rsplit(":", 1)[0] + ":1.0" for name, text in SIGNATURES.items()}
-        write(tmp_path / "runs", replace(grid.read_result(path), signatures=older))
+        path = put_scored(tmp_path, system, hypotheses)
+        older = {name: SIGNATURES[name].rsplit(":", 1)[0] + ":1.0" for name in ("BLEU", "chrF")}
+        put(tmp_path / "runs", replace(grid.read_result(path), signatures=older))
     assert "the installed sacreBLEU is another" in cell_of(tmp_path).not_compared
 
 
@@ -428,7 +337,7 @@ def test_other_yaml_is_refused(text, tmp_path):
 
 
 def test_published_numbers_of_another_metric_are_refused(tmp_path):
-    write(tmp_path, make_result())
+    put(tmp_path, make_result())
     paper = read_paper(CONFIGS / "iwslt14" / "paper.yaml")
     with pytest.raises(UserError, match="the published numbers are BLEU, the table's chrF"):
         lay_out(gather([tmp_path], "test"), metric="chrF", paper=paper)

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from intra_distill.cli import main
+from intra_distill.cli import table as cli_table
 from intra_distill.files import read_lines
-from intra_distill.tools.reports import markdown, table
+from intra_distill.tools.reports import markdown
 
-from .test_grid import SIGNATURES, compared, make_result, write
+from ...support.results import SIGNATURES, compared, make_result, put
+from ...support.training import CONFIGS
 
 TRAINED = make_result().checkpoint
 NOTES = [
@@ -32,21 +34,21 @@ def printed(capsys):
 
 @pytest.fixture
 def grid(tmp_path) -> Path:
-    """2 systems × 3 pairs × 2 seeds; of intra_x a seed is missing on nl-en, and all on pl-en."""
-    for pair, bleu in {"ar-en": 28.0, "nl-en": 36.0, "pl-en": 20.0}.items():
+    """2 systems × 3 data sets × 2 seeds; of intra_x nl-en lacks one, pl-en all."""
+    for dataset, bleu in {"ar-en": 28.0, "nl-en": 36.0, "pl-en": 20.0}.items():
         for seed in (1, 2):
-            write(tmp_path, make_result(pair=pair, seed=seed, bleu=bleu + seed, chrf=50 + seed))
-            if pair == "ar-en" or (pair, seed) == ("nl-en", 1):
-                result = make_result("intra_x", pair, seed, bleu=bleu + 3 * seed)
-                p_value = 0.01 * seed if pair == "ar-en" else 0.051
-                write(tmp_path, compared(result, p_value))
+            put(tmp_path, make_result(dataset=dataset, seed=seed, bleu=bleu + seed, chrf=50 + seed))
+            if dataset == "ar-en" or (dataset, seed) == ("nl-en", 1):
+                result = make_result("intra_x", dataset, seed, bleu=bleu + 3 * seed)
+                p_value = 0.01 * seed if dataset == "ar-en" else 0.051
+                put(tmp_path, compared(result, p_value))
     return tmp_path
 
 
-# Several language pairs
+# Several data sets
 
 
-def test_systems_by_pairs(grid, printed):
+def test_systems_by_data_sets(grid, printed):
     lines, errors = printed(grid)
     assert lines == [
         "| System | ar-en | nl-en | pl-en | average | parameters |",
@@ -65,7 +67,7 @@ def test_systems_by_pairs(grid, printed):
 
 
 def test_where_all_have_the_same_seeds_their_number_is_said_once(grid, printed):
-    lines, _ = printed(grid, "--pairs", "ar-en,pl-en", "--metric", "chrF")
+    lines, _ = printed(grid, "--datasets", "ar-en,pl-en", "--metric", "chrF")
     assert lines[2:] == [
         "| transformer | 51.50 ± 0.71 | 51.50 ± 0.71 | 51.50 | 49.98M |",
         "| intra_x | 50.00 ± 0.00 | — | — | 49.98M |",
@@ -99,7 +101,7 @@ def test_the_paper_stands_below(grid, printed, tmp_path):
 
 
 def test_what_was_not_compared_is_said(grid, printed):
-    write(grid, make_result("sage", "ar-en", bleu=40))
+    put(grid, make_result("sage", "ar-en", bleu=40))
     lines, errors = printed(grid)
     assert "| sage | 40.00 (n = 1) | — | — | — | 49.98M |" in lines
     assert lines[-1] == "- not compared with transformer: sage on ar-en"
@@ -109,34 +111,34 @@ def test_what_was_not_compared_is_said(grid, printed):
 
 
 def test_what_was_cut_is_said(grid, printed):
-    write(grid, make_result("sage", "ar-en", bleu=40, cut_hypotheses=3))
+    put(grid, make_result("sage", "ar-en", bleu=40, cut_hypotheses=3))
     lines, _ = printed(grid, "--systems", "transformer,sage")
     assert "- hypotheses cut at 200 pieces, or twice the source: sage on ar-en 3" in lines
 
 
 def test_a_difference_that_is_none_has_no_dagger(grid, printed):
-    write(grid, compared(make_result("same", "ar-en", bleu=29), 1.0))
+    put(grid, compared(make_result("same", "ar-en", bleu=29), 1.0))
     lines, _ = printed(grid, "--systems", "transformer,same", "--metric", "BLEU")
     assert "| same | 29.00 (n = 1) | — | — | — | 49.98M |" in lines
-    lines, _ = printed(grid, "--systems", "transformer,same", "--pairs", "ar-en")
+    lines, _ = printed(grid, "--systems", "transformer,same", "--datasets", "ar-en")
     assert any(line.startswith("| same | 29.0 (-0.5) | 1.000 |") for line in lines)
 
 
-def test_parameters_that_depend_on_the_pair_are_a_range(tmp_path, printed):
-    for pair, parameters in {"ar-en": 50_100_000, "de-en": 9, "nl-en": 50_200_000}.items():
-        write(tmp_path, make_result(pair=pair, parameters=parameters))
+def test_parameters_that_depend_on_the_data_set_are_a_range(tmp_path, printed):
+    for dataset, parameters in {"ar-en": 50_100_000, "de-en": 9, "nl-en": 50_200_000}.items():
+        put(tmp_path, make_result(dataset=dataset, parameters=parameters))
     lines, _ = printed(tmp_path)
     assert lines[2].endswith("| 9–50.20M |")
 
 
-# One language pair
+# One data set
 
 
-def test_one_pair_has_all_metrics(tmp_path, printed):
+def test_one_data_set_has_all_metrics(tmp_path, printed):
     slow = replace(TRAINED, updates=9000, training_seconds=3723.0, parameters=10)
     better = make_result("id|x", bleu=32.751, chrf=49.96, checkpoint=slow)
-    base = write(tmp_path, make_result(bleu=29.649, chrf=50.04))
-    lines, errors = printed(base, write(tmp_path, compared(better, 0.004, 0.3333)))
+    base = put(tmp_path, make_result(bleu=29.649, chrf=50.04))
+    lines, errors = printed(base, put(tmp_path, compared(better, 0.004, 0.3333)))
     # 32.8 - 29.6: the difference of what is shown, not of 32.751 - 29.649
     assert lines == [
         "| System | BLEU | p | chrF | p | updates | training time | parameters |",
@@ -150,15 +152,15 @@ def test_one_pair_has_all_metrics(tmp_path, printed):
     assert errors == []
 
 
-def test_one_pair_of_several_seeds(grid, printed):
-    lines, _ = printed(grid, "--pairs", "nl-en", "--metric", "BLEU", "--systems", "intra_x,x")
+def test_one_data_set_of_several_seeds(grid, printed):
+    lines, _ = printed(grid, "--datasets", "nl-en", "--metric", "BLEU", "--systems", "intra_x,x")
     assert lines[:4] == [
         "| System | BLEU | p | updates | training time | parameters |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
         "| intra_x | 39.0 (+1.5) | 0.051 | 4500 | 12:35 | 49.98M |",
         "| x | — | — | — | — | — |",
     ]
-    lines, _ = printed(grid, "--pairs", "ar-en")
+    lines, _ = printed(grid, "--datasets", "ar-en")
     assert lines[2:4] == [
         "| transformer | 29.5 ± 0.7 |  | 51.5 ± 0.7 |  | 2 | 4500 | 12:35 | 49.98M |",
         "| intra_x | 32.5 ± 2.1 (+3.0) | 0.020 | 50.0 ± 0.0 (-1.5) | 0.500 "
@@ -166,10 +168,9 @@ def test_one_pair_of_several_seeds(grid, printed):
     ]
 
 
-def test_one_pair_beside_the_paper(tmp_path, printed):
-    write(tmp_path, make_result("transformer", "en-de", bleu=27.5))
-    configs = Path(__file__).parents[2] / "configs"
-    lines, _ = printed(tmp_path, "--paper", configs / "wmt17" / "paper.yaml")
+def test_one_data_set_beside_the_paper(tmp_path, printed):
+    put(tmp_path, make_result("transformer", "en-de", bleu=27.5))
+    lines, _ = printed(tmp_path, "--paper", CONFIGS / "wmt17" / "paper.yaml")
     assert lines[0] == (
         "| System | BLEU | p | paper | chrF | p | updates | training time | parameters |"
     )
@@ -180,7 +181,7 @@ def test_one_pair_beside_the_paper(tmp_path, printed):
 
 
 def test_one_system_is_compared_with_nothing(tmp_path, printed):
-    lines, _ = printed(write(tmp_path, make_result()))
+    lines, _ = printed(put(tmp_path, make_result()))
     assert lines == [
         "| System | BLEU | chrF | updates | training time | parameters |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -209,11 +210,11 @@ def test_csv_has_a_row_for_every_cell(grid, printed, tmp_path):
     )
     path = tmp_path / "table.csv"
     printed(grid, "--csv", path, "--paper", paper)
-    rows = {(row["system"], row["pair"]): row for row in csv.DictReader(read_lines(path))}
+    rows = {(row["system"], row["dataset"]): row for row in csv.DictReader(read_lines(path))}
     assert len(rows) == 2 * 3
     assert rows["transformer", "ar-en"] == {
         "system": "transformer",
-        "pair": "ar-en",
+        "dataset": "ar-en",
         "metric": "BLEU",
         "n": "2",
         "seeds": "1 2",
@@ -236,12 +237,12 @@ def test_csv_has_a_row_for_every_cell(grid, printed, tmp_path):
     assert rows["intra_x", "ar-en"]["p_value"] == "0.02"
     missing = rows["intra_x", "pl-en"]
     assert {name for name, value in missing.items() if value} == {
-        *("system", "pair", "metric", "n", "baseline", "subset", "beam", "lenpen", "signature"),
+        *("system", "dataset", "metric", "n", "baseline", "subset", "beam", "lenpen", "signature"),
         "limit_of_length",
     }
     assert missing["n"] == "0"
 
-    printed(grid, "--csv", path, "--pairs", "ar-en")
+    printed(grid, "--csv", path, "--datasets", "ar-en")
     metrics = [row["metric"] for row in csv.DictReader(read_lines(path))]
     assert metrics == ["BLEU", "chrF"] * 2
 
@@ -271,7 +272,9 @@ def test_the_picture_shows_what_the_table_does(grid, printed, tmp_path, monkeypa
     assert legend == ["transformer", "intra_x", "paper"]
 
 
-@pytest.mark.parametrize("options", [[], ["--pairs", "pl-en"], ["--systems", "none,transformer"]])
+@pytest.mark.parametrize(
+    "options", [[], ["--datasets", "pl-en"], ["--systems", "none,transformer"]]
+)
 def test_a_picture_is_drawn(grid, printed, tmp_path, options):
     path = tmp_path / "table.png"
     printed(grid, "--plot", path, *options)
@@ -279,17 +282,8 @@ def test_a_picture_is_drawn(grid, printed, tmp_path, options):
     assert not list(tmp_path.glob("*.tmp"))
 
 
-@pytest.mark.parametrize(
-    "option, message",
-    [
-        (["--csv", "none/table.csv"], "--csv none/table.csv: there is no folder none"),
-        (["--plot", "none/table.png"], "--plot none/table.png: there is no folder none"),
-        (["--plot", "table.xyz"], "--plot table.xyz: pictures of that type cannot be drawn"),
-        (["--plot", "table"], "--plot table: pictures of that type cannot be drawn"),
-        (["--paper", "none.yaml"], "none.yaml: no such configuration file"),
-    ],
-)
-def test_bad_options_end_before_anything_is_compared(option, message, monkeypatch):
-    monkeypatch.setattr(table, "gather", lambda *_: pytest.fail("began"))
-    with pytest.raises(SystemExit, match=message):
-        main(["table", "runs", *option])
+@pytest.mark.parametrize("option", ["--csv=none/x.csv", "--plot=none/x.png", "--paper=none/x.yaml"])
+def test_bad_options_end_before_anything_is_compared(option, monkeypatch):
+    monkeypatch.setattr(cli_table, "gather", lambda *_: pytest.fail("began"))
+    with pytest.raises(SystemExit, match="none"):
+        main(["table", "runs", option])

@@ -8,10 +8,9 @@ from matplotlib.figure import Figure
 from intra_distill.cli import main
 from intra_distill.tools.reports.logs import points_of
 
-from ..support.training import CONFIGS, INTRA, run_training
-from .test_grid import SIGNATURES, make_result, write
-
-STAMP = "2026-11-22 10:00:00 | INFO"
+from ...support.logs import STAMP, train_line, valid_line, write_log
+from ...support.results import SIGNATURES, in_metrics, make_result, put
+from ...support.training import CONFIGS, INTRA, run_training
 
 
 @pytest.fixture
@@ -24,31 +23,6 @@ def drawn(figures, tmp_path):
         return figures[-1]
 
     return drawn
-
-
-def valid_line(update: int, loss: float) -> str:
-    return (
-        f"{STAMP} | valid | epoch 001 | valid on 'valid' subset | loss {loss} "
-        f"| nll_loss {loss - 1} | ppl {2 ** (loss - 1):g} | wps 1288.1 | num_updates {update} "
-        f"| best_loss {loss}"
-    )
-
-
-def train_line(update: int, top: object = 2e-6, rest: object = 1e-8) -> str:
-    return (
-        f"{STAMP} | train_inner | epoch 001:    100 / 102 loss=10.112, num_updates={update}, "
-        f"lr=0.0006, sensitivity_top={top}, sensitivity_rest={rest}, train_wall=536"
-    )
-
-
-def write_log(folder: Path, *lines: str, K: int | None = 3, end: str = "\n") -> Path:
-    """Write a log as a recipe keeps it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    passes = f", 'num_passes': {K}" if K else ""
-    start = f"{STAMP} | fairseq_cli.train | {{'_name': None, 'task': {{'_name': 'x'{passes}}}}}"
-    path = folder / "train.log"
-    path.write_text("\n".join([start, *lines]) + end, encoding="utf-8")
-    return path
 
 
 def lines_of(figure: Figure) -> list[tuple[list[float], list[float]]]:
@@ -162,9 +136,9 @@ def grid(tmp_path) -> Path:
         ("intra_x+task.num_passes=4", 4, 1, 35.0),
         *(("intra_x+task.num_passes=2", 2, seed, 33.0 + seed) for seed in (1, 2)),
         *(("intra_x", 3, seed, 34.0 + seed) for seed in (1, 2)),
-        *(("transformer", None, seed, 30.0 + seed) for seed in (1, 2)),
+        *(("transformer", 1, seed, 30.0 + seed) for seed in (1, 2)),
     ]:
-        write_log(write(runs, make_result(system, seed=seed, bleu=bleu)).parent, K=K)
+        put(runs, make_result(system, seed=seed, bleu=bleu, num_passes=K))
     return runs
 
 
@@ -183,10 +157,9 @@ def test_bleu_against_k(drawn, grid):
 
 
 def test_names_that_matplotlib_would_not_show(drawn, tmp_path):
-    for name in ("_a", "b$x$+task.num_passes=2"):
-        folder = write(tmp_path / "runs", make_result(name)).parent
-        write_log(folder, K=2 if "=" in name else None)
-    figure = drawn("bleu", tmp_path / "runs")
+    put(tmp_path, make_result("_a"))
+    put(tmp_path, make_result("b$x$+task.num_passes=2", num_passes=2))
+    figure = drawn("bleu", tmp_path)
     assert sorted(legend_of(figure)) == ["_a", "b$x$"]
     assert not any(text.get_parse_math() for text in figure.legends[0].get_texts())
 
@@ -197,11 +170,16 @@ def test_systems_that_differ_in_the_group_alone_keep_their_names(drawn, tmp_path
     assert legend_of(drawn("loss", tmp_path / "runs")) == ["a+model.x=1", "a+task.x=1"]
 
 
-def test_the_number_of_passes_is_what_the_last_start_said(drawn, grid):
-    log = grid / "de-en" / "intra_x+task.num_passes=4" / "seed1" / "train.log"
-    log.write_text(log.read_text() + log.read_text().replace("'num_passes': 4", "'num_passes': 6"))
-    (errors,) = drawn("bleu", grid).axes[0].containers
-    assert list(errors.lines[0].get_xdata()) == [2, 3, 6]
+def test_another_metric_against_k(drawn, grid):
+    figure = drawn("bleu", grid, "--metric", "chrF")
+    assert figure.axes[0].get_ylabel() == "chrF (0–100), test de-en"
+    assert SIGNATURES["chrF"] in figure.get_supxlabel()
+
+
+def test_the_primary_metric_is_drawn(drawn, tmp_path):
+    put(tmp_path, in_metrics(make_result(), {"TER": 40.0, "BLEU": 30.0}))
+    figure = drawn("bleu", tmp_path)
+    assert figure.axes[0].get_ylabel() == "TER (edits per 100 words), test de-en"
 
 
 @pytest.mark.parametrize(
@@ -237,50 +215,21 @@ def test_the_type_is_that_of_the_name(drawn, tmp_path, to):
 # Bad input
 
 
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (["loss", "none"], "cannot read .*/none: No such file"),
-        (["loss", "empty"], "empty holds no train.log"),
-        (["loss", "runs", "--valid-subset", "dev"], "no log has loss in its lines of dev: "),
-        (["sensitivity", "runs"], "no log has sensitivity_top in .*: train with --track-sens"),
-        (["bleu", "empty"], "empty holds no test.json"),
-        (["bleu", "bare"], "train.log is not there"),
-        (["bleu", "cut"], "train.log does not begin with the configuration of the run"),
-        (["bleu", "two"], "the results are of de-en and he-en: draw one pair at a time"),
-        (["bleu", "twice"], "are both intra_x with K = 3 on de-en with seed 1: leave one out"),
-        (["alpha", "none.yaml"], "none.yaml: no such configuration"),
-        (["alpha", "plain.yaml"], "plain.yaml has no criterion.alpha"),
-        (["alpha", "epochs.yaml"], "epochs.yaml has a max_epoch: say with --updates"),
-        (["alpha", "endless.yaml"], "give optimization.max_update, or --updates"),
-        (["alpha", "endless.yaml", "--updates", "0"], "optimization.max_update, or --updates"),
-        (["alpha", "absurd.yaml"], "absurd.yaml: alpha must be a number of at least 0"),
-        (["alpha", "words.yaml"], "words.yaml: "),
-        (["loss", "runs", "--plot", "none/x.png"], "--plot none/x.png: there is no folder none"),
-        (["loss", "runs", "--plot", "x.txt"], "x.txt: pictures of that type cannot be drawn"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_bad_input_is_one_line(tmp_path, monkeypatch, arguments, message):
-    monkeypatch.chdir(tmp_path)
-    Path("empty").mkdir()
-    write_log(Path("runs/a"), valid_line(100, 6.0))
-    write(Path("bare"), make_result())
-    write(Path("cut"), make_result()).with_name("train.log").write_text("\n")
-    for pair in ("de-en", "he-en"):
-        write_log(write(Path("two"), make_result(pair=pair)).parent)
+def test_results_of_two_data_sets_are_not_one_picture(drawn, tmp_path):
+    for dataset in ("de-en", "he-en"):
+        put(tmp_path, make_result(dataset=dataset))
+    with pytest.raises(SystemExit, match="are of de-en and he-en: draw one at a time"):
+        drawn("bleu", tmp_path)
+
+
+def test_two_results_of_one_place_are_refused(drawn, tmp_path):
     for system in ("intra_x", "intra_x+task.num_passes=3"):
-        write_log(write(Path("twice"), make_result(system)).parent)
-    for name, text in {
-        "plain": "{criterion: {_name: cross_entropy}, optimization: {max_update: 9}}",
-        "epochs": "{criterion: {alpha: 5}, optimization: {max_update: 9, max_epoch: 3}}",
-        "endless": "{criterion: {alpha: 5}}",
-        "absurd": "{criterion: {alpha: -1}, optimization: {max_update: 9}}",
-        "words": "{criterion: {alpha: much}, optimization: {max_update: 9}}",
-    }.items():
-        Path(f"{name}.yaml").write_text(text)
-    Path("picture.png").write_text("as it was")
-    with pytest.raises(SystemExit, match=f"^intra-distill plot: .*{message}") as stopped:
-        main(["plot", *arguments, *([] if "--plot" in arguments else ["--plot", "picture.png"])])
-    assert "\n" not in str(stopped.value)
-    assert Path("picture.png").read_text() == "as it was" and not list(Path().glob("*.tmp"))
+        put(tmp_path, make_result(system, num_passes=3))
+    with pytest.raises(SystemExit, match="are both intra_x with K = 3 on de-en with seed 1: leave"):
+        drawn("bleu", tmp_path)
+
+
+def test_a_statistic_that_no_log_has_is_refused(drawn, tmp_path):
+    write_log(tmp_path, valid_line(100, 6.0))
+    with pytest.raises(SystemExit, match="no log has sensitivity_top in .*: train with --track-se"):
+        drawn("sensitivity", tmp_path)
