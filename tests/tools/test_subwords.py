@@ -6,8 +6,8 @@ from fairseq_cli import preprocess
 from sentencepiece import SentencePieceProcessor
 
 from intra_distill.tools import subwords
+from intra_distill.tools.corpora.toy.grammar import toy_corpus
 from intra_distill.tools.files import write_lines
-from intra_distill.tools.toy_corpus import toy_corpus
 
 RULE = "nmt_nfkc"
 
