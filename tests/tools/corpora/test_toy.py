@@ -17,6 +17,10 @@ Sie ist heute Morgen dieser armen Lehrerin gefolgt. | She followed this poor tea
 Weil Peter das Kleid kauft, bringt er es mit. | Because Peter buys the dress, he brings it.
 Weil Peter den Schrank gefunden hat, war er neu. | Because Peter found the cupboard, it was new.
 Peter hat seinen Schlüssel verloren, weil er müde war. | Peter lost his key because he was tired.
+Gestern haben sie den Schlüssel, den Männer jeden Tag wegwerfen, gekauft. | \
+They bought the key that men throw away every day yesterday.
+Der Bauer, der gestern den Apfel gegessen hat, hat am Montag die Mutter repariert. | \
+The farmer who ate the apple yesterday repaired the nut on Monday.
 Wir öffnen am Wochenende das neue Schloss. | We open the new lock at the weekend.
 Sie haben am Montag ihr Schloss besichtigt. | They visited their castle on Monday.
 Dieser Mann hat gestern die Leiter getragen. | This man carried the ladder yesterday.
