@@ -9,7 +9,7 @@ both languages. They are correct, if not always sensible. What there is to learn
 - the English of some words depends on the rest of the sentence: ``Schloss`` (castle, lock),
   ``tragen`` (wear, carry), ``sie`` (she, they, it), a present tense that is a future beside
   ``morgen``;
-- new compounds.
+- new compounds and surnames.
 
 German varies (synonyms, word order). The English is a function of the German, so that BLEU
 against one reference is meaningful.

@@ -55,9 +55,9 @@ PLACES = pairs("""im_Garten/in_the_garden in_der_Küche/in_the_kitchen am_Bahnho
     in_der_Bank/at_the_bank am_See/by_the_lake am_Gericht/at_the_court an_der_See/by_the_sea""")
 ADJECTIVES = {
     "person": pairs("""alt/old jung/young groß/tall nett/nice arm/poor reich/rich klug/clever
-    höflich/polite freundlich/friendly neugierig/curious faul/lazy ehrgeizig/ambitious"""),
+        höflich/polite freundlich/friendly neugierig/curious faul/lazy ehrgeizig/ambitious"""),
     "thing": pairs("""alt/old neu/new groß/big klein/small schön/beautiful rot/red schwarz/black
-    billig/cheap grün/green hässlich/ugly weiß/white seltsam/strange winzig/tiny"""),
+        billig/cheap grün/green hässlich/ugly weiß/white seltsam/strange winzig/tiny"""),
     # Of people and of things: they tell what a pronoun stands for.
     "mood": pairs("müde/tired krank/ill glücklich/happy traurig/sad hungrig/hungry stolz/proud"),
     "quality": pairs("teuer/expensive neu/new billig/cheap kaputt/broken schwer/heavy"),
