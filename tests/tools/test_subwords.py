@@ -6,7 +6,7 @@ from fairseq_cli import preprocess
 from sentencepiece import SentencePieceProcessor
 
 from intra_distill.files import write_lines
-from intra_distill.tools.corpora.toy.corpus import toy_corpus
+from intra_distill.tools.corpora.toy.grammar import toy_corpus
 from intra_distill.tools.preparation import subwords
 
 RULE = "nmt_nfkc"
