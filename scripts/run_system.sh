@@ -1,9 +1,14 @@
 #!/usr/bin/env bash
-# One run of a grid, trained and evaluated: bash scripts/cell.sh RECIPE PAIR|- SYSTEM SEED
+# One run of a grid: trains a system and evaluates it. scripts/grid.sh starts it.
 #
-# GPUS and SLOT, where scripts/grid.sh sets them: the machine's GPUs, and which of them is ours.
-recipe=$1
-export PAIR=${2#-} SEED=$4
+#   bash scripts/run_system.sh RECIPE PAIR|- SYSTEM SEED
+#
+#   GPUS, SLOT   the GPUs of the machine, separated by commas, and the number of the slot that the
+#                run takes among those that run at a time
+#
+# What both steps print is in run.log, in the folder of the run.
+recipe=${1:-} system=${3:?give RECIPE, PAIR or -, SYSTEM and SEED}
+export PAIR=${2#-} SEED=${4:-1}
 if [[ -n ${GPUS:-} ]]; then
     IFS=, read -ra gpus <<<"$GPUS"
     export CUDA_VISIBLE_DEVICES=${gpus[SLOT % ${#gpus[@]}]}
@@ -11,19 +16,19 @@ fi
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 
-run=$(run_of "$3")
+run=$(run_of "$system")
 mkdir -p "$run"
-echo "== $run: its log is cell.log there"
-steps=$root/scripts/$recipe
+echo "== $run: its log is run.log there"
 {
-    interruptible bash "$steps/train.sh" "$3" && interruptible bash "$steps/evaluate.sh" "$3"
-} >>"$run/cell.log" 2>&1 || {
+    interruptible bash "$root/scripts/train.sh" "$recipe" "$system" &&
+        interruptible bash "$root/scripts/evaluate.sh" "$recipe" "$system"
+} >>"$run/run.log" 2>&1 || {
     if [[ $? == 75 ]]; then
-        echo "== $run stopped: run again, it goes on" >&2
+        echo "== $run stopped: run again, it resumes" >&2
         [[ -z ${SLURM_ARRAY_JOB_ID:-} ]] ||
             scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
         exit 75
     fi
-    echo "== $run failed: $(tail -n 1 "$run/cell.log")" >&2
+    echo "== $run failed: $(tail -n 1 "$run/run.log")" >&2
     exit 1
 }

@@ -61,7 +61,7 @@ def test_iwslt14_from_the_archive_to_table_2(recipe, tmp_path):
     grid |= {"SYSTEMS": "transformer", "PAIRS": "de-en"}
     again = recipe("iwslt14/run.sh", str(archive), **grid)
     assert again.returncode == 0, again.stderr
-    log = (tmp_path / "runs/de-en/transformer/seed1/cell.log").read_text(encoding="utf-8")
+    log = (tmp_path / "runs/de-en/transformer/seed1/run.log").read_text(encoding="utf-8")
     assert "trained already" in log and "not translated again" in log
 
 
