@@ -1,15 +1,12 @@
-"""fairseq's checkpoints, read as data and written so that they are whole or not there.
+"""Checkpoints of fairseq-train: read as data, checked, and written atomically.
 
-torch ≥ 2.6 loads with ``weights_only``: a checkpoint may build objects of known types alone, so
-that a file from a stranger runs no code. Beside tensors, fairseq's checkpoints need the types
-below, none of which does anything but hold values.
-
-fairseq itself gives some strings of a checkpoint's configuration to Python's ``eval`` where it
-builds the model. Those that could do more than name or count something are refused.
+fairseq gives some strings of a checkpoint's configuration to Python's ``eval`` when it builds the
+model. A string that could run code there is refused.
 """
 
 import argparse
 import ast
+import functools
 import pickle
 import typing
 import zipfile
@@ -18,13 +15,12 @@ from pathlib import Path
 
 import omegaconf
 import torch
-from fairseq import utils
-from fairseq.tasks.translation import TranslationTask
+from fairseq.tasks import FairseqTask
 
 from .errors import UserError
 from .files import written_whole
 
-# what fairseq gives to Python's eval where it builds a model, a task or a criterion
+# the options that fairseq gives to Python's eval when it builds a model, a task or a criterion
 EVALUATED = {
     *("encoder_layers", "decoder_layers", "encoder_attention", "decoder_attention"),
     *("self_attention", "gated_attention", "project_input", "downsample", "pretrained"),
@@ -39,15 +35,15 @@ EVALUATED = {
 
 
 def refuse_code(path: str | Path, state: dict[str, typing.Any]) -> None:
-    """Refuse a checkpoint's configuration that would do something where fairseq evaluates it.
+    """Refuse a checkpoint whose configuration runs code when fairseq evaluates it.
 
-    Text that fairseq does not evaluate, such as a path with brackets, is let through.
+    Text that fairseq does not evaluate, such as a path with brackets, is accepted.
 
     Raises:
-        UserError: it has a Python expression that calls or binds something, an interpolation, which
-            reads the environment, or what is neither text nor a number
+        UserError: the configuration holds a Python expression that calls or binds something, an
+            interpolation, which reads the environment, or a value that is no text or number
     """
-    seen: dict[int, typing.Any] = {}  # which also keeps them, and their numbers, alive
+    seen: dict[int, typing.Any] = {}  # by id, which stays unique only while the value is kept
     remaining = [(None, state.get("cfg")), (None, state.get("args"))]
     while remaining:
         name, value = remaining.pop()
@@ -68,10 +64,10 @@ def refuse_code(path: str | Path, state: dict[str, typing.Any]) -> None:
 
 
 def acts(expression: str) -> bool:
-    """Whether Python's ``eval`` would do more with a text than look up names and reckon."""
+    """Whether Python's ``eval`` would call or bind something in a text."""
     try:
         tree = ast.parse(expression.strip(), mode="eval")
-    except (SyntaxError, ValueError):  # eval fails too
+    except (SyntaxError, ValueError):  # eval fails as well
         return False
     except (RecursionError, MemoryError):
         return True
@@ -80,10 +76,10 @@ def acts(expression: str) -> bool:
 
 
 def read_tensors(path: Path) -> typing.Any:
-    """What ``torch.save`` wrote, on the CPU; a tensor stays on disk until it is used.
+    """Read what ``torch.save`` wrote, on the CPU; a tensor stays on disk until it is used.
 
     Raises:
-        UserError: for what is no such file, could run code, or is larger than the file
+        UserError: the file is no checkpoint, could run code, or unpacks to more than its size
     """
     try:
         with open(path, "rb") as file:
@@ -91,13 +87,13 @@ def read_tensors(path: Path) -> typing.Any:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     if not whole:
-        raise UserError(f"{path} is not a PyTorch checkpoint, or not all of one")
+        raise UserError(f"{path} is not a PyTorch checkpoint, or only a part of one")
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > path.stat().st_size:
             raise UserError(f"{path} is refused: unpacked it would have {unpacked:,} bytes")
-        # fairseq trusts torch's default, which an environment variable can switch off
+        # an environment variable can switch torch's default off
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise UserError(
@@ -106,7 +102,7 @@ def read_tensors(path: Path) -> typing.Any:
         ) from error
     except UserError:
         raise
-    except Exception as error:  # torch and its unpickler fail in many ways on what is no checkpoint
+    except Exception as error:  # torch and its unpickler fail in many ways
         raise UserError(f"{path} is not a PyTorch checkpoint") from error
     return state
 
@@ -115,15 +111,15 @@ def unsafe_names(path: Path) -> str:
     """The functions and types that loading a file would call."""
     try:
         return ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # it is malformed beside
+    except Exception:  # the file is malformed as well
         return "malformed"
 
 
 def refuse_swollen(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Refuse tensors that are larger than what the file holds of them, as one repeated number is.
+    """Refuse tensors that are larger than their data in the file, such as one repeated number.
 
     Raises:
-        UserError: there is one, or what is no tensor
+        UserError: a tensor is, or a value is no tensor
     """
     for name, tensor in tensors.items():
         if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
@@ -133,10 +129,10 @@ def refuse_swollen(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, typing.Any]:
-    """What fairseq-train wrote, on the CPU; a tensor stays on disk until it is used.
+    """Read what fairseq-train wrote, on the CPU; a tensor stays on disk until it is used.
 
     Raises:
-        UserError: for what is no such file, or could run code
+        UserError: the file is no checkpoint of fairseq-train, or could run code
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such checkpoint")
@@ -150,7 +146,7 @@ def read_checkpoint(path: Path) -> dict[str, typing.Any]:
 
 
 def save_checkpoint(path: Path, state: dict[str, typing.Any]) -> None:
-    """Write a checkpoint that has its name only when whole.
+    """Write a checkpoint atomically.
 
     Raises:
         UserError: it cannot be written, as on a full disk
@@ -164,33 +160,31 @@ def num_updates(state: dict[str, typing.Any]) -> int:
     return state["optimizer_history"][-1]["num_updates"]
 
 
-def check_same_data(path: Path, state: dict[str, typing.Any], task: TranslationTask) -> None:
-    """Make sure that a checkpoint's model has the languages and the dictionaries of a task.
+def configuration(state: dict[str, typing.Any], group: str) -> dict[str, typing.Any]:
+    """A group of the configuration that a checkpoint was trained with, such as ``task``."""
+    values = (state["cfg"] or {}).get(group)
+    if isinstance(values, argparse.Namespace):  # of a component without a dataclass
+        values = vars(values)
+    return values if isinstance(values, dict) else {}
 
-    A checkpoint has one embedding for each type but not the types' symbols. These are read from
-    the data that the model was trained on, where it is still in its place.
 
+def num_passes(state: dict[str, typing.Any]) -> int:
+    """K of the training; 1 for a task without passes."""
+    K = configuration(state, "task").get("num_passes")
+    return K if isinstance(K, int) else 1
+
+
+@functools.singledispatch
+def check_fits(task: FairseqTask, path: Path, state: dict[str, typing.Any]) -> None:
+    """Make sure that a checkpoint's model fits the data of a task.
+
+    Each kind of task registers its own check, see :mod:`.tasks.fitness`.
+
+    Args:
+        task: with its dictionaries loaded
+        path: of the checkpoint
+        state: its content
     Raises:
-        UserError: otherwise, and for what is no translation model
+        UserError: the model does not fit, or the task has no check
     """
-    trained_on = state["cfg"].get("task")
-    for side, lang_key, dictionary in (
-        ("encoder", "source_lang", task.source_dictionary),
-        ("decoder", "target_lang", task.target_dictionary),
-    ):
-        embeddings = state["model"].get(f"{side}.embed_tokens.weight")
-        if embeddings is None or not isinstance(trained_on, dict):
-            raise UserError(f"{path} is not a checkpoint of a translation model")
-        lang = task.cfg[lang_key]
-        their_lang = trained_on.get(lang_key) or lang  # none where fairseq found it by itself
-        if their_lang != lang:
-            raise UserError(f"{path} is of other data: its {side} knows {their_lang}, not {lang}")
-        name = f"{utils.split_paths(task.cfg.data)[0]}/dict.{lang}.txt"
-        if len(embeddings) != len(dictionary):
-            raise UserError(
-                f"{path} is of other data: its {side} knows {len(embeddings)} types, "
-                f"{name} makes {len(dictionary)}"
-            )
-        theirs = Path(utils.split_paths(trained_on["data"])[0], f"dict.{lang}.txt")
-        if theirs.is_file() and task.load_dictionary(str(theirs)) != dictionary:
-            raise UserError(f"{path} is of other data: {theirs} is not {name}")
+    raise UserError(f"{path} cannot be checked: {type(task).__name__} has no check of checkpoints")

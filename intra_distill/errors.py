@@ -1,4 +1,4 @@
-"""How the plugin says no: one line, no traceback, before any work is lost."""
+"""How the plugin refuses bad input: one line, no traceback, before any work is lost."""
 
 from typing import NoReturn
 
@@ -6,7 +6,8 @@ from typing import NoReturn
 class UserError(Exception):
     """Bad input: one line that names what is wrong and what to do about it.
 
-    It may quote a stranger's file or server, whose control characters a terminal would obey.
+    The line may quote a file or a server, so control characters, which a terminal would obey, are
+    spelt out.
     """
 
     def __init__(self, line: str) -> None:
@@ -14,11 +15,11 @@ class UserError(Exception):
 
 
 def one_line(text: str) -> str:
-    """A text without line ends, and with its other control characters spelt out."""
+    """Join the lines of a text, and spell out its other control characters."""
     text = " ".join(text.split())
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def refuse(reason: str) -> NoReturn:
-    """End a fairseq command with such a line."""
+    """End a fairseq command with one line."""
     raise SystemExit(f"intra_distill: {reason}")

@@ -1,4 +1,4 @@
-"""Text files read line by line, and files written so that they are whole or not there."""
+"""Text and JSON files, and files written atomically: whole, or not there."""
 
 import hashlib
 import json
@@ -13,17 +13,17 @@ from .errors import UserError
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary file to write, which takes its place only when whole.
+    """Yield a temporary path to write, which replaces ``path`` when the block ends without error.
 
     Raises:
-        UserError: it cannot be written, as on a full disk
+        UserError: the file cannot be written, as on a full disk
     """
     temporary = path.with_name(f"{path.name}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        # torch says that its file came out short; why, the error before says
+        # torch reports only that its file is too short; the error before it has the reason
         cause = error if isinstance(error, OSError) else error.__context__
         reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
         raise UserError(f"cannot write {path}: {reason}") from error
@@ -50,12 +50,12 @@ def read_lines(path: str | Path) -> Iterator[str]:
 
 
 def plain(line: str) -> str:
-    """A line without what is no text: NUL, and a byte order mark before it."""
+    """Strip a line of NUL and of a byte order mark at its start."""
     return line.replace("\0", "").lstrip("\ufeff")
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write a text that has its name only when whole.
+    """Write a text file atomically.
 
     Raises:
         UserError: it cannot be written, as on a full disk
@@ -69,7 +69,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file that has its name only when whole."""
+    """Write a JSON file atomically."""
     write_lines(path, [json.dumps(content, indent=2, ensure_ascii=False)])
 
 

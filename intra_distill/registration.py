@@ -1,26 +1,21 @@
-"""All that fairseq has to know of the package: importing this module tells it."""
+"""Importing this module registers all of the package with fairseq, and applies its patches."""
 
 import logging
 import warnings
 from importlib import import_module
 from pkgutil import iter_modules
 
-# fairseq tells every user, at every start, that its speech tasks lack tensorboardX
+# fairseq warns at every start that its speech tasks lack tensorboardX
 logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
 
-# torch 2.15 tells every user, at every start, what fairseq's own code should do without
+# torch 2.15 warns at every start of a deprecated function that fairseq itself uses
 warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
 
-from . import criterions, models, optim, tasks  # noqa: E402
-from .patches.interruption import survive_interruption  # noqa: E402
-from .patches.safe_loading import allow_fairseq_checkpoints  # noqa: E402
-from .patches.update_freq import mend_fairseq  # noqa: E402
+from . import criterions, models, optim, patches, tasks  # noqa: E402
 
-# fairseq looks for tasks and models itself only where it is the first to import the package
+# fairseq imports these modules itself only if it is the first to import the package
 for package in (criterions, models, optim, tasks):
     for module in iter_modules(package.__path__, f"{package.__name__}."):
         import_module(module.name)
 
-allow_fairseq_checkpoints()
-survive_interruption()
-mend_fairseq()
+patches.apply()

@@ -16,7 +16,7 @@ import torch
 from intra_distill.core.divergence import x_divergence
 from intra_distill.core.loss import intra_distillation_loss
 
-from .conftest import TINY_TRANSFORMER
+from .support.training import TINY_TRANSFORMER
 
 SCRIPTS = Path(__file__).parents[1] / "scripts" / "benchmark"
 sys.path.append(str(SCRIPTS))

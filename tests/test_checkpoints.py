@@ -17,7 +17,7 @@ from fairseq.options import (
 )
 from fairseq_cli import generate, interactive, validate
 
-from .conftest import INTRA, USER_DIR, run_training
+from .support.training import INTRA, USER_DIR, run_training
 
 EVAL_BLEU = ["--eval-bleu", "--eval-bleu-args", '{"beam":1,"max_len_b":5}']
 BEST_BLEU = ["--best-checkpoint-metric", "bleu", "--maximize-best-checkpoint-metric"]

@@ -19,7 +19,7 @@ from fairseq.trainer import Trainer
 
 from intra_distill.tools.config import NO_SYSTEMS, config_arguments, load_config
 
-from .conftest import CONFIGS, USER_DIR
+from .support.training import CONFIGS, USER_DIR
 
 FILES = sorted(path for path in CONFIGS.glob("*/*.yaml") if path.stem not in NO_SYSTEMS)
 COMMAND = re.compile(r"^#   (?:.* )?bash (scripts/\S+\.sh)( .*)?$", re.MULTILINE)

@@ -9,7 +9,7 @@ from fairseq.options import get_training_parser, parse_args_and_arch
 from intra_distill.cli import main as intra_distill
 from intra_distill.tools.config import config_arguments
 
-from .conftest import CONFIGS, TINY_TRANSFORMER, USER_DIR, run_training
+from .support.training import CONFIGS, TINY_TRANSFORMER, USER_DIR, run_training
 
 
 def train_system(data: Path, system: str, run: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from intra_distill.tools.config import config_arguments
 
-from .conftest import CONFIGS, USER_DIR
+from .support.training import CONFIGS, USER_DIR
 
 COMMON = {
     "optimization.max_update": 3,

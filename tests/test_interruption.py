@@ -19,8 +19,7 @@ from fairseq_cli import train as fairseq_train
 from intra_distill.patches import interruption
 from intra_distill.patches.interruption import STOPPED
 
-from .conftest import CONFIGS, SMOOTHED, TINY_TRANSFORMER, USER_DIR, run_training
-from .forked import (
+from .support.forked import (
     assert_same_end,
     end_of,
     interrupt,
@@ -30,6 +29,7 @@ from .forked import (
     train,
     updates,
 )
+from .support.training import CONFIGS, SMOOTHED, TINY_TRANSFORMER, USER_DIR, run_training
 
 ROOT = Path(__file__).parents[1]
 # any task and criterion will do; an epoch has 19 updates

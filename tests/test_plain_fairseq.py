@@ -18,8 +18,8 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.options import get_preprocessing_parser, get_training_parser, parse_args_and_arch
 from fairseq_cli import preprocess
 
-from .conftest import SMOOTHED, TINY_TRANSFORMER, USER_DIR, assert_equal
-from .forked import train
+from .support.forked import train
+from .support.training import SMOOTHED, TINY_TRANSFORMER, USER_DIR, assert_equal
 
 # without the plugin, several trainings one after the other, each as in a process of its own
 PLAIN_FAIRSEQ = """

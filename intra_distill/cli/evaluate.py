@@ -3,7 +3,7 @@
 DIR is what ``intra-distill prepare`` made. The directory of ``--results-path`` gets
 
 - ``SUBSET.hyp.TARGET``: the detokenised hypotheses, one a line, in corpus order;
-- ``SUBSET.json``: BLEU and chrF with their signatures, and all it takes to get them again.
+- ``SUBSET.json``: the scores with their signatures, and all it takes to get them again.
 
 Whatever does not fit is refused before the search starts. So is a sentence longer than the
 model takes: fairseq would truncate it or leave it out, and score another test set. A hypothesis
@@ -15,8 +15,9 @@ import argparse
 from pathlib import Path
 
 from ..tools.scoring.evaluation import Evaluation, evaluate
+from ..tools.scoring.metrics import add_metric_arguments
 from ..tools.scoring.results import Result
-from ..tools.scoring.search import add_search_arguments, quieten_fairseq
+from ..tools.scoring.search import Search, add_search_arguments, quieten_fairseq
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--path", required=True, type=Path, metavar="FILE", help="checkpoint to translate with"
     )
     add_search_arguments(parser)
+    add_metric_arguments(parser)
     parser.add_argument(
         "--results-path",
         required=True,
@@ -45,7 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", metavar="SYSTEM", help="the system's name (default: the checkpoint's folder)"
     )
-    parser.add_argument("--cpu", action="store_true", help="translate on the CPU")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -56,16 +57,11 @@ def main(args: argparse.Namespace) -> None:
             data=args.data,
             checkpoint=args.path,
             results_path=args.results_path,
-            subset=args.gen_subset,
-            beam=args.beam,
-            lenpen=args.lenpen,
-            max_len_a=args.max_len_a,
-            max_len_b=args.max_len_b,
+            search=Search.of(args),
+            metrics=tuple(dict.fromkeys(args.metrics)),
             tokenizer=args.tokenize,
-            max_tokens=args.max_tokens,
             baseline=args.baseline,
             name=args.name,
-            cpu=args.cpu,
         )
     )
     print_result(result)
@@ -77,7 +73,7 @@ def main(args: argparse.Namespace) -> None:
 def print_result(result: Result) -> None:
     """Print the scores and the comparison with the baseline."""
     test_set = result.test_set
-    print(f"{result.system}, {test_set.subset} {test_set.pair}, {test_set.sentences} sentences")
+    print(f"{result.system}, {test_set.subset} {result.dataset}, {test_set.sentences} sentences")
     for metric, score in result.scores.items():
         print(f"{metric} = {score:.2f}  {result.signatures[metric]}")
     if result.cut_hypotheses:

@@ -22,7 +22,6 @@ What is evaluated there already is not translated again. One pruned model at a t
 """
 
 import argparse
-from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -35,23 +34,20 @@ from ..tools.analysis.pruning import (
     ORDERS,
     Pruning,
     as_json,
-    draw,
+    draw_pruning,
     evaluate_pruned,
-    markdown,
     open_systems,
+    pruning_table,
     refuse_own_checkpoints,
 )
 from ..tools.analysis.systems import add_system_arguments, name_systems
 from ..tools.options import make_directory
 from ..tools.reports.picture import check_picture
-from ..tools.scoring.evaluation import (
-    Evaluation,
-    check_options,
-    with_tokenizer,
-)
+from ..tools.scoring.evaluation import Scoring, check_checkpoint
 from ..tools.scoring.inputs import open_test_set
-from ..tools.scoring.metrics import build_metrics
+from ..tools.scoring.metrics import add_metric_arguments
 from ..tools.scoring.search import (
+    Search,
     add_search_arguments,
     generator_arguments,
     generator_config,
@@ -94,17 +90,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--plot",
         type=Path,
         metavar="FILE",
-        help="draw BLEU and its change: a picture of the type that the name ends with, "
-        "such as .png",
+        help="draw the primary metric and its change: a picture of the type that the name ends "
+        "with, such as .png",
     )
     add_search_arguments(parser)
+    add_metric_arguments(parser)
     parser.add_argument(
         "--seed", type=int, default=1, help="draws the random order (default: %(default)s)"
     )
     parser.add_argument(
         "--write-checkpoint", action="store_true", help="keep the pruned checkpoints"
     )
-    parser.add_argument("--cpu", action="store_true", help="translate on the CPU")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -113,25 +109,14 @@ def main(args: argparse.Namespace) -> None:
     ratios = parse_ratios(args.ratios)
     checkpoints = name_systems(args.path, args.names)
     check_request(args)
-    request = Evaluation(
-        data=args.data,
-        checkpoint=args.path[0],
-        results_path=args.results_path,
-        subset=args.gen_subset,
-        beam=args.beam,
-        lenpen=args.lenpen,
-        max_len_a=args.max_len_a,
-        max_len_b=args.max_len_b,
-        tokenizer=args.tokenize,
-        max_tokens=args.max_tokens,
-        cpu=args.cpu,
-    )
+    search = Search.of(args)
+    search.check()
     for path in args.path:
-        check_options(replace(request, checkpoint=path))
-    test_set, references = open_test_set(args.data, args.gen_subset)
-    request = with_tokenizer(request, test_set)
-    metrics = build_metrics(references, request.tokenizer, test_set.lowercase)
-    cfg = generator_config(generator_arguments(request, test_set))
+        check_checkpoint(path)
+    test_set, references = open_test_set(args.data, search.subset)
+    metrics = tuple(dict.fromkeys(args.metrics))
+    scoring = Scoring.of(test_set, references, metrics, args.tokenize)
+    cfg = generator_config(generator_arguments(search, args.data, args.path[0], test_set.langs))
     task = tasks.setup_task(cfg.task)
     systems = open_systems(checkpoints, args.sensitivity, cfg, task, test_set)
     prunings = [
@@ -144,13 +129,15 @@ def main(args: argparse.Namespace) -> None:
     make_directory(args.results_path)
     by_folder = {pruning.folder: pruning for pruning in prunings}  # all orders share ratio 0
     results = {
-        folder: evaluate_pruned(pruning, request, test_set, metrics, task, args.write_checkpoint)
+        folder: evaluate_pruned(
+            pruning, args.data, search, scoring, task, args.results_path, args.write_checkpoint
+        )
         for folder, pruning in tqdm(by_folder.items(), desc="prune", unit="model", disable=None)
     }
     write_json(args.results_path / "prune.json", as_json(prunings, results))
     if args.plot:
-        draw(args.plot, prunings, results)
-    print(markdown(prunings, results))
+        draw_pruning(args.plot, prunings, results)
+    print(pruning_table(prunings, results))
 
 
 # What was asked for

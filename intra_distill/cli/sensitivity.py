@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints import check_same_data, read_checkpoint
+from ..checkpoints import check_fits, read_checkpoint
 from ..core.sensitivity import balance, pool
 from ..errors import UserError
 from ..files import write_json
@@ -29,8 +29,8 @@ from ..tools.analysis.sensitivity import (
     describe,
     kind_of,
     layer_of,
-    markdown,
     score,
+    sensitivity_tables,
     symbol,
 )
 from ..tools.analysis.systems import add_system_arguments, name_systems
@@ -102,7 +102,7 @@ def main(args: argparse.Namespace) -> None:
     checkpoints = name_systems(args.path, args.names)
     task = open_data(args.data)
     for path in checkpoints.values():
-        check_same_data(path, read_checkpoint(path), task)
+        check_fits(task, path, read_checkpoint(path))
     chosen = choose_batches(task, settings)
     make_directory(args.results_path)
 
@@ -128,7 +128,7 @@ def main(args: argparse.Namespace) -> None:
     if args.plot:
         sds = {name: system["all"].all.sd for name, system in systems.items()}
         draw_violins(args.plot, samples, sds, f"sensitivity {symbol(settings)}, nats per token")
-    print(markdown(systems, notes))
+    print(sensitivity_tables(systems, notes))
 
 
 # What was asked for

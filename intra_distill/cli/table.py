@@ -1,7 +1,7 @@
 """put results of evaluate into a Markdown table, a CSV file and a picture
 
-PATH is a result, or a folder that is searched for results. One language pair gives a row per
-system with all metrics; several give systems × pairs in one metric, with the average of the
+PATH is a result, or a folder that is searched for results. One data set, such as de-en, gives a row
+per system with all metrics; several give systems × data sets in one metric, with the average of the
 complete rows. Scores of several seeds become their mean ± standard deviation.
 
 The p-values are those of paired bootstrap resampling against the reference system: what evaluate
@@ -18,7 +18,8 @@ from pathlib import Path
 from ..tools.options import check_output
 from ..tools.reports.grid import gather, lay_out, read_paper
 from ..tools.reports.picture import check_picture
-from ..tools.reports.table import draw, markdown, write_csv
+from ..tools.reports.table import draw_bars, table_markdown, write_csv
+from ..tools.scoring.metrics import METRICS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,20 +44,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--metric",
-        choices=["BLEU", "chrF"],
-        help="the metric shown (default: all for one language pair, BLEU for several)",
+        choices=METRICS,
+        help="the metric shown (default: all that all results have; for several data sets the "
+        "primary one)",
     )
     parser.add_argument(
         "--systems", type=names, metavar="SYSTEM,…", help="the rows (default: all there are)"
     )
     parser.add_argument(
-        "--pairs", type=names, metavar="PAIR,…", help="the language pairs (default: all there are)"
+        "--datasets",
+        type=names,
+        metavar="DATASET,…",
+        help="the data sets, such as de-en (default: all there are)",
     )
     parser.add_argument(
         "--paper", type=Path, metavar="YAML", help="published numbers to show beside ours"
     )
     parser.add_argument(
-        "--csv", type=Path, metavar="FILE", help="write a row for each system, pair and metric"
+        "--csv", type=Path, metavar="FILE", help="write a row for each system, data set and metric"
     )
     parser.add_argument(
         "--plot",
@@ -81,12 +86,12 @@ def main(args: argparse.Namespace) -> None:
         check_picture(args.plot)
     paper = args.paper and read_paper(args.paper)
     runs = gather(args.paths, args.gen_subset)
-    table = lay_out(runs, args.systems, args.pairs, args.metric, args.baseline, paper)
+    table = lay_out(runs, args.systems, args.datasets, args.metric, args.baseline, paper)
     for reason in dict.fromkeys(cell.not_compared for cell in table.shown.values()):
         if reason:
             print(f"no p-value: {reason}", file=sys.stderr)
     if args.csv:
         write_csv(args.csv, table)
     if args.plot:
-        draw(args.plot, table)
-    print(markdown(table))
+        draw_bars(args.plot, table)
+    print(table_markdown(table))

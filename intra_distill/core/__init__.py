@@ -1,1 +1,1 @@
-"""Intra-distillation itself: it knows torch, and nothing of fairseq or of translation."""
+"""The equations of the paper and of the methods it compares with. core imports torch alone."""

@@ -1,7 +1,7 @@
 """The loss of a student that learns from gold labels and from a teacher, equation (3).
 
-Value and gradient are plain functions of the two distributions, so both come out of one visit to
-the logits, a chunk of positions at a time; the gradient alone is kept.
+Forward computes loss and gradient together, one chunk of positions at a time, and keeps only the
+gradient.
 """
 
 import torch
@@ -24,14 +24,14 @@ def distillation_loss(
 
     Args:
         logits: of the student's p_s, (..., V)
-        teacher_logits: of the teacher's p_t, (..., V); they get no gradient
+        teacher_logits: of the teacher's p_t, (..., V); they receive no gradient
         target: gold types, (...)
-        scored: which positions count, (...)
+        scored: True where a position counts, (...)
         weight: w
         label_smoothing: ε, weight 1 − ε on the target and ε/(V − 1) on each other type
-        chunk_size: positions per chunk, chosen by the size of the logits if None
+        chunk_size: positions per chunk; if None, chosen by V and the device
     Returns:
-        the loss; and without gradients −Σ log p_s(target) and KL(p_t‖p_s)
+        three scalars: the loss; and, without gradients, −Σ log p_s(target) and Σ KL(p_t‖p_s)
     """
     V = logits.size(-1)
     return _DistillationLoss.apply(
@@ -54,7 +54,7 @@ class _DistillationLoss(torch.autograd.Function):
         on_target = 1 - label_smoothing - smoothing
         dtype = torch.promote_types(torch.float32, logits.dtype)
         ctx.dtype = logits.dtype
-        gradient = torch.zeros_like(logits, dtype=dtype)  # stays 0 where nothing is scored
+        gradient = torch.zeros_like(logits, dtype=dtype)  # 0 where a position does not count
         nll, uniform, kl = gradient.new_zeros(3)
         for chunk in positions.split(size):
             gold = target[chunk].unsqueeze(-1)  # (n, 1)
@@ -73,7 +73,7 @@ class _DistillationLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_loss, _grad_nll, _grad_kl):
-        # in place, for want of memory: autograd refuses to come here twice. The loss scale of
-        # fp16 enters before the gradient becomes fp16
+        # In place to save memory, so backward can run only once; autograd raises an error on a
+        # second run. grad_loss holds fp16's loss scale: multiply before the cast to fp16
         (gradient,) = ctx.saved_tensors
         return gradient.mul_(grad_loss).to(ctx.dtype), *[None] * 6

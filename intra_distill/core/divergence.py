@@ -1,4 +1,4 @@
-"""How far the outputs of K passes are from each other: equations (8) and (9) of the paper.
+"""Divergences between the outputs of K passes: equations (8) and (9) of the paper.
 
 Every function takes the K outputs stacked on the first dimension.
 """
@@ -14,8 +14,8 @@ Divergence = Callable[[Tensor], Tensor]
 def x_divergence(lprobs: Tensor) -> Tensor:
     """X-divergence, equation (8): the mean over i of KL(p_i‖p̄) + KL(p̄‖p_i).
 
-    The log p̄ terms of the two directions cancel, as Σ_i (p_i − p̄) = 0. What is left,
-    (1/K) Σ_i Σ_v p_i (a_i − ā) with a = log p, needs no logarithm of a probability.
+    The log p̄ terms of the two directions cancel, because Σ_i (p_i − p̄) = 0. What remains is
+    (1/K) Σ_i Σ_v p_i (a_i − ā) with a = log p, which needs no logarithm.
 
     Args:
         lprobs: log-probabilities a_i, (K, ..., V)

@@ -1,4 +1,4 @@
-"""Does anything in a model make two passes over the same input differ?"""
+"""Finds what makes two passes of a model over the same input differ."""
 
 from collections.abc import Iterator
 
@@ -6,10 +6,10 @@ from torch import nn
 
 
 def dropout_sites(model: nn.Module) -> Iterator[nn.Module]:
-    """The modules whose random choice differs between the copies of one batch.
+    """Yield the modules whose random choice differs between the copies of one batch.
 
-    Layer-wise choices (LayerDrop, quantisation noise) fall on all copies alike and do not count.
-    Dropout modules of other libraries are known by their name and their probability ``p``.
+    Layer-wise choices (LayerDrop, quantisation noise) are the same for all copies and do not count.
+    Dropout of other libraries is recognised by its class name and its probability ``p``.
     """
     for module in model.modules():
         named_dropout = "dropout" in type(module).__name__.lower()

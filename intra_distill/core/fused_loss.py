@@ -1,12 +1,12 @@
 """The loss of intra-distillation fused with the output projection.
 
-Value and gradient of equation (10) are plain functions of the K log-probabilities, so both come
-out of one visit to the logits, a chunk of target positions at a time. What is kept is the
-gradient with respect to the decoder's features and to the projection; no (K·N, V) tensor exists.
-The reference is :func:`intra_distill.core.loss.intra_distillation_loss` on the whole logits.
+Forward computes value and gradient of equation (10) together, one chunk of target positions at a
+time. It keeps the gradients with respect to the decoder's features and the projection, so no
+(K·N, V) tensor exists. The reference implementation is
+:func:`intra_distill.core.loss.intra_distillation_loss` on the full logits.
 
-What happens to a chunk between its matrix products is :func:`loss_and_gradient_`, in torch here
-and as one Triton kernel in ``fused_loss_triton.py``, which runs on CUDA wherever Triton does.
+:func:`loss_and_gradient_` does the work between a chunk's matrix products. It exists twice: in
+torch here, and as a Triton kernel in ``fused_loss_triton.py``, used on CUDA if Triton is available.
 """
 
 from collections.abc import Callable
@@ -17,17 +17,17 @@ from torch import Tensor
 from .divergence import DIVERGENCES
 from .loss import LossParts
 
-# Logits in a chunk. A CPU wants few, for its cache, but rows enough for a fast product: so many,
-# and fewer where that would take more memory than a chunk is to have. A GPU wants thousands of
-# rows, and this many logits are what one pass over 4,096 positions makes at V = 32K.
+# Size of a chunk. A CPU needs a small chunk, for its cache, but 256 rows for a fast product;
+# CHUNK_ELEMENTS bounds the memory at a large V. A GPU needs thousands of rows: 2**27 logits are
+# one pass over 4,096 positions at V = 32K.
 CHUNK_ROWS = 256
 CHUNK_ELEMENTS = 2**23
 CHUNK_ELEMENTS_CUDA = 2**27
 
-# The gradient with respect to the logits is mostly probabilities, too small for fp16 as they are.
+# Most gradients with respect to logits are probabilities, too small for fp16 unless scaled up.
 FP16_HEADROOM = 2**8
 
-# since torch 2.8 the product of half-precision matrices on CUDA can come out in fp32
+# Since torch 2.8, CUDA can multiply half-precision matrices into an fp32 result.
 _FP32_PRODUCTS = torch.version.cuda is not None and "dtype" in torch.ops.aten.addmm.overloads()
 
 
@@ -43,8 +43,8 @@ def fused_intra_distillation_loss(
 ) -> LossParts:
     """(1/K) Σ_i CE_i + α′ · divergence of the outputs softmax(features · weightᵀ + bias).
 
-    Beyond the gradients it needs the memory of one chunk of logits; without Triton that of the
-    chunk's probabilities too, and in half precision of an fp32 copy.
+    Besides the gradients it holds one chunk of logits in memory. Without Triton it also holds the
+    chunk's probabilities and, in half precision, an fp32 copy.
 
     Args:
         features: decoder features of the K passes, (K, N, d)
@@ -54,16 +54,16 @@ def fused_intra_distillation_loss(
         alpha: α′ of this update
         divergence: ``x`` or ``js``
         label_smoothing: ε, weight 1 − ε on the target and ε/(V − 1) on each other type
-        chunk_size: target positions per chunk, chosen by device and size of the logits if None
+        chunk_size: target positions per chunk; if None, chosen by K, V and the device
     Raises:
-        ValueError: if the divergence is neither
+        ValueError: for any other divergence
     """
     if divergence not in DIVERGENCES:
         raise ValueError(f"no fused loss for the divergence {divergence!r}: x or js")
     K, V = features.size(0), weight.size(0)
     device = features.device.type
     chunk_size = chunk_size or max(1, chunk_elements(V, device) // (K * V))
-    if torch.is_autocast_enabled(device):  # the products run as the projection itself would
+    if torch.is_autocast_enabled(device):  # multiply in the type of the projection itself
         features = features.to(torch.get_autocast_dtype(device))
     with torch.autocast(device, enabled=False):
         loss, nll, distance = _FusedLoss.apply(
@@ -73,7 +73,7 @@ def fused_intra_distillation_loss(
 
 
 def chunk_elements(V: int, device: str) -> int:
-    """How many logits over V types a chunk has at most, on a type of device."""
+    """Maximum number of logits in a chunk, for V types and ``torch.device.type``."""
     return CHUNK_ELEMENTS_CUDA if device == "cuda" else min(CHUNK_ROWS * V, CHUNK_ELEMENTS)
 
 
@@ -85,23 +85,23 @@ def loss_and_gradient_(
     label_smoothing: float,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
-    """Loss and gradient of a chunk of logits, which are overwritten.
+    """Loss and gradient of a chunk of logits; overwrites the logits.
 
     With d_i = z_i − z̄ for X, d_i = z_i − log p̄ for JS, and E_i = Σ_v p_i d_i,
 
         X = (1/K) Σ_i E_i                         ∂X/∂z_i = (1/K) [p_i ⊙ (d_i − E_i + 1) − p̄]
         JS = (1/K) Σ_i (E_i − log Σ_v exp z_i)    ∂JS/∂z_i = (1/K) p_i ⊙ (d_i − E_i)
 
-    as the log-normaliser of a pass shifts its d_i and E_i alike, and for X the shifts sum to zero.
+    z_i needs no normalisation: it would shift d_i and E_i alike, and for X the shifts sum to zero.
 
     Args:
         z: logits in any floating type, (K, n, V)
         gold: target types, (n,)
-        alpha, divergence, label_smoothing: as of the whole loss
-        scale: times which the gradient is wanted
+        alpha, divergence, label_smoothing: as in :func:`fused_intra_distillation_loss`
+        scale: factor of the gradient
     Returns:
-        the sums of :class:`LossParts` in fp32 or better, (3,), and ``scale`` · ∂loss/∂z in the
-        type of z, (K, n, V), which in fp16 ends at its largest number
+        the sums of :class:`LossParts` in at least fp32, (3,), and ``scale`` · ∂loss/∂z in the type
+        of z, (K, n, V), in fp16 clamped to the largest finite number
     """
     K, n, V = z.shape
     smoothing = label_smoothing / (V - 1)
@@ -112,7 +112,7 @@ def loss_and_gradient_(
 
     z.sub_(z.amax(dim=-1, keepdim=True))
     p = z.softmax(dim=-1)
-    # the largest probability is 1 / Σ_v exp z_i now: quicker to find than the sum again
+    # max z_i is 0, so max p_i is 1 / Σ_v exp z_i: faster than computing the sum again
     log_normaliser = p.amax(dim=-1, keepdim=True).log_().neg_()  # (K, n, 1)
     nll = (log_normaliser - z.gather(-1, gold)).sum() / K
     loss = on_target * nll
@@ -130,7 +130,7 @@ def loss_and_gradient_(
         gradient = p.mul_(1 + alpha * (1 - expected)).sub_(mean_p.mul_(alpha).add_(smoothing))
         gradient.add_(pd, alpha=alpha)
     else:
-        # where p̄ underflows, so do the p_i that its logarithm is multiplied with
+        # where p̄ underflows, the p_i do too, and multiply the clamped logarithm by 0
         log_mean = p.mean(dim=0).clamp_(min=torch.finfo(p.dtype).tiny).log_()  # (n, V)
         pd = z.sub_(log_mean).mul_(p)
         expected = pd.sum(dim=-1, keepdim=True)
@@ -146,7 +146,7 @@ def loss_and_gradient_(
 
 
 def _loss_and_gradient_on(logits: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
-    """The implementation of :func:`loss_and_gradient_` for logits of this device and type."""
+    """Choose the implementation of :func:`loss_and_gradient_` by the logits' device and type."""
     if logits.is_cuda and logits.dtype != torch.float64:
         try:
             from . import fused_loss_triton
@@ -157,7 +157,7 @@ def _loss_and_gradient_on(logits: Tensor) -> Callable[..., tuple[Tensor, Tensor]
 
 
 def _add_product_(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """total += left · right, with total in fp32 where the factors are in half precision."""
+    """total += left · right; total is in fp32 if the factors are in half precision."""
     if left.dtype == total.dtype:
         total.addmm_(left, right)
     elif not left.is_cuda:
@@ -169,7 +169,7 @@ def _add_product_(total: Tensor, left: Tensor, right: Tensor) -> None:
 
 
 class _FusedLoss(torch.autograd.Function):
-    """Computes its gradients in forward, as they need the logits that are gone afterwards."""
+    """Computes the gradients in forward, because the logits no longer exist in backward."""
 
     @staticmethod
     def forward(
@@ -180,7 +180,8 @@ class _FusedLoss(torch.autograd.Function):
         dtype = features.dtype
         accumulate = torch.promote_types(torch.float32, dtype)
         ctx.dtypes = dtype, weight.dtype
-        # K spares a pass over the logits, a power of two leaves half precision its rounding
+        # Scaling by K saves a multiplication of the chunk. In half precision a power of two keeps
+        # the rounding of the unscaled gradient, because it changes only the exponent
         ctx.scale = {torch.float16: FP16_HEADROOM, torch.bfloat16: 1}.get(dtype, K)
 
         weight = weight.to(dtype)
@@ -190,11 +191,11 @@ class _FusedLoss(torch.autograd.Function):
         grad_bias = None if bias is None else torch.zeros_like(bias, dtype=accumulate)
         parts = features.new_zeros(3, dtype=accumulate)
 
-        # on a GPU the rows are aligned: those of an odd vocabulary (12,001 types) are not by
-        # themselves, and matrix products are slow on them
+        # On a GPU, align the rows to 64 elements: matrix products are slow on unaligned rows, such
+        # as those of 12,001 types
         pitch = -(-V // 64) * 64 if features.is_cuda else V
         logits = features.new_empty(K * min(chunk_size, N), pitch)[:, :V]
-        loss_and_gradient_ = _loss_and_gradient_on(logits)
+        implementation_ = _loss_and_gradient_on(logits)
 
         for start in range(0, N, chunk_size):
             chunk = slice(start, start + chunk_size)
@@ -205,7 +206,7 @@ class _FusedLoss(torch.autograd.Function):
                 torch.mm(h, weight.t(), out=z)
             else:
                 torch.addmm(bias, h, weight.t(), out=z)
-            chunk_parts, grad = loss_and_gradient_(
+            chunk_parts, grad = implementation_(
                 z.view(K, n, V), target[chunk], alpha, divergence, label_smoothing, ctx.scale
             )
             parts += chunk_parts
@@ -216,14 +217,15 @@ class _FusedLoss(torch.autograd.Function):
                 grad_bias += grad.sum(dim=0, dtype=accumulate)
 
         ctx.save_for_backward(grad_features, grad_weight, grad_bias)
-        # no views: autograd forbids changing those in place, as fairseq does (loss *= 0)
+        # copies, because fairseq changes the loss in place (loss *= 0), and autograd forbids it
+        # on views
         loss, nll, distance = (part.clone() for part in parts)
         ctx.mark_non_differentiable(nll, distance)
         return loss, nll, distance
 
     @staticmethod
     def backward(ctx, grad_loss, _grad_nll, _grad_distance):
-        # the loss scale of fp16 enters before the gradients become fp16
+        # grad_loss holds fp16's loss scale: multiply before the cast to fp16
         features_dtype, weight_dtype = ctx.dtypes
         grad_features, grad_weight, grad_bias = ctx.saved_tensors
         factor = grad_loss / ctx.scale

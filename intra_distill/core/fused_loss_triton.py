@@ -1,9 +1,9 @@
-"""What the fused loss does to a chunk of logits between its matrix products, as a Triton kernel.
+"""Loss and gradient of a chunk of logits as a Triton kernel, for the fused loss.
 
-A program has one target position with all its K passes, a block of the vocabulary at a time. It
-reads the logits once for their normalisers and the expectations that the divergence needs (twice
-for JS, whose p̄ needs the normalisers), and once more to put the gradient in their place. The
-reference is :func:`intra_distill.core.fused_loss.loss_and_gradient_`.
+A program handles one target position in all K passes, one block of the vocabulary at a time. It
+reads the logits once for the normalisers and the expectations E_i (JS reads them twice, because p̄
+needs the normalisers first), and once more to overwrite them with the gradient. The reference
+implementation is :func:`intra_distill.core.fused_loss.loss_and_gradient_`.
 """
 
 import torch
@@ -11,8 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-TILE_ELEMENTS = 8192  # logits that a program holds at once: 32 for each thread of 8 warps
-MIN_BLOCK = 2048  # columns over which 8 warps lie side by side, so no sum over K crosses them
+TILE_ELEMENTS = 8192  # logits in a block of a program: 32 for each thread of 8 warps
+MIN_BLOCK = 2048  # columns that 8 warps split among them, so no sum over K crosses warps
 
 
 def loss_and_gradient_(
@@ -25,8 +25,9 @@ def loss_and_gradient_(
 ) -> tuple[Tensor, Tensor]:
     """Loss and gradient of a chunk of logits in fp32, fp16 or bf16, in place.
 
-    Arguments and results are those of the reference; arithmetic is in fp32. Where the rows of z
-    are a multiple of 64 apart, the columns between them are scratch: whole vectors are moved.
+    Arguments and results are those of the reference implementation; arithmetic is in fp32. If the
+    stride between rows of z is a multiple of 64, the kernel also overwrites the padding columns,
+    so that it loads and stores whole vectors.
     """
     K, n, V = z.shape
     smoothing = label_smoothing / (V - 1)
@@ -57,7 +58,7 @@ def loss_and_gradient_(
 
 @triton.jit
 def _load_logits(rows, columns, exists, V: tl.constexpr, WIDTH: tl.constexpr):
-    """A block of logits, (ROWS, BLOCK), and 0 where there are none."""
+    """A block of logits, (ROWS, BLOCK), 0 outside the K passes and the vocabulary."""
     accessible = exists[:, None] & (columns < WIDTH)[None, :]
     z = tl.load(rows[:, None] + columns[None, :], mask=accessible, other=0.0)
     return tl.where((columns < V)[None, :], z.to(tl.float32), 0.0)
@@ -65,7 +66,7 @@ def _load_logits(rows, columns, exists, V: tl.constexpr, WIDTH: tl.constexpr):
 
 @triton.jit
 def _log_mean(p, K: tl.constexpr):
-    """log p̄, (BLOCK,); where p̄ underflows, so do the p_i that this is multiplied with."""
+    """log p̄, (BLOCK,); where p̄ underflows, the p_i do too, and multiply the result by 0."""
     return tl.log(tl.maximum(tl.sum(p, axis=0) / K, 1e-37))
 
 
@@ -89,12 +90,12 @@ def _loss_and_gradient_kernel(
 ):
     position = tl.program_id(0).to(tl.int64)  # K·n·V may exceed 2^31
     passes = tl.arange(0, ROWS)
-    exists = passes < K  # ROWS is the power of two that Triton wants
+    exists = passes < K  # Triton needs a power of two of rows; the rest is padding
     rows = z_ptr + passes.to(tl.int64) * pass_stride + position * position_stride
     gold = tl.load(gold_ptr + position)
     z_gold = tl.load(rows + gold, mask=exists, other=0.0).to(tl.float32)
 
-    maximum = z_gold  # so far; 0 in the rows that do not exist
+    maximum = z_gold  # running maximum; 0 in padding rows
     normaliser = tl.zeros([ROWS], tl.float32)  # Σ_v exp(z_i − maximum)
     expected = tl.zeros([ROWS], tl.float32)
     total = tl.zeros([ROWS], tl.float32)
@@ -116,11 +117,11 @@ def _loss_and_gradient_kernel(
         maximum = highest
 
     normaliser = tl.where(exists, normaliser, 1.0)
-    log_sum = tl.log(normaliser)  # apart from the maximum, beside which it would lose digits
+    log_sum = tl.log(normaliser)  # not added to the maximum, which would cost digits
     nll = tl.sum(maximum - z_gold + log_sum, axis=0) / K
     uniform = tl.sum(V * (maximum + log_sum) - total, axis=0) / K
     if DIVERGENCE == "x":
-        expected = expected / normaliser  # Σ_v p_i d_i, with d = u − ū as good as z − z̄
+        expected = expected / normaliser  # Σ_v p_i d_i; shifts cancel, so d = u − ū serves
     if DIVERGENCE == "js":
         for start in range(0, V, BLOCK):
             columns = start + tl.arange(0, BLOCK)
@@ -149,7 +150,7 @@ def _loss_and_gradient_kernel(
         if DIVERGENCE == "js":
             gradient += alpha * p * (a - _log_mean(p, K)[None, :] - expected[:, None])
         gradient = tl.where((columns == gold)[None, :], gradient - on_target, gradient) * factor
-        if z_ptr.dtype.element_ty == tl.float16:  # by where, as it lets NaN through
+        if z_ptr.dtype.element_ty == tl.float16:  # tl.where keeps NaN
             gradient = tl.where(gradient > 65504.0, 65504.0, gradient)
             gradient = tl.where(gradient < -65504.0, -65504.0, gradient)
         tl.store(

@@ -1,4 +1,4 @@
-"""The loss of intra-distillation, equation (10), as it reads: the reference for the fused one."""
+"""Equation (10) on the full logits: the reference implementation of the fused loss."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ from .divergence import Divergence
 
 
 class LossParts(NamedTuple):
-    """Sums over the N target positions, in nats; only ``loss`` carries a gradient."""
+    """Scalar sums over the N target positions, in nats; only ``loss`` carries a gradient."""
 
     loss: Tensor  # (1/K) Σ_i CE_i + α′ · divergence
     nll: Tensor  # (1/K) Σ_i −log p_i(target)
-    divergence: Tensor
+    divergence: Tensor  # without α′
 
 
 def intra_distillation_loss(
@@ -22,7 +22,7 @@ def intra_distillation_loss(
     divergence: Divergence,
     label_smoothing: float = 0.0,
 ) -> LossParts:
-    """(1/K) Σ_i CE_i + α′ · divergence, with label-smoothed cross-entropy.
+    """(1/K) Σ_i CE_i + α′ · divergence, equation (10), with label-smoothed cross-entropy.
 
     The smoothing is fairseq's: weight 1 − ε on the target, ε/(V − 1) on each other type.
 

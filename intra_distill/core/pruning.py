@@ -1,4 +1,4 @@
-"""Which parameters of a model matter least: the smallest of all its scores, the paper's 5.1."""
+"""Selects the parameters that matter least, those with the smallest scores: section 5.1."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 def least(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
-    """Mark the smallest scores of all tensors together, exactly ``count`` of them.
+    """Mark exactly the ``count`` smallest scores of all tensors together.
 
-    Equal scores are marked in the order they stand in. So what is marked for a count is marked for
-    every larger one too.
+    Equal scores are marked in the order of the tensors and their elements. So a score that is
+    marked for one count is marked for every larger count.
 
     Args:
-        scores: float32 of at least 0 and no NaN, on the CPU
-        count: from 0 to the number of all scores
+        scores: float32, at least 0 and not NaN, on the CPU, of any shape
+        count: 0 to the number of all scores
     Returns:
         for each tensor a mask of its shape, True where the score is among the smallest
     """
@@ -31,11 +31,11 @@ def least(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
 
 
 def kth_smallest(scores: Iterable[Tensor], k: int) -> tuple[Tensor, int]:
-    """The k-th smallest of all values, and how many that equal it are among the k smallest.
+    """The k-th smallest score, and how many scores equal to it are among the k smallest.
 
-    A radix selection: the bits of floating-point numbers of at least 0 are integers in the same
-    order, of which two histograms find the upper and the lower half. ``torch.kthvalue`` would need
-    all tensors in one and four times their memory, and ``torch.quantile`` takes 16M values.
+    A radix selection: non-negative floats, read as integers, keep their order, and two histograms
+    find the upper and the lower 16 bits. ``torch.kthvalue`` would need all tensors in one and four
+    times their memory, and ``torch.quantile`` accepts at most 16M values.
     """
     tensors = list(scores)
     upper = sum(torch.bincount(bits(tensor) >> 16, minlength=2**15) for tensor in tensors)
@@ -49,12 +49,12 @@ def kth_smallest(scores: Iterable[Tensor], k: int) -> tuple[Tensor, int]:
 
 
 def bits(tensor: Tensor) -> Tensor:
-    """Floating-point numbers of at least 0 as integers in the same order, flat."""
-    return tensor.abs().flatten().view(torch.int32)  # −0 has the bits of a negative number
+    """Non-negative float32 as int32 in the same order, flat."""
+    return tensor.abs().flatten().view(torch.int32)  # abs, because −0 has the sign bit
 
 
 def bucket(histogram: Tensor, k: int) -> tuple[int, int]:
-    """Where the k-th smallest value of a histogram is, and its rank there."""
+    """The bin of a histogram that holds the k-th smallest value, and the value's rank in it."""
     up_to = histogram.cumsum(0)
     found = int(torch.searchsorted(up_to, k))
     return found, k - int(up_to[found] - histogram[found])

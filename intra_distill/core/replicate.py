@@ -1,4 +1,4 @@
-"""K copies of a batch side by side: one forward pass of the copies is K passes of the batch."""
+"""K copies of a batch in one: a forward pass over the copies is K passes over the batch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 def replicate(batch: Any, num_passes: int) -> Any:
-    """[x; x; …]: every tensor of a nested batch, K times along its first dimension.
+    """[x; x; …]: repeat every tensor of a nested batch K times along its first dimension.
 
-    Tensors without dimensions and whatever is no tensor (counts, names) stay as they are, so
-    that tokens and sentences are still counted once. The batch given is left untouched.
+    Zero-dimensional tensors and other objects (counts, names) stay as they are, so that tokens and
+    sentences are counted once. The given batch does not change.
 
     Args:
         batch: dicts, lists and tuples of tensors, (B, ...) each
@@ -23,10 +23,10 @@ def replicate(batch: Any, num_passes: int) -> Any:
 
 
 def take_passes(batch: Any, num_passes: int, start: int, stop: int) -> Any:
-    """The copies ``start`` to ``stop`` of a batch [x; x; …], without a copy of its tensors.
+    """Copies ``start`` to ``stop`` − 1 of a batch [x; x; …], as views of its tensors.
 
     Args:
-        batch: what :func:`replicate` returned, (K·B, ...) each
+        batch: a result of :func:`replicate`, (K·B, ...) each
         num_passes: K
     Returns:
         the same nesting, each tensor ((stop − start)·B, ...)
@@ -37,12 +37,12 @@ def take_passes(batch: Any, num_passes: int, start: int, stop: int) -> Any:
 
 
 def split_passes(output: Tensor, num_passes: int) -> Tensor:
-    """Undo the concatenation: (K·B, ...) → (K, B, ...), without a copy where possible."""
+    """Undo the concatenation: (K·B, ...) → (K, B, ...), as a view where possible."""
     return output.reshape(num_passes, -1, *output.shape[1:])
 
 
 def _with_tensors(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A nested batch with each of its tensors that has a first dimension changed."""
+    """Apply ``change`` to each tensor of a nested batch that has a first dimension."""
     if isinstance(batch, Tensor):
         return change(batch) if batch.dim() > 0 else batch
     if isinstance(batch, dict):

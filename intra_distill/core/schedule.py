@@ -1,4 +1,4 @@
-"""The adaptive weight α′ of the divergence, equations (11) and (12), and the N that it needs."""
+"""The adaptive weight α′ of the divergence, equations (11) and (12), and N, which it depends on."""
 
 import math
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ class AlphaSchedule:
     """α′ as a function of the update x: α′(0) = 0, α′(N/q) = 1, α′(x ≥ N/p) = α.
 
     Attributes:
-        alpha: weight α at the end of the growth; α ≤ 1 is never adapted (section 3.3)
+        alpha: final weight α; α ≤ 1 is used from the first update on (section 3.3)
         p: α′ reaches α at update N/p
         q: α′ reaches 1 at update N/q
         constant: use α from the first update on
     Raises:
-        ValueError: unless α is finite and ≥ 0, and 0 < p < q with a p/q that does not underflow
+        ValueError: unless 0 ≤ α < ∞, 0 < p < q, and p/q does not underflow
     """
 
     alpha: float = 5.0
@@ -25,7 +25,7 @@ class AlphaSchedule:
 
     def __post_init__(self) -> None:
         if not 0 <= self.alpha < math.inf:
-            raise ValueError(f"alpha must be a number of at least 0, not {self.alpha}")
+            raise ValueError(f"alpha must be finite and at least 0, not {self.alpha}")
         if not (0 < self.p < self.q and self.p / self.q > 0):
             raise ValueError(
                 f"0 < p < q must hold, with p/q above 0, but p is {self.p} and q is {self.q}"
@@ -37,15 +37,15 @@ class AlphaSchedule:
 
     @property
     def gamma(self) -> float:
-        """The power γ of the growth, equation (12)."""
+        """The exponent γ of the growth, equation (12)."""
         return math.log(1 / self.alpha) / math.log(self.p / self.q)
 
     def __call__(self, update: int, total_updates: int | None) -> float:
         """α′ at an update.
 
         Args:
-            update: number x of updates done so far
-            total_updates: N, the updates of the whole run; read only where α′ is adaptive
+            update: x, the number of updates made so far
+            total_updates: N, the number of updates of the whole run; unused if α′ is constant
         """
         if not self.adaptive:
             return self.alpha
@@ -65,13 +65,13 @@ def total_updates(
     Args:
         max_update: bound in updates, 0 for none
         max_epoch: bound in epochs, 0 for none
-        batches_per_epoch: batches that one rank sees in epoch 1, 2, …; after the last one the first
-            comes again, as shards of data do
-        update_freq: batches per update in epoch 1, 2, …; the last one holds from there on
-        skip_remainder_batch: as fairseq has it, an epoch's last batch makes no update, nor does an
-            incomplete group of those before it
+        batches_per_epoch: number of batches of one rank in epoch 1, 2, …; the entries repeat in
+            later epochs, as the shards of the data do
+        update_freq: batches per update in epoch 1, 2, …; the last entry holds for later epochs
+        skip_remainder_batch: fairseq's option: an epoch's last batch makes no update, nor does an
+            incomplete group of batches before it
     Returns:
-        the smaller bound in updates, None where there is none
+        the smaller bound in updates, None without a bound
     """
     bounds = [max_update] if max_update > 0 else []
     if max_epoch > 0:

@@ -1,4 +1,4 @@
-"""How much each parameter contributes to the loss, and how evenly: the paper's section 2."""
+"""How much each parameter contributes to the loss, and how evenly: section 2 of the paper."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,30 +7,30 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-BLOCK = 2**17  # values in float64 at once: they stay in the processor's cache
+BLOCK = 2**17  # values converted to float64 at once; a block fits the CPU's cache
 
 
 class Sensitivity(NamedTuple):
     scores: dict[str, Tensor]  # by parameter name, in the parameter's shape and on its device
-    loss: float  # per token
+    loss: float  # per token, in the unit of the losses
 
 
 def sensitivity(
     model: nn.Module, losses: Iterable[tuple[Tensor, int]], mean_of_absolute: bool = False
 ) -> Sensitivity:
-    """|θ ⊙ ḡ|, equation (2) for each parameter by itself, ḡ the gradient of the loss per token.
+    """|θ ⊙ ḡ|, equation (2), for each single parameter; ḡ is the gradient of the loss per token.
 
-    A batch weighs by its tokens, so that ḡ is the gradient of all batches taken as one. The
-    gradients add up where autograd keeps them, and become the scores in place: beside the model
-    there is one copy of its size in memory, or two for the mean of absolutes.
+    Batches are weighted by their tokens, so ḡ is the gradient over all batches as one. The
+    gradients accumulate in ``grad`` and become the scores in place to save memory: one copy of the
+    model's size, or two with ``mean_of_absolute``.
 
     Args:
-        model: its gradients must be unset; parameters that it shares are scored once, under their
-            first name, and those that the loss does not depend on are scored 0
-        losses: of each batch the loss summed over its tokens, and their number; each loss is
-            asked for when the gradient of the one before has been taken
-        mean_of_absolute: Σ |θ ⊙ g| over the batches' summed losses, per token: where the
-            gradients of batches differ in sign, they do not cancel
+        model: its gradients must be None; a shared parameter is scored once, under its first name,
+            and a parameter that the loss does not depend on scores 0
+        losses: for each batch, the loss summed over its tokens and the number of tokens; a
+            generator works, because backward runs before the next loss is taken
+        mean_of_absolute: Σ |θ ⊙ g| per token instead, g the gradient of one batch's summed loss;
+            the gradients of batches do not cancel when their signs differ
     """
     parameters = dict(model.named_parameters())
     sums: dict[str, Tensor] = {}
@@ -62,10 +62,10 @@ def _move_absolute_gradients(parameters: dict[str, nn.Parameter], sums: dict[str
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and standard deviation, and what makes them comparable between models."""
+    """Mean and standard deviation, and their ratios, which are comparable between models."""
 
     mean: float | None
-    sd: float | None  # over the whole population: the paper's degree of contribution balance
+    sd: float | None  # of the population: the paper's degree of contribution balance
     mean_over_loss: float | None
     sd_over_loss: float | None
     sd_over_mean: float | None  # coefficient of variation
@@ -73,21 +73,21 @@ class Moments:
 
 @dataclass(frozen=True)
 class Balance:
-    """How a set of parameters shares the sensitivity; None where a figure would be 0/0."""
+    """How evenly parameters share the sensitivity; None where a figure would divide by 0."""
 
     parameters: int
     all: Moments
     without_top_1_percent: Moments
     top_20_percent_mean: float | None
     bottom_80_percent_mean: float | None
-    top_to_bottom: float | None  # the ratio of these two
-    gini: float | None  # 0 where all are equal, 1 − 1/N where one has all
+    top_to_bottom: float | None  # ratio of the two means
+    gini: float | None  # 0 if all are equal, 1 − 1/N if one parameter has all
 
 
 def pool(tensors: Sequence[Tensor]) -> Tensor:
-    """All values of tensors of any shape and device: a float32 vector (N,) on the CPU, ascending.
+    """Sort all values of tensors of any shape and device: float32 on the CPU, (N,), ascending.
 
-    Beside the vector there is no memory used: torch's own sort would need four times as much.
+    numpy sorts in place to save memory: torch's sort would need four times as much.
     """
     values = torch.empty(sum(tensor.numel() for tensor in tensors))
     parts = values.split([tensor.numel() for tensor in tensors])
@@ -98,13 +98,13 @@ def pool(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def balance(ascending: Tensor, loss: float) -> Balance:
-    """Describe sensitivities in ascending order, (N,); exactly, in float64.
+    """Measure how evenly sensitivities are shared, in float64.
 
-    A percentage of N is rounded down to whole parameters.
+    Percentages of N are rounded down to whole parameters.
 
     Args:
-        ascending: as :func:`pool` orders them
-        loss: of the model, in the sensitivities' unit
+        ascending: sensitivities from :func:`pool`, (N,)
+        loss: of the model, in the unit of the sensitivities
     """
     N = len(ascending)
     bottom, top = ascending[: N - N // 5], ascending[N - N // 5 :]
@@ -140,7 +140,7 @@ def _mean(values: Tensor) -> float | None:
 
 
 def _gini(ascending: Tensor) -> float | None:
-    """Σ_i (2i − N − 1) x_i / (N Σ x), i the rank from 1 on."""
+    """Σ_i (2i − N − 1) x_i / (N Σ_i x_i), with ranks i from 1."""
     N = len(ascending)
     weighted = total = 0.0
     for i, block in enumerate(ascending.split(BLOCK)):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..core.fused_loss import fused_intra_distillation_loss
 from ..core.loss import LossParts, intra_distillation_loss
 from ..core.replicate import split_passes
-from ..core.wrappers import unwrapped
+from ..core.unwrap import unwrap
 from ..errors import refuse
 from .objective import Objective, ObjectiveConfig
 
@@ -143,7 +143,7 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
         """Why features times a matrix would not be the logits of this model, if so."""
         if getattr(model, "find_unused_parameters", False):  # torch's DDP, which wraps the model
             return "--find-unused-parameters takes a projection outside the model for unused"
-        model = unwrapped(model)
+        model = unwrap(model)
         decoder = model.decoder
         if self.report_accuracy:
             return "--report-accuracy needs the logits"

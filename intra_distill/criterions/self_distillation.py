@@ -23,7 +23,7 @@ from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from ..checkpoints import check_same_data, read_checkpoint
+from ..checkpoints import check_fits, read_checkpoint
 from ..core.distillation import distillation_loss
 from ..errors import UserError, refuse
 
@@ -136,7 +136,7 @@ class Teacher:
     def __init__(self, path: str, task: TranslationTask) -> None:
         try:
             state = read_checkpoint(Path(path))
-            check_same_data(Path(path), state, task)
+            check_fits(task, Path(path), state)
         except UserError as error:
             refuse(f"--teacher-path {error}")
         except OSError as error:

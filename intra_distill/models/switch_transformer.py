@@ -1,11 +1,11 @@
 """The Switch Transformer (Fedus et al. 2021): fairseq's transformer with experts for its FFNs.
 
-Each FFN becomes ``--num-experts`` copies of itself and a router that sends every token to one of
-them. The layers stay fairseq's: the router puts the tokens into slots before ``fc1``, the layer's
-own activation and dropout work on the slots, and the router takes the tokens back after ``fc2``.
-A dropped token's FFN gives zero, and the residual connection carries it on.
+A router and ``--num-experts`` FFNs replace each FFN; the router sends each token to one of them.
+The layers stay fairseq's: the router moves the tokens into slots before ``fc1``, the layer's own
+activation and dropout work on the slots, and the router moves the tokens back after ``fc2``. The
+FFN of a dropped token gives zero, so only the residual connection carries the token.
 
-The load-balancing loss reaches any criterion through the task: see
+The task adds the load-balancing loss to any criterion: see
 :mod:`intra_distill.tasks.auxiliary_loss`.
 """
 
@@ -32,7 +32,14 @@ from fairseq.models.transformer import (
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.switch import Routing, combine, dispatch, expert_capacity, load_balancing_loss, route
+from ..core.routing import (
+    Routing,
+    combine,
+    dispatch,
+    expert_capacity,
+    load_balancing_loss,
+    route,
+)
 from ..errors import refuse
 
 
@@ -42,8 +49,8 @@ class SwitchConfig(FairseqDataclass):
     capacity_factor: float = field(
         default=1.25,
         metadata={
-            "help": "in training an expert takes this many times its even share of the tokens, "
-            "and drops what comes later; in inference no token is dropped"
+            "help": "number of tokens that an expert accepts in training, as a multiple of its "
+            "even share; it drops the rest. In inference no token is dropped"
         },
     )
     router_jitter: float = field(
@@ -56,8 +63,8 @@ class SwitchConfig(FairseqDataclass):
     expert_dropout: Optional[float] = field(
         default=None,
         metadata={
-            "help": "dropout inside the experts, in place of --activation-dropout; "
-            "as --dropout if not given"
+            "help": "dropout inside the experts, instead of --activation-dropout "
+            "(default: --dropout)"
         },
     )
 
@@ -68,23 +75,23 @@ class SwitchTransformerConfig(SwitchConfig, TransformerConfig):
 
 
 class Batch(NamedTuple):
-    """What the routers of an encoder or decoder have to know of a batch."""
+    """What the routers of an encoder or decoder need to know about a batch."""
 
-    real: Tensor  # False for padding, (T, B) as the layers have it
-    capacity: int | None  # C in training; None in inference: as many tokens as there are
+    real: Tensor  # False for padding, (T, B) like the layers' input
+    capacity: int | None  # C in training; None in inference, where no token is dropped
 
 
-class Balance(NamedTuple):
+class Load(NamedTuple):
     """How evenly a layer spread the tokens of a forward pass; only ``loss`` carries a gradient."""
 
     loss: Tensor  # E Σ_e f_e P_e
-    load_max: Tensor  # the share of the tokens that chose the busiest expert
-    dropped: Tensor  # the share of the tokens that found their expert full
-    tokens: Tensor  # how many there were
+    max_share: Tensor  # share of the tokens that chose the busiest expert
+    dropped: Tensor  # share of the tokens that were dropped
+    tokens: Tensor  # number of tokens, without padding
 
 
 class Experts(nn.Module):
-    """E linear maps side by side: (E, C, in) → (E, C, out)."""
+    """E linear layers as one: (E, C, in) → (E, C, out)."""
 
     def __init__(self, linears: list[nn.Linear]) -> None:
         super().__init__()
@@ -96,17 +103,17 @@ class Experts(nn.Module):
 
 
 class Router(nn.Linear):
-    """Sends tokens to experts and takes them back: hooks of a layer's ``fc1`` and ``fc2``.
+    """Moves tokens to experts and back, by hooks on a layer's ``fc1`` and ``fc2``.
 
-    It computes in float32 at least; its weight is (E, d), without a bias.
+    It computes in at least float32. Its weight is (E, d); it has no bias.
     """
 
     def __init__(self, dim: int, cfg: SwitchConfig) -> None:
         super().__init__(dim, cfg.num_experts, bias=False)
         self.jitter = cfg.router_jitter
-        self.batch: Batch | None = None  # set by the encoder or decoder
-        self.routing: Routing | None = None  # between fc1 and fc2
-        self.balances: list[Balance] | None = None  # of forward passes, while they are wanted
+        self.batch: Batch | None = None  # set before each forward pass
+        self.routing: Routing | None = None  # set between fc1 and fc2
+        self.loads: list[Load] | None = None  # one per forward pass; None: do not record
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Probabilities of the experts: (N, d) → (N, E)."""
@@ -123,14 +130,14 @@ class Router(nn.Linear):
         real = self.batch.real.flatten()
         probabilities = self(tokens)
         self.routing = route(probabilities, real, self.batch.capacity)
-        if self.training:  # wanted or not: recomputing has to do all that was done before
+        if self.training:  # even if not recorded: recomputation must repeat every operation
             _, _, source, load = self.routing
             loss = load_balancing_loss(probabilities, real, load)
             total = load.sum().clamp(min=1)
             dropped = 1 - source.ge(0).sum() / total
-            balance = Balance(loss, load.max() / total, dropped, total)
-            if self.balances is not None:
-                self.balances.append(balance)
+            figures = Load(loss, load.max() / total, dropped, total)
+            if self.loads is not None:
+                self.loads.append(figures)
         return dispatch(tokens, self.routing)
 
     def combine(self, _fc2: nn.Module, _inputs: tuple[Tensor], outputs: Tensor) -> Tensor:
@@ -139,18 +146,18 @@ class Router(nn.Linear):
         self.routing = None
         return tokens.unflatten(0, self.batch.real.shape)
 
-    def collect(self) -> Balance | None:
-        """Of all forward passes since it was asked for: the means over their tokens, if any."""
-        balances, self.balances = self.balances, None
-        if not balances:
+    def collect(self) -> Load | None:
+        """Stop recording and return the recorded loads' mean, weighted by tokens; None if none."""
+        loads, self.loads = self.loads, None
+        if not loads:
             return None
-        *shares, tokens = (torch.stack(parts) for parts in zip(*balances))  # (forward passes,)
+        *shares, tokens = (torch.stack(parts) for parts in zip(*loads))  # (forward passes,)
         total = tokens.sum()
-        return Balance(*((share * tokens).sum() / total for share in shares), total)
+        return Load(*((share * tokens).sum() / total for share in shares), total)
 
 
 def add_experts(layer: nn.Module, cfg: SwitchConfig) -> nn.Module:
-    """Put a router and experts in place of a layer's FFN, each begun as fairseq begins an FFN."""
+    """Replace a layer's FFN by a router and experts, each initialised like fairseq's FFN."""
     fc1, fc2 = layer.fc1, layer.fc2
     no_noise = 0.0, 8  # quantisation noise, and its block size
 
@@ -166,12 +173,12 @@ def add_experts(layer: nn.Module, cfg: SwitchConfig) -> nn.Module:
     return layer
 
 
-def announce(layers: nn.ModuleList, real: Tensor, cfg: SwitchConfig, training: bool) -> None:
-    """Tell the routers of an encoder or decoder where a batch is no padding, (B, T)."""
+def set_batch(layers: nn.ModuleList, real: Tensor, cfg: SwitchConfig, training: bool) -> None:
+    """Give the routers of an encoder or decoder a batch's mask, (B, T), False for padding."""
     capacity = None
-    if training:  # the tokens are counted once for all layers: on a GPU that is a wait
+    if training:  # counted once for all layers, because int() waits for the GPU
         capacity = expert_capacity(int(real.sum()), cfg.num_experts, cfg.capacity_factor)
-    for layer in layers.children():  # iterating over the list itself could drop layers
+    for layer in layers.children():  # iterating over the list would let LayerDrop skip layers
         layer.router.batch = Batch(real.t(), capacity)
 
 
@@ -180,7 +187,7 @@ class SwitchEncoder(TransformerEncoderBase):
         return add_experts(super().build_encoder_layer(cfg), cfg)
 
     def forward(self, src_tokens: Tensor, *args: Any, **kwargs: Any) -> dict[str, list[Tensor]]:
-        announce(self.layers, src_tokens.ne(self.padding_idx), self.cfg, self.training)
+        set_batch(self.layers, src_tokens.ne(self.padding_idx), self.cfg, self.training)
         return super().forward(src_tokens, *args, **kwargs)
 
 
@@ -197,9 +204,9 @@ class SwitchDecoder(TransformerDecoderBase):
         incremental_state: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, dict[str, Any]]:
-        # in incremental decoding the layers see the last position alone
+        # in incremental decoding the layers see only the last position
         tokens = prev_output_tokens if incremental_state is None else prev_output_tokens[:, -1:]
-        announce(self.layers, tokens.ne(self.padding_idx), self.cfg, self.training)
+        set_batch(self.layers, tokens.ne(self.padding_idx), self.cfg, self.training)
         return super().extract_features(
             prev_output_tokens, encoder_out, incremental_state, **kwargs
         )
@@ -210,8 +217,8 @@ class SwitchTransformerModel(TransformerModel):
     """An encoder–decoder with experts in every layer.
 
     Raises:
-        SystemExit: with one line, for options that are out of range or that experts cannot
-            work with, and for training with a task that does not know auxiliary losses
+        SystemExit: with one line, for options that are out of range or incompatible with
+            experts, and for training with a task that ignores auxiliary losses
     """
 
     @classmethod
@@ -223,7 +230,7 @@ class SwitchTransformerModel(TransformerModel):
     def build_model(cls, args: Any, task: Any) -> "SwitchTransformerModel":
         cfg = SwitchTransformerConfig.from_namespace(args)
         check(cfg)
-        # what fairseq calls activation dropout is inside the FFN, and every FFN is an expert
+        # fairseq's activation dropout is the one inside the FFN, here inside each expert
         cfg.activation_dropout = cfg.dropout if cfg.expert_dropout is None else cfg.expert_dropout
         model = super().build_model(cfg, task)
         if not hasattr(task, "joins_auxiliary_loss"):
@@ -247,50 +254,49 @@ class SwitchTransformerModel(TransformerModel):
         return [module for module in self.modules() if isinstance(module, Router)]
 
     def start_auxiliary_loss(self) -> None:
-        """Keep what the forward passes from here on add to the loss, if they are training.
+        """Record the loads of the following forward passes, if the model is in training mode.
 
-        Nothing is kept unasked: where activations are recomputed in backward, whatever a forward
-        pass leaves behind would hold them in memory.
+        Without this call nothing is recorded. When backward recomputes activations, a recorded
+        loss would keep them in memory.
         """
         for router in self.routers:
-            router.balances = [] if self.training else None
+            router.loads = [] if self.training else None
 
     def auxiliary_loss(self) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """α Σ E Σ_e f_e P_e over the layers, per target token, and figures to log.
+        """α Σ_layers E Σ_e f_e P_e per target token, and figures to log; None if not recorded.
 
-        Of the forward passes since the start, None where none was training. Logged are the means
-        over the layers of the balance, 1 to E, and of the share of dropped tokens, and the share
-        of the tokens that chose the busiest expert of all layers. Layers that LayerDrop left out
-        do not count, and where it left out all there are no figures.
+        ``load_balance``, 1 to E, and ``dropped``, the share of dropped tokens, are means over the
+        layers. ``expert_load_max`` is the share of the tokens that chose the busiest expert of all
+        layers. Layers that LayerDrop skipped do not count; if it skipped all, the figures are None.
         """
-        if self.routers[0].balances is None:
+        if self.routers[0].loads is None:
             return None
-        balances = [each for each in [router.collect() for router in self.routers] if each]
-        if not balances:
+        loads = [each for each in [router.collect() for router in self.routers] if each]
+        if not loads:
             no_loss = self.routers[0].weight.new_zeros(())
             return no_loss, dict.fromkeys(("load_balance", "expert_load_max", "dropped"))
-        loss, load_max, dropped, _ = (torch.stack(parts) for parts in zip(*balances))  # (layers,)
+        loss, max_share, dropped, _ = (torch.stack(parts) for parts in zip(*loads))  # (layers,)
         return self.cfg.load_balance_alpha * loss.sum(), {
             "load_balance": loss.detach().mean(),
-            "expert_load_max": load_max.max(),
+            "expert_load_max": max_share.max(),
             "dropped": dropped.mean(),
         }
 
 
 def check(cfg: SwitchTransformerConfig) -> None:
-    """Refuse options that are out of range, and what experts cannot work with."""
+    """Refuse options that are out of range or incompatible with experts."""
     if cfg.num_experts < 2:
         refuse(f"--num-experts must be at least 2, not {cfg.num_experts}")
     if not 0 < cfg.capacity_factor < math.inf:
-        refuse(f"--capacity-factor must be a number above 0, not {cfg.capacity_factor}")
+        refuse(f"--capacity-factor must be finite and above 0, not {cfg.capacity_factor}")
     if not 0 <= cfg.router_jitter < 1:
         refuse(f"--router-jitter must be at least 0 and below 1, not {cfg.router_jitter}")
     if not 0 <= cfg.load_balance_alpha < math.inf:
-        refuse(f"--load-balance-alpha must be at least 0, not {cfg.load_balance_alpha}")
+        refuse(f"--load-balance-alpha must be finite and at least 0, not {cfg.load_balance_alpha}")
     if cfg.expert_dropout is not None and not 0 <= cfg.expert_dropout < 1:
         refuse(f"--expert-dropout must be at least 0 and below 1, not {cfg.expert_dropout}")
     if cfg.activation_dropout > 0:
-        refuse("every FFN is an expert: --expert-dropout takes the place of --activation-dropout")
+        refuse("every FFN is an expert: use --expert-dropout instead of --activation-dropout")
     if cfg.checkpoint_activations or cfg.offload_activations:
         refuse(
             "the load-balancing loss does not pass through activation checkpoints: leave out "
@@ -305,7 +311,7 @@ def check(cfg: SwitchTransformerConfig) -> None:
 def _refuse_training(model: nn.Module, _inputs: Any) -> None:
     if model.training:
         refuse(
-            "this task would leave out the load-balancing loss: train the Switch Transformer with "
+            "this task ignores the load-balancing loss: train the Switch Transformer with "
             "--task translation_intra_distillation (--num-passes 1 is plain translation)"
         )
 

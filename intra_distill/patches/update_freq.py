@@ -5,7 +5,7 @@ from typing import Any
 from fairseq.trainer import Trainer
 
 
-def mend_fairseq() -> None:
+def count_missing_batches() -> None:
     """Put the mends in place."""
     train_step = Trainer.train_step
 

@@ -12,7 +12,7 @@ from typing import Any
 from fairseq.logging import metrics
 from torch import Tensor, nn
 
-from ..core.wrappers import unwrapped
+from ..core.unwrap import unwrap
 
 # of the figures' names on their way through fairseq's logging outputs, and of their weights
 PREFIX, WEIGHT = "auxiliary/", "auxiliary_weight/"
@@ -46,7 +46,7 @@ class AuxiliaryLossTask:
 
 
 def _start(criterion: nn.Module, inputs: tuple[Any, ...]) -> None:
-    model = unwrapped(inputs[0])
+    model = unwrap(inputs[0])
     if hasattr(model, "auxiliary_loss"):
         model.start_auxiliary_loss()
 
@@ -54,7 +54,7 @@ def _start(criterion: nn.Module, inputs: tuple[Any, ...]) -> None:
 def _join(
     criterion: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Any, dict[str, Any]]
 ) -> tuple[Tensor, Any, dict[str, Any]]:
-    model, sample = unwrapped(inputs[0]), inputs[1]
+    model, sample = unwrap(inputs[0]), inputs[1]
     auxiliary = model.auxiliary_loss() if hasattr(model, "auxiliary_loss") else None
     if auxiliary is None:
         return output

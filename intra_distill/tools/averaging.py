@@ -1,6 +1,5 @@
 """Checkpoint averaging: one checkpoint with the mean parameters of several."""
 
-import argparse
 import os
 import re
 import sys
@@ -11,7 +10,7 @@ import torch
 from fairseq import utils
 from torch import Tensor
 
-from ..checkpoints import num_updates, read_checkpoint
+from ..checkpoints import configuration, num_updates, read_checkpoint
 from ..errors import UserError
 from ..files import read_lines, sha256
 
@@ -70,8 +69,9 @@ def average(paths: list[Path]) -> dict[str, Any]:
         averaged_from.append({"path": str(path), "sha256": digest, "updates": num_updates(state)})
         shapes = shapes or {name: tensor.shape for name, tensor in state["model"].items()}
         refuse_other_model(path, state["model"], paths[0], shapes)
-        first_task = first_task or task_of(state)
-        refuse_other_data(path, task_of(state), paths[0], first_task)
+        task = configuration(state, "task")
+        first_task = first_task or task
+        refuse_other_data(path, task, paths[0], first_task)
         for name, tensor in state["model"].items():
             if tensor.is_floating_point():
                 if not tensor.isfinite().all():
@@ -104,12 +104,6 @@ def refuse_other_model(
                 f"{path} is of another model than {first_path}: its {name} is "
                 f"{list(model[name].shape)}, not {list(shape)}"
             )
-
-
-def task_of(state: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of the task that a checkpoint's model was trained in."""
-    task = state["cfg"].get("task") or {}
-    return vars(task) if isinstance(task, argparse.Namespace) else task
 
 
 def refuse_other_data(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from fairseq.modules import FairseqDropout
 
-from ..conftest import INTRA, LSTM, PLAIN, SMOOTHED, TINY_TRANSFORMER
+from ..support.training import INTRA, LSTM, PLAIN, SMOOTHED, TINY_TRANSFORMER
 
 K3_CONSTANT = [*INTRA, "--alpha", "2", "--constant-alpha"]
 SHARING = [[], ["--share-decoder-input-output-embed"], ["--share-all-embeddings"]]

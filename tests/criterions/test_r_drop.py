@@ -8,7 +8,7 @@ import copy
 
 import pytest
 
-from ..conftest import INTRA, SMOOTHED
+from ..support.training import INTRA, SMOOTHED
 
 ALPHA = "5"
 OPTIMIZERS = {  # of the half and of the whole loss

@@ -14,7 +14,7 @@ from fairseq.options import (
 )
 from fairseq_cli import generate, validate
 
-from ..conftest import (
+from ..support.training import (
     LSTM,
     PLAIN,
     SMOOTHED,
@@ -377,7 +377,7 @@ def test_a_teacher_of_other_symbols_is_refused(trainer, teacher, data, tmp_path)
 def test_a_cut_off_teacher_is_refused(trainer, teacher, size):
     path = Path(teacher())
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(SystemExit, match="is not a PyTorch checkpoint, or not all of one"):
+    with pytest.raises(SystemExit, match="is not a PyTorch checkpoint, or only a part of one"):
         trainer(*SELF, "--teacher-path", str(path))
 
 

@@ -24,8 +24,8 @@ from sacrebleu.dataset import DATASETS
 from intra_distill import cli
 from intra_distill.tools.preparation import translation
 
-from ..conftest import INTRA, TASK, USER_DIR, run_training
 from ..corpora import write_newstest2014
+from ..support.training import INTRA, TASK, USER_DIR, run_training
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted([*ROOT.glob("scripts/*.sh"), *ROOT.glob("scripts/*/*.sh")])

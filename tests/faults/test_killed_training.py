@@ -20,8 +20,7 @@ import torch
 
 from intra_distill.patches.interruption import STOPPED
 
-from ..conftest import INTRA, PLAIN, SMOOTHED, run_training
-from ..forked import (
+from ..support.forked import (
     assert_same_end,
     end_of,
     interrupt,
@@ -31,6 +30,7 @@ from ..forked import (
     train,
     updates,
 )
+from ..support.training import INTRA, PLAIN, SMOOTHED, run_training
 
 SYSTEMS = {
     "fairseq's own": ["--criterion", "label_smoothed_cross_entropy", *SMOOTHED],

@@ -28,13 +28,13 @@ from intra_distill.core.divergence import DIVERGENCES, js_divergence, mse_diverg
 from intra_distill.core.fused_loss import fused_intra_distillation_loss, loss_and_gradient_
 from intra_distill.core.loss import intra_distillation_loss
 from intra_distill.core.pruning import least
+from intra_distill.core.routing import combine, dispatch, load_balancing_loss, route
 from intra_distill.core.schedule import AlphaSchedule
 from intra_distill.core.sensitivity import balance
-from intra_distill.core.switch import combine, dispatch, load_balancing_loss, route
 from intra_distill.core.tracking import top_and_rest
 
-from ..conftest import INTRA, PLAIN, SMOOTHED, TINY_TRANSFORMER
 from ..criterions.test_self_distillation import SELF, student, teacher  # noqa: F401
+from ..support.training import INTRA, PLAIN, SMOOTHED, TINY_TRANSFORMER
 
 ROUNDINGS = 4  # how many roundings of the largest number a result may be away
 DTYPES = torch.float64, torch.float32, torch.bfloat16, torch.float16

@@ -25,7 +25,7 @@ from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 from torch.nn.parallel import DistributedDataParallel
 
-from ..conftest import (
+from ..support.training import (
     INTRA,
     LSTM,
     PLAIN,

@@ -19,7 +19,7 @@ from intra_distill.core.passes_in_memory import limit_passes_in_memory
 from intra_distill.core.replicate import replicate, take_passes
 from intra_distill.models.switch_transformer import Experts, Router
 
-from ..conftest import INTRA, PLAIN, TASK, TINY_TRANSFORMER, USER_DIR, run_training
+from ..support.training import INTRA, PLAIN, TASK, TINY_TRANSFORMER, USER_DIR, run_training
 
 SIZE = TINY_TRANSFORMER[2:]
 DENSE = ["--arch", "transformer_tiny", *SIZE]
@@ -70,7 +70,7 @@ REFUSALS = {
     "jitter < 0": (["--router-jitter", "-0.1"], "at least 0"),
     "alpha < 0": (["--load-balance-alpha", "-1"], "at least 0, not -1.0"),
     "dropout of 1": (["--expert-dropout", "1"], "below 1, not 1.0"),
-    "two dropouts": (["--activation-dropout", "0.1"], "--expert-dropout takes the place"),
+    "two dropouts": (["--activation-dropout", "0.1"], "use --expert-dropout instead"),
     "checkpoints": (["--checkpoint-activations"], "leave out --checkpoint-activations"),
     "offloading": (["--offload-activations"], "--offload-activations"),
     "quantised": (["--quant-noise-pq", "0.1"], "cannot be quantised"),
@@ -247,7 +247,7 @@ def test_of_several_forward_passes_the_mean_joins(trainer, gradients, M):
     limit_passes_in_memory(built.model, 3, M)
     model, sample = built.model, built.batches[1]
     gradients(built, built.batches[0], seed=3)  # whose backward runs the forward passes again
-    assert not any(router.balances for router in routers(model))
+    assert not any(router.loads for router in routers(model))
     loss, _, _, grads = gradients(built, sample)
 
     seen = probabilities_seen(model)

@@ -14,7 +14,7 @@ from torch import nn
 from intra_distill.optim.sage import Sage, attention_and_ffn_matrices
 from intra_distill.tools.config import config_arguments
 
-from ..conftest import CONFIGS, INTRA, LSTM, PLAIN, USER_DIR, run_training
+from ..support.training import CONFIGS, INTRA, LSTM, PLAIN, USER_DIR, run_training
 from ..test_hydra import COMMON, run
 
 SAGE = ["--optimizer", "sage"]

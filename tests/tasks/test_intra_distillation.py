@@ -15,7 +15,7 @@ from intra_distill.core.replicate import split_passes
 from intra_distill.criterions.objective import Objective, ObjectiveConfig
 from intra_distill.tasks.intra_distillation import IntraDistillationConfig, IntraDistillationTask
 
-from ..conftest import run_training
+from ..support.training import run_training
 
 
 class RegressionTask(IntraDistillationTask, FairseqTask):

@@ -6,7 +6,7 @@ from fairseq.modules import FairseqDropout
 from fairseq.optim.fp16_optimizer import FP16Optimizer
 from torch import Tensor, nn
 
-from ..conftest import INTRA, LSTM, TINY_TRANSFORMER, run_training
+from ..support.training import INTRA, LSTM, TINY_TRANSFORMER, run_training
 
 K = 3
 OPTIONS = [*INTRA, "--alpha", "1", "--num-passes", str(K)]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from fairseq.logging import metrics
 
-from ..conftest import INTRA, PLAIN, run_training
 from ..core.test_tracking import by_sorting
+from ..support.training import INTRA, PLAIN, run_training
 
 TRACK = "--track-sensitivity"
 HALF = ["--fp16", "--fp16-init-scale", "8"]

@@ -11,7 +11,7 @@ from fairseq_cli import preprocess
 
 from intra_distill.tasks.translation_intra_distillation import TranslationIntraDistillationTask
 
-from ..conftest import (
+from ..support.training import (
     INTRA,
     LSTM,
     PLAIN,

@@ -17,7 +17,7 @@ from intra_distill.files import sha256
 from intra_distill.tools.averaging import average
 from intra_distill.tools.scoring.evaluation import Evaluation, evaluate
 
-from ..conftest import INTRA, PLAIN, run_training
+from ..support.training import INTRA, PLAIN, run_training
 from .test_evaluate import prepared, train_model  # noqa: F401
 
 
@@ -167,10 +167,13 @@ def test_the_same_checkpoint_does_not_count_twice(tmp_path):
     "spoil, message",
     [
         (Path.unlink, "there is no such checkpoint"),
-        (lambda path: path.write_text("text"), "is not a PyTorch checkpoint, or not all of one"),
+        (
+            lambda path: path.write_text("text"),
+            "is not a PyTorch checkpoint, or only a part of one",
+        ),
         (
             lambda path: path.write_bytes(path.read_bytes()[:-500]),
-            "is not a PyTorch checkpoint, or not all of one",
+            "is not a PyTorch checkpoint, or only a part of one",
         ),
         (lambda path: torch.save({"model": {}}, path), "not a checkpoint that fairseq-train wrote"),
         (lambda path: torch.save(Path, path), "is refused: it is no plain data"),

@@ -8,7 +8,7 @@ from intra_distill.cli import main
 from intra_distill.errors import UserError
 from intra_distill.tools.config import System, config_arguments, load_config
 
-from ..conftest import CONFIGS, USER_DIR
+from ..support.training import CONFIGS, USER_DIR
 
 
 def write(path: Path, text: str) -> Path:

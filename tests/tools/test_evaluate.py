@@ -27,7 +27,7 @@ from intra_distill.tools.scoring import evaluation, inputs, search
 from intra_distill.tools.scoring.evaluation import Evaluation
 from intra_distill.tools.scoring.search import Translation
 
-from ..conftest import USER_DIR, run_training
+from ..support.training import USER_DIR, run_training
 
 WORDS = dict(
     zip(
@@ -529,8 +529,8 @@ def test_sentences_longer_than_the_model_takes_are_refused(evaluation, no_search
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"text", "is not a PyTorch checkpoint, or not all of one"),
-        ("truncated", "is not a PyTorch checkpoint, or not all of one"),
+        (b"text", "is not a PyTorch checkpoint, or only a part of one"),
+        ("truncated", "is not a PyTorch checkpoint, or only a part of one"),
         ("zip", "is refused: unpacked it would have"),
         ([1], "is not a checkpoint that fairseq-train wrote"),
         (

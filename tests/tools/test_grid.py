@@ -13,7 +13,7 @@ from intra_distill.tools.scoring import metrics
 from intra_distill.tools.scoring.metrics import build_metrics, compare, signatures_of
 from intra_distill.tools.scoring.results import Checkpoint, Result, TestSet
 
-from ..conftest import CONFIGS
+from ..support.training import CONFIGS
 
 REFERENCES = [f"the {animal} sleeps here today" for animal in "cat dog cow hen fox pig".split()] * 5
 METRICS = build_metrics(REFERENCES, "13a", lowercase=True)

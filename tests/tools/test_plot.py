@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from intra_distill.cli import main
 from intra_distill.tools.reports.logs import points_of
 
-from ..conftest import CONFIGS, INTRA, run_training
+from ..support.training import CONFIGS, INTRA, run_training
 from .test_grid import SIGNATURES, make_result, write
 
 STAMP = "2026-11-22 10:00:00 | INFO"

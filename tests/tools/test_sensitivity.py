@@ -15,7 +15,7 @@ from intra_distill.tools.analysis.batches import Settings, choose_batches, open_
 from intra_distill.tools.analysis.parameter_scores import read_scores
 from intra_distill.tools.analysis.sensitivity import kind_of, layer_of
 
-from ..conftest import LSTM, PLAIN, TINY_TRANSFORMER, run_training
+from ..support.training import LSTM, PLAIN, TINY_TRANSFORMER, run_training
 from .test_evaluate import change_checkpoint, checkpoint, distilled, prepared  # noqa: F401
 
 BATCHES = ["--batches", "4", "--max-tokens", "60"]

@@ -14,7 +14,7 @@ from ...errors import UserError
 
 
 @dataclass(frozen=True)
-class Scores:
+class ParameterScores:
     """The scores of a model's parameters, and what they were made from.
 
     A parameter that stands under several names in the checkpoint, as tied embeddings do, is here
@@ -27,17 +27,19 @@ class Scores:
     loss: float  # of the model on the data of the scores, nats per target token
 
 
-def write_scores(path: Path, scores: Scores) -> None:
+def write_scores(path: Path, scores: ParameterScores) -> None:
     """Write a file that has its name only when whole.
 
     Raises:
         UserError: it cannot be written, as on a full disk
     """
     # asdict() would copy the tensors
-    save_checkpoint(path, {field.name: getattr(scores, field.name) for field in fields(Scores)})
+    save_checkpoint(
+        path, {field.name: getattr(scores, field.name) for field in fields(ParameterScores)}
+    )
 
 
-def read_scores(path: Path) -> Scores:
+def read_scores(path: Path) -> ParameterScores:
     """Read what :func:`write_scores` wrote, as data: no code in a file is ever run.
 
     The tensors stay in the file until they are used.
@@ -49,7 +51,7 @@ def read_scores(path: Path) -> Scores:
         raise UserError(f"{path}: there is no such file of scores")
     what_it_is = f"{path} does not hold the scores that intra-distill sensitivity writes"
     try:
-        scores = Scores(**read_tensors(path))
+        scores = ParameterScores(**read_tensors(path))
     except (UserError, TypeError) as error:
         raise UserError(f"{what_it_is}: {error}") from error
     if not (

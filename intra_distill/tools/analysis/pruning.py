@@ -13,7 +13,6 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import DictConfig
-from sacrebleu.metrics.base import Metric
 from torch import Tensor, nn
 
 from ...checkpoints import read_checkpoint, save_checkpoint
@@ -23,18 +22,19 @@ from ...files import read_json, sha256, write_json
 from ..options import make_directory
 from ..reports.markdown import difference, escape, table_text
 from ..reports.picture import AS_IT_IS, COLOURS, add_legend, save_picture
-from ..scoring.evaluation import Evaluation, is_translated, translate_and_score
+from ..scoring.evaluation import Scoring, is_translated, translate_and_score
 from ..scoring.inputs import inspect_checkpoint
-from ..scoring.metrics import signatures_of
+from ..scoring.metrics import METRICS
 from ..scoring.results import Result, TestSet, read_result, write_result
-from .parameter_scores import Scores, read_scores
+from ..scoring.search import Search
+from .parameter_scores import ParameterScores, read_scores
 
 KEPT, SCRATCH = "checkpoint.pt", "scratch.pt"
 ORDERS = {"sensitivity": "o-", "magnitude": "^--", "random": "s:"}  # as they are drawn
 
 
 @dataclass(frozen=True)
-class System:
+class Unpruned:
     """A checkpoint that is pruned."""
 
     name: str
@@ -49,7 +49,7 @@ class System:
 class Pruning:
     """A pruned model."""
 
-    system: System
+    system: Unpruned
     order: str
     ratio: Decimal
     seed: int
@@ -89,7 +89,7 @@ def open_systems(
     cfg: DictConfig,
     task: TranslationTask,
     test_set: TestSet,
-) -> list[System]:
+) -> list[Unpruned]:
     """Make sure that all checkpoints and scores can be used.
 
     Args:
@@ -100,7 +100,7 @@ def open_systems(
         test_set: what is translated
     """
     scores = {path: read_scores(path) for path in sensitivity}
-    systems: list[System] = []
+    systems: list[Unpruned] = []
     for name, path in checkpoints.items():
         checkpoint = inspect_checkpoint(path, cfg, test_set)
         for other in systems:
@@ -115,7 +115,7 @@ def open_systems(
         if own:
             refuse_other_scores(own[0], scores[own[0]], path, load_model(path, task))
         systems.append(
-            System(
+            Unpruned(
                 name=name,
                 checkpoint=path,
                 sha256=checkpoint.sha256,
@@ -127,7 +127,9 @@ def open_systems(
     return systems
 
 
-def refuse_other_scores(path: Path, scores: Scores, checkpoint: Path, model: nn.Module) -> None:
+def refuse_other_scores(
+    path: Path, scores: ParameterScores, checkpoint: Path, model: nn.Module
+) -> None:
     """Refuse scores that are not one for each parameter of a model, and at least 0."""
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     for name in sorted(shapes.keys() ^ scores.tensors.keys()):
@@ -198,26 +200,28 @@ def write_pruned(pruning: Pruning, task: TranslationTask, output: Path) -> None:
 
 def evaluate_pruned(
     pruning: Pruning,
-    request: Evaluation,
-    test_set: TestSet,
-    metrics: dict[str, Metric],
+    data: Path,
+    search: Search,
+    scoring: Scoring,
     task: TranslationTask,
+    results_path: Path,
     keep: bool,
 ) -> Result:
     """The result of a pruned model: the one that is there, or else a new one.
 
     Args:
         pruning: the model
-        request: how it is evaluated
-        test_set: what it translates
-        metrics: what it is scored with
+        data: the data directory
+        search: how it translates
+        scoring: what it translates, and in which metrics that is scored
         task: what the checkpoint is loaded for
+        results_path: the folder of all results
         keep: leave its checkpoint beside the result
     """
-    folder = request.results_path / pruning.folder
+    folder = results_path / pruning.folder
     make_directory(folder)
-    signatures = signatures_of(metrics)
-    result = stored_result(folder, pruning, request, test_set, signatures)
+    subset = scoring.test_set.subset
+    result = stored_result(folder, pruning, search, scoring)
     keep = keep and bool(pruning.ratio)
     if result and (not keep or is_written(folder / KEPT, pruning)):
         (folder / SCRATCH).unlink(missing_ok=True)  # a kill at the last moment left it
@@ -229,13 +233,11 @@ def evaluate_pruned(
         write_pruned(pruning, task, checkpoint)
     try:
         if result is None:
-            evaluation = replace(
-                request, checkpoint=checkpoint, results_path=folder, name=str(pruning.folder)
-            )
-            result = translate_and_score(evaluation, test_set, metrics)
-            write_result(folder / f"{test_set.subset}.json", result)
+            system = str(pruning.folder)
+            result = translate_and_score(checkpoint, system, data, search, scoring, folder)
+            write_result(folder / f"{subset}.json", result)
             record = {**pruning.identity, "evaluated_sha256": result.checkpoint.sha256}
-            write_json(folder / f"{test_set.subset}.pruning.json", record)
+            write_json(folder / f"{subset}.pruning.json", record)
     finally:
         if pruning.ratio and not keep:
             checkpoint.unlink()
@@ -243,21 +245,17 @@ def evaluate_pruned(
 
 
 def stored_result(
-    folder: Path,
-    pruning: Pruning,
-    request: Evaluation,
-    test_set: TestSet,
-    signatures: dict[str, str],
+    folder: Path, pruning: Pruning, search: Search, scoring: Scoring
 ) -> Result | None:
     """The result in a folder, where it is of this model, test set, search and metrics."""
-    record_path = folder / f"{test_set.subset}.pruning.json"
-    result_path = folder / f"{test_set.subset}.json"
+    record_path = folder / f"{scoring.test_set.subset}.pruning.json"
+    result_path = folder / f"{scoring.test_set.subset}.json"
     if not (record_path.is_file() and result_path.is_file()):
         return None
     result = read_result(result_path)
     record = {**pruning.identity, "evaluated_sha256": result.checkpoint.sha256}
-    as_asked = is_translated(result, replace(request, results_path=folder), test_set)
-    as_asked = as_asked and result.signatures == signatures
+    as_asked = is_translated(result, folder, search, scoring.test_set)
+    as_asked = as_asked and result.signatures == scoring.signatures
     return result if as_asked and read_json(record_path) == record else None
 
 
@@ -320,58 +318,62 @@ def as_json(prunings: list[Pruning], results: dict[Path, Result]) -> dict[str, A
     }
 
 
-def markdown(prunings: list[Pruning], results: dict[Path, Result]) -> str:
-    """BLEU by ratio, a column for each curve, and below what it is."""
+def pruning_table(prunings: list[Pruning], results: dict[Path, Result]) -> str:
+    """The primary metric by ratio, a column for each curve, and below what it is."""
+    first = next(iter(results.values()))
+    metric, digits = first.primary_metric, METRICS[first.primary_metric].decimals
     by_curve = curves(prunings, results)
     orders = [order for _, order in by_curve]
     rows = [["Removed", *(escape(label(*curve, orders)) for curve in by_curve)]]
     for ratio in dict.fromkeys(pruning.ratio for pruning in prunings):
         row = [f"{(100 * ratio).normalize():f} %"]
         for curve in by_curve.values():
-            bleu, whole = curve[ratio].scores["BLEU"], curve[Decimal(0)].scores["BLEU"]
-            row.append(f"{bleu:.1f}" + (difference(bleu, whole, 1) if ratio else ""))
+            score, whole = (curve[each].scores[metric] for each in (ratio, Decimal(0)))
+            row.append(f"{score:.{digits}f}" + (difference(score, whole, digits) if ratio else ""))
         rows.append(row)
-    result = next(iter(results.values()))
     notes = [
-        f"BLEU: `{result.signatures['BLEU']}`",
-        f"{result.test_set.subset}, beam {result.beam}, length penalty {result.lenpen:g}",
+        f"{metric}: `{first.signatures[metric]}`",
+        f"{first.test_set.subset}, beam {first.beam}, length penalty {first.lenpen:g}",
         "removed: the share of all parameters that is set to zero, over the model as a whole",
     ]
     cut = {folder: each.cut_hypotheses for folder, each in results.items() if each.cut_hypotheses}
     if cut:
         numbers = ", ".join(f"{escape(str(folder))} {number}" for folder, number in cut.items())
-        notes.append(f"hypotheses cut at {result.limit_of_length}: {numbers}")
+        notes.append(f"hypotheses cut at {first.limit_of_length}: {numbers}")
     return "\n".join([table_text(rows), "", *(f"- {note}" for note in notes)])
 
 
-def draw(path: Path, prunings: list[Pruning], results: dict[Path, Result]) -> None:
-    """Draw BLEU, and beside it the change in BLEU, against the share that is removed."""
+def draw_pruning(path: Path, prunings: list[Pruning], results: dict[Path, Result]) -> None:
+    """Draw the primary metric, and beside it its change, against the share that is removed."""
     from matplotlib.figure import Figure  # here, since no other command has to wait for it
 
     by_curve = curves(prunings, results)
     orders = [order for _, order in by_curve]
     systems = list(dict.fromkeys(system for system, _ in by_curve))
     first = next(iter(results.values()))
+    metric = first.primary_metric
     figure = Figure(figsize=(8.5, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     handles = {}
     for (system, order), curve in by_curve.items():
         removed = [100 * float(ratio) for ratio in curve]
-        bleu = [result.scores["BLEU"] for result in curve.values()]
+        scores = [result.scores[metric] for result in curve.values()]
         style = {
             "color": COLOURS[systems.index(system) % len(COLOURS)],
             "linewidth": 2,
         }
-        (handles[label(system, order, orders)],) = left.plot(removed, bleu, ORDERS[order], **style)
-        right.plot(removed, [score - bleu[0] for score in bleu], ORDERS[order], **style)
+        (handles[label(system, order, orders)],) = left.plot(
+            removed, scores, ORDERS[order], **style
+        )
+        right.plot(removed, [score - scores[0] for score in scores], ORDERS[order], **style)
     left.set_ylim(bottom=0)
-    left.set_ylabel(f"BLEU (0–100), {first.test_set.subset}", **AS_IT_IS)
-    right.set_ylabel("change in BLEU")
+    left.set_ylabel(f"{METRICS[metric].axis}, {first.test_set.subset}", **AS_IT_IS)
+    right.set_ylabel(f"change in {metric}")
     for axes in (left, right):
         axes.set_xlabel("parameters removed (%)")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     add_legend(figure, handles, ncols=3)
-    figure.supxlabel(f"BLEU: {first.signatures['BLEU']}", fontsize=8, color="dimgrey")
+    figure.supxlabel(f"{metric}: {first.signatures[metric]}", fontsize=8, color="dimgrey")
 
     save_picture(figure, path)

@@ -1,6 +1,5 @@
 """The sensitivity |θ ⊙ ḡ| of a checkpoint's parameters, and how evenly they contribute."""
 
-import argparse
 import platform
 import re
 import sys
@@ -18,13 +17,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ... import __version__
-from ...checkpoints import read_checkpoint
+from ...checkpoints import configuration, read_checkpoint
 from ...core.sensitivity import Balance, Moments, Sensitivity, balance, pool, sensitivity
 from ...errors import UserError
 from ...files import sha256
 from ..reports.markdown import escape, table_text
 from .batches import Batches, Settings, refuse_long_sentences
-from .parameter_scores import Scores, read_scores, write_scores
+from .parameter_scores import ParameterScores, read_scores, write_scores
 
 # by the names that fairseq gives to parameters; the first pattern that is found counts
 KINDS = {
@@ -50,12 +49,10 @@ def score(
     chosen: Batches,
     settings: Settings,
     device: torch.device,
-) -> Scores:
+) -> ParameterScores:
     """The scores of a checkpoint: those in the file, or else new ones, which then are there."""
-    trained_with = read_checkpoint(checkpoint)["cfg"]["criterion"]
-    if isinstance(trained_with, argparse.Namespace):  # a criterion without a dataclass
-        trained_with = vars(trained_with)
-    label_smoothing = trained_with.get("label_smoothing", 0.0)
+    criterion = configuration(read_checkpoint(checkpoint), "criterion")
+    label_smoothing = criterion.get("label_smoothing", 0.0)
     options = {
         **asdict(settings),
         "label_smoothing": label_smoothing,
@@ -75,7 +72,7 @@ def score(
         if not tensor.isfinite().all():
             raise UserError(f"{checkpoint}: the sensitivity of {name} is infinite or no number")
         tensors[name] = tensor.cpu()
-    write_scores(scores_path, Scores(tensors, digest, options, loss))
+    write_scores(scores_path, ParameterScores(tensors, digest, options, loss))
     return read_scores(scores_path)  # which takes no memory until it is used
 
 
@@ -117,7 +114,7 @@ def layer_of(name: str) -> str:
     return match[0] if match else "outside the layers"
 
 
-def by_part(scores: Scores, part_of: Callable[[str], str]) -> dict[str, Balance]:
+def by_part(scores: ParameterScores, part_of: Callable[[str], str]) -> dict[str, Balance]:
     """Describe each part of a model."""
     parts: dict[str, list[Tensor]] = {}
     for name, tensor in scores.tensors.items():
@@ -176,7 +173,7 @@ def as_json(data: Path, notes: list[str], systems: dict[str, dict[str, Any]]) ->
     }
 
 
-def markdown(systems: dict[str, dict[str, Any]], notes: list[str]) -> str:
+def sensitivity_tables(systems: dict[str, dict[str, Any]], notes: list[str]) -> str:
     """The summary: a table of the whole models, and one of their kinds and layers."""
     header = ["System", "loss", "mean", "SD", "mean/loss", "SD/loss", "SD/mean"]
     whole = [[*header, "top mean", "bottom mean", "top/bottom", "Gini"]]

@@ -1,4 +1,4 @@
-"""A grid of runs, systems × language pairs × seeds: its results gathered, tested and laid out."""
+"""A grid of runs, systems × data sets × seeds: its results gathered, tested and laid out."""
 
 import functools
 import glob
@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
-from sacrebleu.metrics.base import Metric
-
 from ...errors import UserError
-from ...files import read_lines, sha256
 from ..config import load_config
-from ..scoring.metrics import build_metrics, compare, signatures_of
+from ..scoring.metrics import Scorer, compare, signatures_of
 from ..scoring.results import (
     Result,
     TestSet,
     is_compared,
+    load_scorers,
     read_hypotheses,
     read_result,
     why_other_metrics,
@@ -38,8 +36,8 @@ class Run:
         return self.result.system
 
     @property
-    def pair(self) -> str:
-        return self.result.test_set.pair
+    def dataset(self) -> str:
+        return self.result.dataset
 
     @property
     def seed(self) -> int:
@@ -47,7 +45,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Score:
+class MeanScore:
     """A score over the seeds."""
 
     mean: float
@@ -57,10 +55,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Cell:
-    """A system on a language pair: all its seeds."""
+    """A system on a data set: all its seeds."""
 
     seeds: list[int]
-    scores: dict[str, Score]  # by metric
+    scores: dict[str, MeanScore]  # by metric
     parameters: int
     updates: float  # mean over the seeds, as the next
     training_seconds: float
@@ -74,22 +72,22 @@ class Paper:
 
     source: str
     metric: str
-    scores: dict[str, dict[str, float]]  # by system and language pair
+    scores: dict[str, dict[str, float]]  # by system and data set
     parameters: dict[str, str]  # by system, as printed
 
-    def score(self, system: str, pair: str, metric: str) -> float | None:
-        return self.scores.get(system, {}).get(pair) if metric == self.metric else None
+    def score(self, system: str, dataset: str, metric: str) -> float | None:
+        return self.scores.get(system, {}).get(dataset) if metric == self.metric else None
 
 
 @dataclass(frozen=True)
 class Table:
-    """What is shown: which systems (rows), language pairs and metrics, in order."""
+    """What is shown: which systems (rows), data sets and metrics, in order."""
 
     systems: list[str]
-    pairs: list[str]
+    datasets: list[str]
     metrics: list[str]
     reference: str  # the system that the others are compared with
-    cells: dict[tuple[str, str], Cell]  # by system and pair; some may be missing
+    cells: dict[tuple[str, str], Cell]  # by system and data set; some may be missing
     subset: str
     beam: int
     lenpen: float
@@ -100,7 +98,7 @@ class Table:
     @property
     def shown(self) -> dict[tuple[str, str], Cell]:
         """The cells that are not missing."""
-        keys = [(system, pair) for system in self.systems for pair in self.pairs]
+        keys = [(system, dataset) for system in self.systems for dataset in self.datasets]
         return {key: self.cells[key] for key in keys if key in self.cells}
 
 
@@ -125,18 +123,18 @@ def gather(paths: Iterable[Path], subset: str) -> list[Run]:
     return [Run(file, read_result(file)) for file in files.values()]
 
 
-def refuse_misfits(runs: list[Run]) -> None:
+def refuse_misfits(runs: list[Run], metrics: Iterable[str]) -> None:
     """Refuse results that were not scored alike, and two where the grid has room for one."""
-    of_pair: dict[str, Run] = {}
+    of_dataset: dict[str, Run] = {}
     of_cell: dict[tuple[str, str], Run] = {}
     of_seed: dict[tuple[str, str, int], Run] = {}
     for run in runs:
-        same_pair = of_pair.setdefault(run.pair, run)
-        same_cell = of_cell.setdefault((run.system, run.pair), run)
-        same_seed = of_seed.setdefault((run.system, run.pair, run.seed), run)
+        same_dataset = of_dataset.setdefault(run.dataset, run)
+        same_cell = of_cell.setdefault((run.system, run.dataset), run)
+        same_seed = of_seed.setdefault((run.system, run.dataset, run.seed), run)
         for other, obstacle in (
-            (runs[0], why_other_settings(run.result, runs[0].result)),
-            (same_pair, why_other_test_set(run.result, same_pair.result.test_set)),
+            (runs[0], why_other_settings(run.result, runs[0].result, metrics)),
+            (same_dataset, why_other_test_set(run.result, same_dataset.result.test_set)),
             (same_cell, why_other_model(run.result, same_cell.result)),
         ):
             if obstacle:
@@ -145,12 +143,26 @@ def refuse_misfits(runs: list[Run]) -> None:
                 )
         if same_seed is not run:
             raise UserError(
-                f"{run.path} and {same_seed.path} are both {run.system} on {run.pair} with seed "
+                f"{run.path} and {same_seed.path} are both {run.system} on {run.dataset} with seed "
                 f"{run.seed}: leave one out, or evaluate it under another --name"
             )
 
 
-def why_other_settings(result: Result, other: Result) -> str:
+def metrics_of_all(runs: list[Run]) -> list[str]:
+    """The metrics that every result has, in the order of the first."""
+    first, *others = (run.result.scores for run in runs)
+    common = [metric for metric in first if all(metric in scores for scores in others)]
+    if not common:
+        raise UserError("the results have no metric in common: evaluate them again with --metrics")
+    return common
+
+
+def why_other_settings(result: Result, other: Result, metrics: Iterable[str]) -> str:
+    for metric in metrics:
+        if metric not in result.scores:
+            return f"it has no {metric}: evaluate it again with --metrics"
+    if result.task != other.task:
+        return f"its task is {result.task}, not {other.task}"
     if result.test_set.subset != other.test_set.subset:
         return f"its subset is {result.test_set.subset}, not {other.test_set.subset}"
     for setting in ("beam", "lenpen", "limit_of_length"):
@@ -175,26 +187,26 @@ def aggregate(
         metrics: those that are wanted
         reference_system: the system to test against; it has no p-values itself
     Returns:
-        by system and language pair, what there are runs of
+        by system and data set, what there are runs of
     """
     grid: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        grid.setdefault((run.system, run.pair), []).append(run)
+        grid.setdefault((run.system, run.dataset), []).append(run)
     cells = {}
-    for (system, pair), seeds in grid.items():
+    for (system, dataset), seeds in grid.items():
         p_values, not_compared = {}, ""
         if system != reference_system:
             try:
-                reference = grid.get((reference_system, pair), [])
+                reference = grid.get((reference_system, dataset), [])
                 p_values = largest_p_values(seeds, reference, metrics)
             except UserError as error:
                 not_compared = str(error)
         checkpoints = [run.result.checkpoint for run in seeds]
         scores = {metric: [run.result.scores[metric] for run in seeds] for metric in metrics}
-        cells[system, pair] = Cell(
+        cells[system, dataset] = Cell(
             seeds=[run.seed for run in seeds],
             scores={
-                metric: Score(
+                metric: MeanScore(
                     mean=fmean(values),
                     sd=stdev(values) if len(values) > 1 else None,
                     p_value=p_values.get(metric),
@@ -226,7 +238,7 @@ def largest_p_values(runs: list[Run], reference: list[Run], metrics: list[str]) 
     for run in runs:
         counterpart = reference[0] if len(reference) == 1 else counterparts.get(run.seed)
         if counterpart is None:
-            raise UserError(f"the reference has no result on {run.pair} with seed {run.seed}")
+            raise UserError(f"the reference has no result on {run.dataset} with seed {run.seed}")
         for metric, p_value in paired_bootstrap(run, counterpart, metrics).items():
             p_values[metric].append(p_value)
             better[metric].add(run.result.scores[metric] > counterpart.result.scores[metric])
@@ -244,29 +256,24 @@ def paired_bootstrap(run: Run, reference: Run, metrics: list[str]) -> dict[str, 
     else:
         hypotheses = read_hypotheses(run.path.parent, run.result)
         reference_hypotheses = read_hypotheses(reference.path.parent, reference.result)
-        scorers = load_metrics(run.result.test_set, run.result.tokenizer)
-        installed = signatures_of(scorers)
-        for metric in metrics:
-            signature = installed[metric]
+        test_set = run.result.test_set
+        scorers = cached_scorers(test_set, run.result.tokenizer, tuple(metrics))
+        for metric, signature in signatures_of(scorers).items():
             if signature != run.result.signatures[metric]:
                 raise UserError(f"the installed sacreBLEU is another: its {metric} is {signature}")
         print(f"comparing {run.path} with {reference.path}", file=sys.stderr)
-        tests = compare(hypotheses, reference_hypotheses, {m: scorers[m] for m in metrics})
+        tests = compare(hypotheses, reference_hypotheses, scorers)
     for metric in metrics:
         if tests[metric]["p_value"] is None:
-            raise UserError(f"{run.system} on {run.pair}: {tests[metric]['why_none']}")
+            raise UserError(f"{run.system} on {run.dataset}: {tests[metric]['why_none']}")
     return {metric: tests[metric]["p_value"] for metric in metrics}
 
 
 @functools.lru_cache(maxsize=1)  # it holds the references tokenised
-def load_metrics(test_set: TestSet, tokenizer: str) -> dict[str, Metric]:
-    """The metrics with the references of a test set, where these are still there."""
-    path = Path(test_set.data) / test_set.references
-    if not path.is_file():
-        raise UserError(f"the references {path} are not there")
-    if sha256(path) != test_set.references_sha256:
-        raise UserError(f"the references {path} are no longer what was scored against")
-    return build_metrics(list(read_lines(path)), tokenizer, test_set.lowercase)
+def cached_scorers(
+    test_set: TestSet, tokenizer: str, metrics: tuple[str, ...]
+) -> dict[str, Scorer]:
+    return load_scorers(test_set, tokenizer, metrics)
 
 
 def read_paper(path: Path) -> Paper:
@@ -278,7 +285,7 @@ def read_paper(path: Path) -> Paper:
             source=str(content["source"]),
             metric=content["metric"],
             scores={
-                system: {pair: float(score) for pair, score in numbers["scores"].items()}
+                system: {name: float(score) for name, score in numbers["scores"].items()}
                 for system, numbers in systems.items()
             },
             parameters={system: str(numbers["parameters"]) for system, numbers in systems.items()},
@@ -286,14 +293,14 @@ def read_paper(path: Path) -> Paper:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path} does not hold published numbers: it needs source, metric, and of each of the "
-            "systems parameters and scores by language pair"
+            "systems parameters and scores by data set"
         ) from error
 
 
 def lay_out(
     runs: list[Run],
     systems: list[str] | None = None,
-    pairs: list[str] | None = None,
+    datasets: list[str] | None = None,
     metric: str | None = None,
     reference: str | None = None,
     paper: Paper | None = None,
@@ -303,8 +310,8 @@ def lay_out(
     Args:
         runs: as :func:`gather` found them
         systems: the rows; by default the paper's and those of the results, the reference first
-        pairs: likewise
-        metric: the only one; by default all for one pair, BLEU for several
+        datasets: likewise
+        metric: the only one; by default all for one data set, the primary one for several
         reference: the system to compare with; by default transformer, or else the first
         paper: published numbers
     Raises:
@@ -318,25 +325,27 @@ def lay_out(
     published = paper.scores if paper else {}
     if systems is None:
         systems = list(dict.fromkeys([*published, reference, *ours]))
-    if pairs is None:
-        published_pairs = [pair for scores in published.values() for pair in scores]
-        pairs = list(dict.fromkeys([*published_pairs, *(run.pair for run in runs)]))
-    metrics = [metric] if metric else list(runs[0].result.signatures)
-    if len(pairs) > 1 and not metric:
-        metrics = ["BLEU"]
-    if paper and paper.metric not in metrics:
-        raise UserError(f"the published numbers are {paper.metric}, the table's {metrics[0]}")
-    wanted = [run for run in runs if run.pair in pairs and run.system in {*systems, reference}]
+    if datasets is None:
+        published_datasets = [name for scores in published.values() for name in scores]
+        datasets = list(dict.fromkeys([*published_datasets, *(run.dataset for run in runs)]))
+    wanted = [
+        run for run in runs if run.dataset in datasets and run.system in {*systems, reference}
+    ]
     if not any(run.system in systems for run in wanted):
         raise UserError(
-            f"no result is of {', '.join(systems)} on {', '.join(pairs)}: the results are of "
-            f"{', '.join(ours)} on {', '.join(dict.fromkeys(run.pair for run in runs))}"
+            f"no result is of {', '.join(systems)} on {', '.join(datasets)}: the results are of "
+            f"{', '.join(ours)} on {', '.join(dict.fromkeys(run.dataset for run in runs))}"
         )
-    refuse_misfits(wanted)
     first = wanted[0].result
+    metrics = [metric] if metric else metrics_of_all(wanted)
+    if len(datasets) > 1 and not metric:
+        metrics = [first.primary_metric]
+    if paper and paper.metric not in metrics:
+        raise UserError(f"the published numbers are {paper.metric}, the table's {metrics[0]}")
+    refuse_misfits(wanted, metrics)
     return Table(
         systems=systems,
-        pairs=pairs,
+        datasets=datasets,
         metrics=metrics,
         reference=reference,
         cells=aggregate(wanted, metrics, reference),

@@ -1,7 +1,5 @@
 """What fairseq-train logged: the curves of a run."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -10,13 +8,9 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import UserError
-
-if TYPE_CHECKING:  # no other command has to wait for it
-    pass
-
 
 LOG = "train.log"
 STATISTIC = re.compile(r"([A-Za-z_]\w*)[ =]([^\s,|]+)")
@@ -127,15 +121,3 @@ def number(text: str | None) -> float | None:
     except (TypeError, ValueError):
         return None
     return value if math.isfinite(value) else None
-
-
-def num_passes(result: Path) -> int:
-    """K of the run that a result is of, from the configuration that fairseq logs at the start."""
-    log = result.with_name(LOG)
-    if not log.is_file():
-        raise UserError(f"{log} is not there, which would say the K of {result.name} beside it")
-    starts = [line for line in read_log(log) if " | fairseq_cli.train | {" in line]
-    if not starts:
-        raise UserError(f"{log} does not begin with the configuration of the run, which says its K")
-    found = re.search(r"'num_passes': (\d+)", starts[-1])
-    return int(found[1]) if found else 1

@@ -18,8 +18,8 @@ def difference(ours: float, theirs: float, digits: int) -> str:
     return f" ({round(ours, digits) - round(theirs, digits):+.{digits}f})"
 
 
-def decimals(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.2f}"
+def decimals(value: float | None, digits: int = 2) -> str:
+    return MISSING if value is None else f"{value:.{digits}f}"
 
 
 def millions(parameters: int) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,52 +11,53 @@ from typing import TYPE_CHECKING, Any
 from ...core.schedule import AlphaSchedule
 from ...criterions.objective import ObjectiveConfig
 from ...errors import UserError
-from ..config import load_config
+from ..config import System, load_config
+from ..scoring.metrics import METRICS
 from .grid import Run, gather, refuse_misfits
+from .logs import Curve, curves_of, read_logs
 from .picture import AS_IT_IS, COLOURS, add_legend
 
 if TYPE_CHECKING:  # no other command has to wait for it
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-from .logs import Curve, curves_of, num_passes, read_logs
 
 VALIDATION = {  # what fairseq logs, and in which unit
     "loss": "loss (bits per token)",
     "nll_loss": "negative log-likelihood (bits per token)",
     "ppl": "perplexity",
 }
-
-
 GROUPS = {"sensitivity_top": ("top 20 %", "-"), "sensitivity_rest": ("the rest", "--")}
 LINE_COLOURS = [colour for colour in COLOURS if colour != "#F0E442"]  # too light for a line
 LINE_STYLES = ["-", "--", ":"]  # the next where the colours are used up
 POINTS = 500  # of the curve of α′
 
 
-# The pictures
+def plot_loss(paths: Iterable[Path], log_key: str, subset: str) -> Figure:
+    """Validation over training: a line for each run, the seeds of a system in one colour.
 
-
-def plot_loss(args: argparse.Namespace) -> Figure:
-    """A line for each run, the seeds of a system in one colour."""
-    subset = args.valid_subset
+    Args:
+        paths: logs, and folders to search for them
+        log_key: one of :data:`VALIDATION`
+        subset: the validation subset
+    """
     remedy = "let them validate, and name the subset with --valid-subset"
-    curves = curves_of(read_logs(args.paths), subset, args.log_key, remedy)
-    figure, axes = new_figure("update", f"{subset} {VALIDATION[args.log_key]}")
+    curves = curves_of(read_logs(paths), subset, log_key, remedy)
+    figure, axes = new_figure("update", f"{subset} {VALIDATION[log_key]}")
     styles, names = line_styles(curve.system for curve in curves)
     handles = {}
     for curve in curves:
         (handles[names[curve.system]],) = axes.plot(*xy(curve), **styles[curve.system])
-    if args.log_key == "ppl":
+    if log_key == "ppl":
         axes.set_yscale("log")
     add_names(figure, handles)
     return figure
 
 
-def plot_sensitivity(args: argparse.Namespace) -> Figure:
+def plot_sensitivity(paths: Iterable[Path]) -> Figure:
     """Two lines for each run: solid the top 20 %, dashed the rest."""
     from matplotlib.lines import Line2D
 
-    logs, remedy = read_logs(args.paths), "train with --track-sensitivity 100"
+    logs, remedy = read_logs(paths), "train with --track-sensitivity 100"
     figure, axes = new_figure("update", "mean |θ ⊙ g| (nats per token)")
     styles, names = line_styles(log.system for log in logs)
     handles = {}
@@ -72,22 +71,29 @@ def plot_sensitivity(args: argparse.Namespace) -> Figure:
     return figure
 
 
-def plot_bleu(args: argparse.Namespace) -> Figure:
-    """Mean ± standard deviation over the seeds; a system of one pass alone is a line across."""
-    runs = gather(args.paths, args.gen_subset)
+def plot_passes(paths: Iterable[Path], subset: str, metric: str | None) -> Figure:
+    """A metric against K; a system of one pass alone is a line across.
+
+    Args:
+        paths: results, and folders to search for them
+        subset: of the results in folders
+        metric: by default the primary one
+    """
+    runs = gather(paths, subset)
+    metric = metric or runs[0].result.primary_metric
     systems: dict[str, dict[int, list[float]]] = {}  # by system, but for its K, and K
     named = []
     for run in runs:
-        K = num_passes(run.path)
-        system = re.sub(r"\+task\.num_passes=\d+", "", run.system)
-        systems.setdefault(system, {}).setdefault(K, []).append(run.result.scores["BLEU"])
+        K = run.result.checkpoint.num_passes
+        system = str(System.of(run.system).without("task.num_passes"))
+        systems.setdefault(system, {}).setdefault(K, []).append(run.result.scores[metric])
         named.append(Run(run.path, replace(run.result, system=f"{system} with K = {K}")))
-    refuse_misfits(named)
-    pairs = sorted({run.pair for run in runs})
-    if len(pairs) > 1:
-        raise UserError(f"the results are of {' and '.join(pairs)}: draw one pair at a time")
+    refuse_misfits(named, [metric])
+    datasets = sorted({run.dataset for run in runs})
+    if len(datasets) > 1:
+        raise UserError(f"the results are of {' and '.join(datasets)}: draw one at a time")
 
-    figure, axes = new_figure("passes K", f"BLEU (0–100), {args.gen_subset} {pairs[0]}")
+    figure, axes = new_figure("passes K", f"{METRICS[metric].axis}, {subset} {datasets[0]}")
     styles, names = line_styles(systems)
     handles = {}
     for system, style in styles.items():
@@ -104,7 +110,7 @@ def plot_bleu(args: argparse.Namespace) -> Figure:
     add_names(figure, handles)
     result = runs[0].result
     seeds = sorted({len(values) for scores in systems.values() for values in scores.values()})
-    note = f"{result.signatures['BLEU']}\nbeam {result.beam}, length penalty {result.lenpen:g}"
+    note = f"{result.signatures[metric]}\nbeam {result.beam}, length penalty {result.lenpen:g}"
     if seeds != [1]:
         n = "–".join(map(str, dict.fromkeys([seeds[0], seeds[-1]])))
         note += f", mean ± standard deviation over the seeds (n = {n})"
@@ -112,9 +118,9 @@ def plot_bleu(args: argparse.Namespace) -> Figure:
     return figure
 
 
-def plot_alpha(args: argparse.Namespace) -> Figure:
+def plot_alpha(config: Path, overrides: list[str], updates: int | None) -> Figure:
     """α′, and where it passes 1 and reaches α."""
-    schedule, N = read_schedule(args.config, args.overrides, args.updates)
+    schedule, N = read_schedule(config, overrides, updates)
     marks = {}
     if schedule.adaptive:
         marks = {"N/q": N / schedule.q, "N/p": N / schedule.p}
@@ -199,7 +205,7 @@ def line_styles(systems: Iterable[str]) -> tuple[dict[str, dict[str, Any]], dict
         }
         for i, system in enumerate(systems)
     }
-    short = {system: re.sub(r"\+\w+\.", " ", system) for system in systems}
+    short = {system: System.of(system).label for system in systems}
     names = short if len(set(short.values())) == len(systems) else dict(zip(systems, systems))
     return styles, names
 

@@ -3,12 +3,13 @@
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
 from ...files import write_lines
-from ..scoring.metrics import BOOTSTRAP_SAMPLES
-from .grid import Cell, Score, Table
+from ..scoring.metrics import BOOTSTRAP_SAMPLES, METRICS
+from .grid import Cell, MeanScore, Table
 from .markdown import MISSING, decimals, difference, duration, escape, millions, table_text
 from .picture import AS_IT_IS, COLOURS, add_legend, save_picture
 
@@ -18,29 +19,31 @@ SIGNIFICANT = 0.05
 # Markdown
 
 
-def markdown(table: Table) -> str:
+def table_markdown(table: Table) -> str:
     """The table, with what it takes to read it below."""
-    rows = one_pair(table) if len(table.pairs) == 1 else many_pairs(table)
+    rows = one_dataset(table) if len(table.datasets) == 1 else many_datasets(table)
     return "\n".join([table_text(rows), "", *(f"- {note}" for note in notes(table))])
 
 
-def one_pair(table: Table) -> Iterable[Sequence[str]]:
-    """The header and the rows of a table of one language pair: all that is known."""
-    (pair,) = table.pairs
-    cells = [table.cells.get((system, pair)) for system in table.systems]
-    reference = table.cells.get((table.reference, pair))
-    digits = 2 if table.paper else 1
+def one_dataset(table: Table) -> Iterable[Sequence[str]]:
+    """The header and the rows of a table of one data set: all that is known."""
+    (dataset,) = table.datasets
+    cells = [table.cells.get((system, dataset)) for system in table.systems]
+    reference = table.cells.get((table.reference, dataset))
     columns = [["System", *map(escape, table.systems)]]
     for metric in table.metrics:
         scores = [cell and cell.scores[metric] for cell in cells]
         base = None if reference is None else reference.scores[metric]
-        columns.append([metric, *(score_text(score, base, digits) for score in scores)])
+        digits = METRICS[metric].decimals + bool(table.paper)
+        columns.append(
+            [METRICS[metric].heading, *(score_text(score, base, digits) for score in scores)]
+        )
         if any(system != table.reference for system in table.systems):
             columns.append(["p", *(p_value_text(score, base) for score in scores)])
         if table.paper and metric == table.paper.metric:
-            theirs = [table.paper.score(system, pair, metric) for system in table.systems]
+            theirs = [table.paper.score(system, dataset, metric) for system in table.systems]
             means = [score and score.mean for score in scores]
-            columns.append(["paper", *map(published, means, theirs)])
+            columns.append(["paper", *map(partial(published, digits), means, theirs)])
     if any(len(cell.seeds) > 1 for cell in cells if cell):
         columns.append(["seeds", *texts(cells, lambda cell: str(len(cell.seeds)))])
     columns += [
@@ -51,16 +54,17 @@ def one_pair(table: Table) -> Iterable[Sequence[str]]:
     return zip(*columns, strict=True)
 
 
-def many_pairs(table: Table) -> Iterable[Sequence[str]]:
-    """The header and the rows of systems × language pairs, as in the paper's Table 2."""
+def many_datasets(table: Table) -> Iterable[Sequence[str]]:
+    """The header and the rows of systems × data sets, as in the paper's Table 2."""
     (metric,) = table.metrics
+    digits = METRICS[metric].decimals + 1
     numbers_of_seeds = {len(cell.seeds) for cell in table.shown.values()}
-    yield ["System", *map(escape, table.pairs), "average", "parameters"]
+    yield ["System", *map(escape, table.datasets), "average", "parameters"]
     for system in table.systems:
-        cells = [table.cells.get((system, pair)) for pair in table.pairs]
+        cells = [table.cells.get((system, dataset)) for dataset in table.datasets]
         row = []
         for cell in cells:
-            text = score_text(cell and cell.scores[metric], None, 2)
+            text = score_text(cell and cell.scores[metric], None, digits)
             if cell and (cell.scores[metric].p_value or 1) < SIGNIFICANT:
                 text += "†"
             if cell and len(numbers_of_seeds) > 1:
@@ -69,38 +73,42 @@ def many_pairs(table: Table) -> Iterable[Sequence[str]]:
         means = [cell and cell.scores[metric].mean for cell in cells]
         sizes = sorted({cell.parameters for cell in cells if cell})
         size = "–".join(dict.fromkeys(map(millions, [*sizes[:1], *sizes[-1:]])))
-        yield [escape(system), *row, decimals(complete_mean(means)), size or MISSING]
+        yield [escape(system), *row, decimals(complete_mean(means), digits), size or MISSING]
         if table.paper and system in table.paper.scores:
-            theirs = [table.paper.score(system, pair, metric) for pair in table.pairs]
-            row = map(published, [*means, complete_mean(means)], [*theirs, complete_mean(theirs)])
+            theirs = [table.paper.score(system, dataset, metric) for dataset in table.datasets]
+            ours, theirs = ([*values, complete_mean(values)] for values in (means, theirs))
+            row = map(partial(published, digits), ours, theirs)
             yield [f"{escape(system)}, paper", *row, table.paper.parameters[system]]
 
 
 def notes(table: Table) -> Iterable[str]:
     """What the scores are, line by line."""
     for metric, signature in table.signatures.items():
-        yield f"{metric}: `{signature}`"
+        lower = "" if METRICS[metric].higher_is_better else " (lower is better)"
+        yield f"{metric}{lower}: `{signature}`"
     yield f"{table.subset}, beam {table.beam}, length penalty {table.lenpen:g}"
     cells = table.shown
     cut = {key: cell.cut_hypotheses for key, cell in cells.items() if cell.cut_hypotheses}
     if cut:
-        numbers = (f"{escape(system)} on {pair} {number}" for (system, pair), number in cut.items())
+        numbers = (
+            f"{escape(system)} on {dataset} {number}" for (system, dataset), number in cut.items()
+        )
         yield f"hypotheses cut at {table.limit_of_length}: {', '.join(numbers)}"
     seeds = {len(cell.seeds) for cell in cells.values()}
     if seeds != {1}:
         n = f" (n = {min(seeds)})" if len(seeds) == 1 else ""
         yield f"mean ± standard deviation over the seeds{n}"
     if any(score.p_value is not None for cell in cells.values() for score in cell.scores.values()):
-        mark = "p" if len(table.pairs) == 1 else f"†: p < {SIGNIFICANT}"
+        mark = "p" if len(table.datasets) == 1 else f"†: p < {SIGNIFICANT}"
         largest = ", the largest over the seeds" if seeds != {1} else ""
         yield (
             f"{mark}: paired bootstrap against {table.reference}, {BOOTSTRAP_SAMPLES} resamples"
             f"{largest}"
         )
     untested = [
-        f"{system} on {pair}" for (system, pair), cell in cells.items() if cell.not_compared
+        f"{system} on {dataset}" for (system, dataset), cell in cells.items() if cell.not_compared
     ]
-    if untested and len(table.pairs) > 1:
+    if untested and len(table.datasets) > 1:
         yield f"not compared with {table.reference}: {', '.join(untested)}"
     if table.paper:
         yield f"paper: {table.paper.source}; in brackets what ours differs by"
@@ -110,7 +118,7 @@ def texts(cells: Sequence[Cell | None], text: Callable[[Cell], str]) -> list[str
     return [text(cell) if cell else MISSING for cell in cells]
 
 
-def score_text(score: Score | None, base: Score | None, digits: int) -> str:
+def score_text(score: MeanScore | None, base: MeanScore | None, digits: int) -> str:
     """A score, and in brackets what it differs by from another than itself."""
     if score is None:
         return MISSING
@@ -122,16 +130,16 @@ def score_text(score: Score | None, base: Score | None, digits: int) -> str:
     return text + difference(score.mean, base.mean, digits)
 
 
-def p_value_text(score: Score | None, base: Score | None) -> str:
+def p_value_text(score: MeanScore | None, base: MeanScore | None) -> str:
     if score is not None and score is base:
         return ""
     return MISSING if score is None or score.p_value is None else f"{score.p_value:.3f}"
 
 
-def published(ours: float | None, theirs: float | None) -> str:
+def published(digits: int, ours: float | None, theirs: float | None) -> str:
     """A published score, and in brackets what ours differs from it by."""
-    text = decimals(theirs)
-    return text if None in (ours, theirs) else text + difference(ours, theirs, 2)
+    text = decimals(theirs, digits)
+    return text if None in (ours, theirs) else text + difference(ours, theirs, digits)
 
 
 def complete_mean(values: Sequence[float | None]) -> float | None:
@@ -142,11 +150,11 @@ def complete_mean(values: Sequence[float | None]) -> float | None:
 
 
 def write_csv(path: Path, table: Table) -> None:
-    """Write a row for each system, pair and metric; what is missing is empty."""
+    """Write a row for each system, dataset and metric; what is missing is empty."""
     rows = [
-        csv_row(table, system, pair, metric)
+        csv_row(table, system, dataset, metric)
         for system in table.systems
-        for pair in table.pairs
+        for dataset in table.datasets
         for metric in table.metrics
     ]
     text = io.StringIO()
@@ -156,14 +164,14 @@ def write_csv(path: Path, table: Table) -> None:
     write_lines(path, [text.getvalue().removesuffix("\n")])
 
 
-def csv_row(table: Table, system: str, pair: str, metric: str) -> dict[str, object]:
-    """All that is known of a system on a pair in a metric."""
-    cell = table.cells.get((system, pair))
+def csv_row(table: Table, system: str, dataset: str, metric: str) -> dict[str, object]:
+    """All that is known of a system on a dataset in a metric."""
+    cell = table.cells.get((system, dataset))
     score = cell and cell.scores[metric]
-    paper = table.paper and table.paper.score(system, pair, metric)
+    paper = table.paper and table.paper.score(system, dataset, metric)
     return {
         "system": system,
-        "pair": pair,
+        "dataset": dataset,
         "metric": metric,
         "n": len(cell.seeds) if cell else 0,
         "seeds": " ".join(map(str, cell.seeds)) if cell else None,
@@ -188,25 +196,27 @@ def csv_row(table: Table, system: str, pair: str, metric: str) -> dict[str, obje
 # The picture
 
 
-def draw(path: Path, table: Table) -> None:
-    """Draw the first metric: a group of bars per language pair, a bar per system."""
+def draw_bars(path: Path, table: Table) -> None:
+    """Draw the first metric: a group of bars per data set, a bar per system."""
     from matplotlib.figure import Figure  # here, since no other command has to wait for it
 
-    metric, systems, pairs, paper = table.metrics[0], table.systems, table.pairs, table.paper
-    bars = len(systems) * len(pairs)
+    metric, systems, datasets, paper = table.metrics[0], table.systems, table.datasets, table.paper
+    bars = len(systems) * len(datasets)
     figure = Figure(figsize=(max(5.0, 1.5 + 0.27 * bars), 4.5), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(systems)
     handles = {}
     for i, system in enumerate(systems):
-        places = {pair: p + (i - (len(systems) - 1) / 2) * width for p, pair in enumerate(pairs)}
+        places = {
+            dataset: p + (i - (len(systems) - 1) / 2) * width for p, dataset in enumerate(datasets)
+        }
         scores = {
-            pair: table.cells[system, pair].scores[metric]
-            for pair in pairs
-            if (system, pair) in table.cells
+            dataset: table.cells[system, dataset].scores[metric]
+            for dataset in datasets
+            if (system, dataset) in table.cells
         }
         container = axes.bar(
-            [places[pair] for pair in scores],
+            [places[dataset] for dataset in scores],
             [score.mean for score in scores.values()],
             width,
             yerr=[score.sd or 0 for score in scores.values()],
@@ -218,12 +228,12 @@ def draw(path: Path, table: Table) -> None:
         axes.bar_label(container, fmt="%.1f", label_type="center", rotation=90, fontsize=8)
         if paper:
             dots = axes.scatter(
-                [places[pair] for pair in pairs],
-                [paper.score(system, pair, metric) for pair in pairs],
+                [places[dataset] for dataset in datasets],
+                [paper.score(system, dataset, metric) for dataset in datasets],
                 **{"marker": "D", "s": 16, "facecolor": "white", "edgecolor": "black", "zorder": 3},
             )
-    axes.set_xticks(range(len(pairs)), pairs, **AS_IT_IS)
-    axes.set_ylabel(f"{metric} (0–100), {table.subset}", **AS_IT_IS)
+    axes.set_xticks(range(len(datasets)), datasets, **AS_IT_IS)
+    axes.set_ylabel(f"{METRICS[metric].axis}, {table.subset}", **AS_IT_IS)
     axes.spines[["top", "right"]].set_visible(False)
     if paper:
         handles[f"paper, {metric}" if "paper" in handles else "paper"] = dots

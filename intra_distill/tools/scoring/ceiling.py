@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from .metrics import build_metrics, default_tokenizer, scores_of, signatures_of, tokenizer_obstacle
+from .metrics import (
+    DEFAULT_METRICS,
+    Text,
+    build_scorers,
+    default_tokenizer,
+    scores_of,
+    signatures_of,
+    tokenizer_obstacle,
+)
 
 ROUNDING = 0.005  # of a score with two decimals: what costs less is not seen
 
@@ -53,14 +61,14 @@ def measure_ceiling(
     tokenizer = default_tokenizer(lang)
     if tokenizer_obstacle(tokenizer):
         tokenizer = "char"
-    metrics = build_metrics(list(references), tokenizer, lowercase)
-    scores, most = scores_of(metrics, said), scores_of(metrics, references)
-    if all(scores[name] > most[name] - ROUNDING for name in metrics):
+    scorers = build_scorers(DEFAULT_METRICS, Text(lang, lowercase, tokenizer), references)
+    scores, most = scores_of(scorers, said), scores_of(scorers, references)
+    if all(scores[name] > most[name] - ROUNDING for name in scorers):
         return None
     first = changed[0]
     return Ceiling(
         scores=scores,
-        signatures=signatures_of(metrics),
+        signatures=signatures_of(scorers),
         lines=len(references),
         changed=len(changed),
         first_changed=first + 1,

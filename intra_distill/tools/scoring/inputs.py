@@ -7,7 +7,7 @@ from fairseq import checkpoint_utils, tasks, utils
 from fairseq.data import LanguagePairDataset
 from omegaconf import DictConfig
 
-from ...checkpoints import check_same_data, num_updates, read_checkpoint
+from ...checkpoints import check_fits, num_passes, num_updates, read_checkpoint
 from ...errors import UserError
 from ...files import read_json, read_lines, sha256
 from .results import Checkpoint, TestSet
@@ -60,7 +60,7 @@ def inspect_checkpoint(path: Path, cfg: DictConfig, test_set: TestSet) -> Checkp
     """Make sure that a checkpoint can translate a test set, and say what it is."""
     state = read_checkpoint(path)
     task = tasks.setup_task(cfg.task)
-    check_same_data(path, state, task)
+    check_fits(task, path, state)
     (model,), _ = checkpoint_utils.load_model_ensemble([str(path)], task=task)
     task.load_dataset(test_set.subset)
     dataset = task.dataset(test_set.subset)
@@ -78,6 +78,7 @@ def inspect_checkpoint(path: Path, cfg: DictConfig, test_set: TestSet) -> Checkp
         updates=num_updates(state),
         training_seconds=training_seconds(path, state),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
+        num_passes=num_passes(state),
     )
 
 

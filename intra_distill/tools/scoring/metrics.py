@@ -1,12 +1,20 @@
-"""The metrics of a translation: BLEU and chrF, and how two systems are compared in them."""
+"""The metrics of translation, by name, and how two systems are compared in them.
 
+A metric is an entry of :data:`METRICS`. What scores text is sacreBLEU (Post, 2018), and a score
+never travels without its signature.
+"""
+
+import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
 from typing import Required, TypedDict
 
-from sacrebleu.metrics import BLEU, CHRF
-from sacrebleu.metrics.base import Metric
+import sacrebleu.metrics.base
+from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
+from sacremoses import MosesTokenizer
 
 from ...errors import UserError, one_line
 from ..languages import WITHOUT_SPACES, base_language
@@ -21,6 +29,159 @@ FEWEST_SENTENCES = 7
 TOKENIZER_FAILURES = (RuntimeError, ImportError, OSError)
 
 
+@dataclass(frozen=True)
+class Text:
+    """What a metric has to know of the text that it scores."""
+
+    lang: str
+    lowercase: bool  # the text is lower-cased, and the signatures say so
+    tokenizer: str  # of BLEU, as sacreBLEU calls it
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: how it is called and shown, and what scores with it."""
+
+    name: str
+    what: str
+    build: Callable[[Text, list[list[str]]], sacrebleu.metrics.base.Metric]  # with the references
+    tokenize: Callable[[Text], Callable[[str], str]] | None = None  # hypotheses and references
+    tokens: Callable[[Text], str] | None = None  # what the signature says of these tokens
+    higher_is_better: bool = True
+    decimals: int = 1  # in a table; beside published numbers, and over data sets, one more
+    scale: str = "0–100"
+
+    @property
+    def axis(self) -> str:
+        """What an axis of a picture says."""
+        return f"{self.name} ({self.scale})"
+
+    @property
+    def heading(self) -> str:
+        """What a column of a table says."""
+        return self.name if self.higher_is_better else f"{self.name} ↓"
+
+
+def bleu(text: Text, references: list[list[str]]) -> BLEU:
+    try:
+        return BLEU(tokenize=text.tokenizer, lowercase=text.lowercase, references=references)
+    except TOKENIZER_FAILURES as error:
+        raise UserError(f"--tokenize {text.tokenizer}: {error}") from error
+
+
+def ter(text: Text, references: list[list[str]]) -> TER:
+    # without spaces a word is a whole clause: tercom then takes characters
+    characters = base_language(text.lang) in WITHOUT_SPACES
+    return TER(normalized=characters, asian_support=characters, references=references)
+
+
+def moses_tokens(text: Text) -> Callable[[str], str]:
+    tokenizer = MosesTokenizer(base_language(text.lang))
+    return lambda line: tokenizer.tokenize(line, escape=False, return_str=True)
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("BLEU", "sacreBLEU's BLEU on detokenised text (Post, 2018)", bleu),
+        Metric(
+            "chrF",
+            "character 6-grams, recall twice as heavy (Popović, 2015)",
+            lambda text, references: CHRF(lowercase=text.lowercase, references=references),
+        ),
+        Metric(
+            "chrF++",
+            "chrF with word 1- and 2-grams (Popović, 2017)",
+            lambda text, references: CHRF(
+                word_order=2, lowercase=text.lowercase, references=references
+            ),
+        ),
+        Metric(
+            "TER",
+            "edits per 100 words of the reference, lower is better (Snover et al., 2006)",
+            ter,
+            higher_is_better=False,
+            scale="edits per 100 words",
+        ),
+        Metric(
+            "tokenised-BLEU",
+            "BLEU on Moses tokens, to stand beside papers that print it; no other BLEU compares",
+            lambda text, references: BLEU(
+                tokenize="none", force=True, lowercase=text.lowercase, references=references
+            ),
+            tokenize=moses_tokens,
+            tokens=lambda text: (
+                f"moses:{base_language(text.lang)}-{metadata.version('sacremoses')}"
+            ),
+        ),
+    )
+}
+DEFAULT_METRICS = ("BLEU", "chrF")
+
+
+def add_metric_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of what is scored."""
+    what = "; ".join(f"{metric.name}: {metric.what}" for metric in METRICS.values())
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        choices=METRICS,
+        default=[],
+        help=f"what to score, the primary metric first ({what}; default: "
+        f"{' '.join(DEFAULT_METRICS)}, or those of an earlier evaluation)",
+    )
+    parser.add_argument(
+        "--tokenize",
+        choices=TOKENIZERS,
+        help="sacreBLEU's tokeniser for BLEU (default: zh for Chinese, ja-mecab for Japanese, "
+        "ko-mecab for Korean, 13a for other languages)",
+    )
+
+
+class Scorer:
+    """A metric that holds the references of a test set."""
+
+    def __init__(self, metric: Metric, text: Text, references: Sequence[str]) -> None:
+        """
+        Args:
+            references: one a sentence
+        Raises:
+            UserError: BLEU's tokeniser is not available
+        """
+        self.name = metric.name
+        self.tokenize = metric.tokenize(text) if metric.tokenize else str
+        self.metric = metric.build(text, [[self.tokenize(line) for line in references]])
+        self.tokens = f"|{metric.tokens(text)}" if metric.tokens else ""
+
+    @property
+    def signature(self) -> str:
+        return self.metric.get_signature().format() + self.tokens
+
+    def score(self, hypotheses: Iterable[str]) -> float:
+        return self.metric.corpus_score([self.tokenize(line) for line in hypotheses], None).score
+
+    def bootstrap(self, hypotheses: Sequence[str], baseline_hypotheses: Sequence[str]) -> "Test":
+        """Resample the sentences of two systems in pairs (Koehn, 2004)."""
+        os.environ["SACREBLEU_SEED"] = str(BOOTSTRAP_SEED)  # PairedTest has no argument for it
+        systems = {"baseline": baseline_hypotheses, "system": hypotheses}
+        signatures, results = PairedTest(
+            [(name, [self.tokenize(line) for line in lines]) for name, lines in systems.items()],
+            {self.name: self.metric},
+            references=None,
+            test_type="bs",
+            n_samples=BOOTSTRAP_SAMPLES,
+        )()
+        # in what it returns chrF is called chrF2, after its β
+        ((long_name, signature),) = signatures.items()
+        theirs, ours = results[long_name]
+        return {
+            "p_value": 1.0 if ours.score == theirs.score else float(ours.p_value),
+            "system": {"mean": float(ours.mean), "ci": float(ours.ci)},
+            "baseline": {"mean": float(theirs.mean), "ci": float(theirs.ci)},
+            "signature": signature.format() + self.tokens,
+        }
+
+
 class Test(TypedDict, total=False):
     """Of the difference in a metric, see :func:`compare`."""
 
@@ -29,6 +190,47 @@ class Test(TypedDict, total=False):
     system: dict[str, float]  # mean and ci
     baseline: dict[str, float]
     signature: str
+
+
+def build_scorers(names: Iterable[str], text: Text, references: Sequence[str]) -> dict[str, Scorer]:
+    """The metrics of these names, holding the references, one a sentence.
+
+    Raises:
+        UserError: BLEU's tokeniser is not available
+    """
+    return {name: Scorer(METRICS[name], text, references) for name in names}
+
+
+def signatures_of(scorers: dict[str, Scorer]) -> dict[str, str]:
+    return {name: scorer.signature for name, scorer in scorers.items()}
+
+
+def scores_of(scorers: dict[str, Scorer], hypotheses: Sequence[str]) -> dict[str, float]:
+    """The score in each metric, on its own scale."""
+    return {name: scorer.score(hypotheses) for name, scorer in scorers.items()}
+
+
+def compare(
+    hypotheses: list[str], baseline_hypotheses: list[str], scorers: dict[str, Scorer]
+) -> dict[str, Test]:
+    """Test the difference to a baseline by paired bootstrap resampling (Koehn, 2004).
+
+    Returns for each metric the p-value, and of both systems the mean of the resamples and half
+    the width of their 95 % confidence interval. Where the scores are equal, p is 1: sacreBLEU
+    counts the resamples that differ by more, and finds none. Of different translations of fewer
+    than :data:`FEWEST_SENTENCES` sentences resampling says nothing, and there is no p-value.
+    """
+    number = len(hypotheses)
+    if number < FEWEST_SENTENCES and hypotheses != baseline_hypotheses:
+        sentences = "sentence is" if number == 1 else "sentences are"
+        why_none = f"{number} {sentences} too few to resample: it takes {FEWEST_SENTENCES}"
+        return {name: {"p_value": None, "why_none": why_none} for name in scorers}
+    return {
+        name: scorer.bootstrap(hypotheses, baseline_hypotheses) for name, scorer in scorers.items()
+    }
+
+
+# BLEU's tokeniser
 
 
 def default_tokenizer(lang: str) -> str:
@@ -59,66 +261,3 @@ def tokenizer_advice(lang: str) -> str:
             "tokeniser 13a: evaluate with --tokenize char or flores200"
         )
     return ""
-
-
-def build_metrics(references: list[str], tokenizer: str, lowercase: bool) -> dict[str, Metric]:
-    """BLEU and chrF, holding the references.
-
-    Args:
-        references: one a sentence
-        tokenizer: of BLEU, as sacreBLEU calls it
-        lowercase: the text is lower-cased, and the signatures say so
-    Raises:
-        UserError: the tokeniser cannot be had
-    """
-    try:
-        bleu = BLEU(tokenize=tokenizer, lowercase=lowercase, references=[references])
-    except TOKENIZER_FAILURES as error:
-        raise UserError(f"--tokenize {tokenizer}: {error}") from error
-    return {"BLEU": bleu, "chrF": CHRF(lowercase=lowercase, references=[references])}
-
-
-def signatures_of(metrics: dict[str, Metric]) -> dict[str, str]:
-    return {name: metric.get_signature().format() for name, metric in metrics.items()}
-
-
-def scores_of(metrics: dict[str, Metric], hypotheses: Sequence[str]) -> dict[str, float]:
-    """The score in each metric, 0 to 100."""
-    return {name: metric.corpus_score(hypotheses, None).score for name, metric in metrics.items()}
-
-
-def compare(
-    hypotheses: list[str], baseline_hypotheses: list[str], metrics: dict[str, Metric]
-) -> dict[str, Test]:
-    """Test the difference to a baseline by paired bootstrap resampling (Koehn, 2004).
-
-    Returns for each metric the p-value, and of both systems the mean of the resamples and half
-    the width of their 95 % confidence interval. Where the scores are equal, p is 1: sacreBLEU
-    counts the resamples that differ by more, and finds none. Of different translations of fewer
-    than :data:`FEWEST_SENTENCES` sentences resampling says nothing, and there is no p-value.
-    """
-    number = len(hypotheses)
-    if number < FEWEST_SENTENCES and hypotheses != baseline_hypotheses:
-        sentences = "sentence is" if number == 1 else "sentences are"
-        why_none = f"{number} {sentences} too few to resample: it takes {FEWEST_SENTENCES}"
-        return {name: {"p_value": None, "why_none": why_none} for name in metrics}
-    os.environ["SACREBLEU_SEED"] = str(BOOTSTRAP_SEED)  # PairedTest has no argument for it
-    signatures, results = PairedTest(
-        [("baseline", baseline_hypotheses), ("system", hypotheses)],
-        metrics,
-        references=None,
-        test_type="bs",
-        n_samples=BOOTSTRAP_SAMPLES,
-    )()
-    # sacreBLEU calls chrF chrF2, after its beta, in what it returns
-    names = dict(zip(metrics, signatures, strict=True))
-    tests: dict[str, Test] = {}
-    for name, long_name in names.items():
-        theirs, ours = results[long_name]
-        tests[name] = {
-            "p_value": 1.0 if ours.score == theirs.score else float(ours.p_value),
-            "system": {"mean": float(ours.mean), "ci": float(ours.ci)},
-            "baseline": {"mean": float(theirs.mean), "ci": float(theirs.ci)},
-            "signature": signatures[long_name].format(),
-        }
-    return tests

@@ -1,28 +1,18 @@
 """The result of an evaluation, as ``intra-distill evaluate`` keeps it in a JSON file.
 
-A score never stands there without its sacreBLEU signature and what it takes to get it again.
+A score never stands there without its signature and what it takes to get it again.
 """
 
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import (
-    Any,
-    Required,
-    TypedDict,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Any, Required, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
 from ...errors import UserError
 from ...files import read_json, read_lines, sha256, write_json
-from .metrics import (
-    TOKENIZERS,
-    Test,
-)
+from .metrics import METRICS, TOKENIZERS, Scorer, Test, Text, build_scorers
 from .search import PIECES
 
 
@@ -42,9 +32,17 @@ class TestSet:
     references_sha256: str
 
     @property
-    def pair(self) -> str:
-        """The language pair, such as ``de-en``."""
+    def dataset(self) -> str:
+        """The name of the data, which is that of the language pair, such as ``de-en``."""
         return f"{self.source_lang}-{self.target_lang}"
+
+    @property
+    def langs(self) -> tuple[str, str]:
+        return self.source_lang, self.target_lang
+
+    def text(self, tokenizer: str) -> Text:
+        """What the metrics have to know of the references."""
+        return Text(self.target_lang, self.lowercase, tokenizer)
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,7 @@ class Checkpoint:
     updates: int
     training_seconds: float
     parameters: int
+    num_passes: int  # K in training; 1 of what was trained otherwise
 
 
 class Significance(TypedDict, total=False):
@@ -73,7 +72,11 @@ class Result:
     """An evaluation: the content of its JSON file."""
 
     system: str
-    scores: dict[str, float]  # by metric, 0 to 100
+    overrides: list[str]  # what the system's name says of its configuration, GROUP.KEY=VALUE each
+    task: str  # as fairseq's --task, such as translation
+    dataset: str
+    primary_metric: str  # the one that is shown where there is room for one
+    scores: dict[str, float]  # by metric
     signatures: dict[str, str]  # by metric
     tokenizer: str  # of BLEU, as sacreBLEU's --tokenize calls it
     significance: Significance | None
@@ -119,11 +122,17 @@ def read_result(path: Path) -> Result:
         raise UserError(what_it_is)
     test_set, checkpoint = TestSet(**content["test_set"]), Checkpoint(**content["checkpoint"])
     result = Result(**{**content, "test_set": test_set, "checkpoint": checkpoint})
-    by_metric = [result.scores, result.signatures]
+    by_metric = [result.signatures]
     if result.significance:
         by_metric.append(result.significance["tests"])
-    if any(metrics.keys() != {"BLEU", "chrF"} for metrics in by_metric):
-        raise UserError(f"{what_it_is}: it has other metrics")
+    if any(metrics.keys() != result.scores.keys() for metrics in by_metric):
+        raise UserError(f"{what_it_is}: its scores and signatures are of different metrics")
+    if unknown := result.scores.keys() - METRICS.keys():
+        raise UserError(f"{what_it_is}: {min(unknown)!r} is no metric")
+    if result.primary_metric not in result.scores:
+        raise UserError(f"{what_it_is}: it has no {result.primary_metric}, its primary metric")
+    if result.dataset != test_set.dataset:
+        raise UserError(f"{what_it_is}: its dataset is {result.dataset}, not {test_set.dataset}")
     if result.tokenizer not in TOKENIZERS:
         raise UserError(f"{what_it_is}: {result.tokenizer!r} is no tokeniser of sacreBLEU")
     for name in (result.hypotheses, test_set.references):
@@ -176,10 +185,25 @@ def why_other_test_set(result: Result, test_set: TestSet) -> str:
 
 
 def why_other_metrics(result: Result, signatures: dict[str, str]) -> str:
-    for metric, signature in signatures.items():
-        if result.signatures[metric] != signature:
-            return f"its {metric} is {result.signatures[metric]}, not {signature}"
+    """What makes a metric of a result another one; it may lack some that are asked for."""
+    for metric in result.signatures.keys() & signatures.keys():
+        if result.signatures[metric] != signatures[metric]:
+            return f"its {metric} is {result.signatures[metric]}, not {signatures[metric]}"
     return ""
+
+
+def load_scorers(test_set: TestSet, tokenizer: str, metrics: Iterable[str]) -> dict[str, Scorer]:
+    """Metrics with the references of a test set, where these are still there.
+
+    Raises:
+        UserError: they are not, or BLEU's tokeniser is not available
+    """
+    path = Path(test_set.data) / test_set.references
+    if not path.is_file():
+        raise UserError(f"the references {path} are not there")
+    if sha256(path) != test_set.references_sha256:
+        raise UserError(f"the references {path} are no longer what was scored against")
+    return build_scorers(metrics, test_set.text(tokenizer), list(read_lines(path)))
 
 
 def read_hypotheses(directory: Path, result: Result) -> list[str]:

@@ -20,10 +20,6 @@ from omegaconf import DictConfig
 
 from ...errors import UserError
 from ..options import MAX_TOKENS, as_argument, check_number, user_dir
-from .results import (
-    PIECES,
-    PIECES_FOR_EACH,
-)
 
 # where a hypothesis is cut unless the user says: fairseq's 200 pieces, or twice the source
 PIECES, PIECES_FOR_EACH = 200, 2

@@ -3,7 +3,13 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from intra_distill.core.switch import combine, dispatch, expert_capacity, load_balancing_loss, route
+from intra_distill.core.routing import (
+    combine,
+    dispatch,
+    expert_capacity,
+    load_balancing_loss,
+    route,
+)
 
 E, D, HIDDEN = 3, 4, 5
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from fairseq.trainer import Trainer
 
-from .conftest import assert_equal, run_training
+from .training import assert_equal, run_training
 
 TIMES = {"wps", "ups", "wpb", "wall", "train_wall"}  # in the log: no two runs agree on them
 

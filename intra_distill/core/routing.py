@@ -1,8 +1,8 @@
 """Top-1 routing of tokens to stacked experts: Fedus et al. 2021, sections 2.1 and 2.2.
 
-Routed tokens lie in E·C slots, C for each expert, so that all the experts are one batched product
-over (E, C, ·). Going there and coming back are gathers, and so are their gradients: each slot
-knows its token, and each token its slot.
+Tokens are gathered into E·C slots, C per expert, so that all experts are one batched product over
+(E, C, ·). The way back and both gradients are gathers too, because each slot knows its token and
+each token its slot.
 """
 
 import math
@@ -15,25 +15,24 @@ from torch import Tensor
 class Routing(NamedTuple):
     """Where N tokens go among E experts."""
 
-    gate: Tensor  # (N,) probability of the expert chosen, with its gradient
-    slot: Tensor  # (N,) the slot a token lies in, −1 for none: padding, or dropped
-    source: Tensor  # (E·C,) the token that lies in a slot, −1 for none
-    load: Tensor  # (E,) the tokens that chose an expert, dropped ones among them
+    gate: Tensor  # (N,) probability of the chosen expert, which carries a gradient
+    slot: Tensor  # (N,) slot of each token, −1 for padding and dropped tokens
+    source: Tensor  # (E·C,) token in each slot, −1 for an empty slot
+    load: Tensor  # (E,) number of tokens that chose each expert, including dropped tokens
 
 
 def expert_capacity(num_tokens: int, num_experts: int, capacity_factor: float) -> int:
-    """C: the tokens that one expert takes, equation (3), rounded up; at least one."""
+    """C, equation (3): the number of tokens that one expert accepts, rounded up, at least 1."""
     return max(1, math.ceil(capacity_factor * num_tokens / num_experts))
 
 
 def route(probabilities: Tensor, real: Tensor, capacity: int | None = None) -> Routing:
-    """Send each token to its most probable expert, first come, first served.
+    """Send each token to its most probable expert, and drop an expert's tokens after its first C.
 
     Args:
         probabilities: of the experts, (N, E)
-        real: False for padding, which goes nowhere and takes no capacity, (N,)
-        capacity: C; None for the largest load, so that no token is dropped, at the price of one
-            wait for the device
+        real: False for padding, which is not routed and takes no capacity, (N,)
+        capacity: C; None for the largest load, which drops no token but waits for the GPU once
     """
     N, E = probabilities.shape
     gate, expert = probabilities.max(dim=-1)
@@ -42,36 +41,36 @@ def route(probabilities: Tensor, real: Tensor, capacity: int | None = None) -> R
     load = choice.sum(dim=0)
     if capacity is None:
         capacity = max(1, int(load.max()))
-    place = (choice.cumsum(dim=0) * choice).sum(dim=-1) - 1  # in the expert's queue; padding: −1
+    place = (choice.cumsum(dim=0) * choice).sum(dim=-1) - 1  # in the expert's queue, −1 for padding
     placed = (place >= 0) & (place < capacity)
     slot = torch.where(placed, expert * capacity + place, -1)
-    # tokens without a slot meet in one behind the last, which is cut off
+    # tokens without a slot write to one extra slot at the end, which is cut off
     source = slot.new_full((E * capacity + 1,), -1)
     source.scatter_(0, slot.remainder(E * capacity + 1), torch.arange(N, device=slot.device))
     return Routing(gate, slot, source[:-1], load)
 
 
 def dispatch(tokens: Tensor, routing: Routing) -> Tensor:
-    """Put tokens into their slots: (N, d) → (E, C, d), zeros in the empty ones."""
+    """Gather tokens into their slots: (N, d) → (E, C, d), zeros in empty slots."""
     rows = _Gather.apply(tokens, routing.source, routing.slot)
     return rows.view(routing.load.numel(), -1, tokens.size(-1))
 
 
 def combine(outputs: Tensor, routing: Routing) -> Tensor:
-    """Each token's expert output times its probability: (E, C, d) → (N, d), zeros without slot."""
+    """Each token's expert output times its gate: (E, C, d) → (N, d), zeros without a slot."""
     rows = _Gather.apply(outputs.flatten(0, 1), routing.slot, routing.source)
     return rows * routing.gate.to(rows.dtype).unsqueeze(-1)
 
 
 def load_balancing_loss(probabilities: Tensor, real: Tensor, load: Tensor) -> Tensor:
-    """E Σ_e f_e P_e, equations (4) to (6): 1 where both are uniform, E where one expert has all.
+    """E Σ_e f_e P_e, equations (4) to (6): 1 if both are uniform, E if one expert gets all tokens.
 
-    f_e is the share of the real tokens that chose expert e, P_e their mean probability of it.
+    f_e is the share of the real tokens that chose expert e; P_e is their mean probability of e.
 
     Args:
-        probabilities: of the experts, (N, E), which carry the gradient
+        probabilities: of the experts, (N, E); they carry the gradient
         real: False for padding, (N,)
-        load: the tokens that chose each expert, (E,)
+        load: number of tokens that chose each expert, (E,)
     """
     total = load.sum().clamp(min=1)
     share = load.to(probabilities.dtype) / total  # f, (E,)
@@ -80,9 +79,9 @@ def load_balancing_loss(probabilities: Tensor, real: Tensor, load: Tensor) -> Te
 
 
 class _Gather(torch.autograd.Function):
-    """rows[index], zeros for −1, where no row is taken twice: ``inverse`` gathers the gradient.
+    """rows[index], zeros for −1. No row is taken twice, so ``inverse`` gathers the gradient.
 
-    Indexing's own gradient is a scatter: slower, and on a GPU summed in no fixed order.
+    The gradient of plain indexing is a scatter: slower, and on a GPU not deterministic.
     """
 
     @staticmethod
