@@ -130,7 +130,7 @@ def _find_config(config: Path) -> tuple[Path, tuple[str, ...]]:
         if file.is_file():
             return file, system.overrides
     folder = config if config.is_dir() else config.parent
-    names = sorted(path.stem for path in folder.glob("*.yaml") if path.stem not in NO_SYSTEMS)
+    names = sorted(path.stem for path in folder.glob("[!.]*.yaml") if path.stem not in NO_SYSTEMS)
     systems = f": the systems of {folder} are {', '.join(names)}" if names else ""
     raise UserError(f"{config}: no such configuration file{systems}")
 

@@ -112,7 +112,7 @@ def test_a_system_is_read_from_the_file_of_its_configuration(tmp_path):
 
 @pytest.mark.parametrize("name", ["none", "none.yaml", "base+size", "none+task.size=1", ""])
 def test_a_system_that_does_not_exist_is_refused_with_those_that_do(name, tmp_path):
-    for file in ("base", "other", "prepare", "paper"):
+    for file in ("base", "other", "prepare", "paper", ".hidden"):
         write(tmp_path / f"{file}.yaml", "task: {size: 1}\n")
     with pytest.raises(UserError) as refusal:
         load_config(tmp_path / name)
