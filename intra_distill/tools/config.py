@@ -120,7 +120,7 @@ def load_config(config: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 def _find_config(config: Path) -> tuple[Path, tuple[str, ...]]:
     """The file and the overrides of a configuration file or of a system beside its file.
 
-    A value may hold slashes, and so may a folder's name hold ``+KEY=``: the longest folder wins.
+    Values may contain slashes, and folders ``+KEY=``, so every folder of the path is tried.
     """
     if config.is_file():
         return config, ()
