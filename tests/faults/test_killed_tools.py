@@ -344,7 +344,7 @@ evaluate) write "$(option --results-path "$@")/test.json" \
 table) write "$(option --csv "$@")" table && write "$(option --plot "$@")" picture ;;
 esac
 """
-LOGS = {"cell.log", "train.log", "lock"}
+LOGS = {"run.log", "train.log", "lock"}
 
 
 @pytest.fixture
