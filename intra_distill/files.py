@@ -39,6 +39,7 @@ def read_lines(path: str | Path) -> Iterator[str]:
     Raises:
         UserError: the file cannot be read, or a line, which is named, is not UTF-8.
     """
+    number = 0
     try:
         with open(path, "rb") as file:
             for number, line in enumerate(file, start=1):

@@ -106,7 +106,7 @@ NO_PAIRS = {"at least 1": ["0", "-1"], "add up to": [HUGE]}
 
 SEARCHING: Refusals = {  # evaluate, prune
     "--beam": {"must be at least 1": ["0", "-1"], "must be at most 1000": ["1001", HUGE]},
-    "--lenpen": {"must be a number from 0 on": ["nan", "-0.1", "inf", "1e308"]},
+    "--lenpen": {"must be from 0 to 100": ["nan", "-0.1", "inf", "1e308"]},
     "--max-len-a": {
         "must be at least 0": ["nan", "-0.1", "-inf"],
         "must be at most 10000": ["inf", "1e308"],
@@ -259,10 +259,10 @@ REFUSED: dict[str, Refusals] = {
             "not inf": ["criterion.alpha=.inf"],
             "0 < p < q must hold": ["criterion.alpha_p=20"],
             "infinity": ["optimization.max_update=.inf"],
-            "α′ takes a run with an end": ["optimization.max_update=null"],
+            "α′ needs the run's length": ["optimization.max_update=null"],
             "has a max_epoch": ["optimization.max_epoch=3"],
         },
-        "--updates": {"α′ takes a run with an end": ["0", "-1"]},
+        "--updates": {"α′ needs the run's length": ["0", "-1"]},
         "--plot": NO_PICTURE,
     },
     "sensitivity": {
