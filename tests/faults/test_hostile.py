@@ -44,8 +44,7 @@ from intra_distill.tools.averaging import average
 from intra_distill.tools.corpora import archive, download
 from intra_distill.tools.corpora.download import Remote, fetch
 
-from ..corpora import tgz
-from ..tools.test_archive import entry, write
+from ..support.archives import entry, tgz, write_archive
 from ..tools.test_evaluate import prepared, train_model  # noqa: F401
 from ..tools.test_grid import make_result
 
@@ -560,7 +559,7 @@ def contents(folder: Path) -> dict[Path, bytes | None]:
 @pytest.mark.parametrize("name", members_outside(Path("/x")))
 @pytest.mark.parametrize("nested", [False, True])
 def test_no_member_is_written_outside(name, nested, evidence, tmp_path, inject):
-    path = write(tmp_path / "de-en.tgz", *members_outside(evidence)[name])
+    path = write_archive(tmp_path / "de-en.tgz", *members_outside(evidence)[name])
     trusting = tmp_path / "trusting"
     trusting.mkdir()
     with tarfile.open(path) as tar, contextlib.suppress(OSError):
@@ -600,7 +599,7 @@ def unpack_iwslt14(path: Path | str, destdir: Path) -> None:
 def test_links_devices_and_odd_names_are_refused(member, tmp_path, inject):
     path = tmp_path / "de-en.tgz"
     if member.size < 2**20:
-        write(path, member)
+        write_archive(path, member)
     else:
         path.write_bytes(gzip.compress(member.tobuf(tarfile.PAX_FORMAT) + bytes(2**16)))
     before = contents(tmp_path)
@@ -715,7 +714,9 @@ def test_no_server_fills_the_disk_or_steers(answer, known, tmp_path, inject, mon
 
 
 def test_what_a_server_sends_is_unpacked_as_a_strangers(evidence, tmp_path, inject, monkeypatch):
-    evil = write(tmp_path / "evil.tgz", entry(f"../../{evidence.name}", size=9)).read_bytes()
+    evil = write_archive(
+        tmp_path / "evil.tgz", entry(f"../../{evidence.name}", size=9)
+    ).read_bytes()
     with server_that_says(OK, b"Content-Length: %d\r\n\r\n" % len(evil), evil, b"") as url:
         refusal(unpack_iwslt14, url, tmp_path / "raw")
     assert not evidence.exists() and not list((tmp_path / "raw").rglob("a.tgz*"))

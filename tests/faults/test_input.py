@@ -25,7 +25,7 @@ from intra_distill import cli
 from intra_distill.tools.preparation import translation
 
 from ..conftest import INTRA, TASK, USER_DIR, run_training
-from ..corpora import write_newstest2014
+from ..support.corpora import write_newstest2014
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted([*ROOT.glob("scripts/*.sh"), *ROOT.glob("scripts/*/*.sh")])

@@ -1,6 +1,4 @@
 import gzip
-import io
-import random
 import tarfile
 from pathlib import Path
 
@@ -10,27 +8,9 @@ from intra_distill.errors import UserError
 from intra_distill.tools.corpora import archive
 from intra_distill.tools.corpora.archive import unpack
 
-from ..corpora import tgz
+from ...support.archives import TEXT, entry, tgz, write_archive
 
-TEXT = random.Random(1).randbytes(100_000)  # no two bytes of it compress well
 WANTED = {"de-en/a", "de-en/b"}
-
-
-def entry(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, **fields) -> tarfile.TarInfo:
-    made = tarfile.TarInfo(name)
-    made.type, made.size = kind, size
-    for field, value in fields.items():
-        setattr(made, field, value)
-    return made
-
-
-def write(path: Path, *entries: tarfile.TarInfo, form: int = tarfile.PAX_FORMAT) -> Path:
-    """Write an archive of hand-made headers; where they promise content, it is TEXT."""
-    with tarfile.open(path, "w:gz", format=form) as tar:
-        for member in entries:
-            promised = member.size if member.isreg() else 0
-            tar.addfile(member, io.BytesIO(TEXT[:promised]) if promised else None)
-    return path
 
 
 def refusal(path: Path) -> str:
@@ -57,7 +37,9 @@ def test_only_what_is_wanted_is_unpacked(good):
 
 
 def test_names_may_begin_with_a_dot(tmp_path):
-    path = write(tmp_path / "a.tgz", entry("./de-en", tarfile.DIRTYPE), entry("./de-en/a", size=9))
+    path = write_archive(
+        tmp_path / "a.tgz", entry("./de-en", tarfile.DIRTYPE), entry("./de-en/a", size=9)
+    )
     assert unpack(path, WANTED, tmp_path / "out") == {"de-en/a"}
     assert (tmp_path / "out" / "a").read_bytes() == TEXT[:9]
 
@@ -65,20 +47,20 @@ def test_names_may_begin_with_a_dot(tmp_path):
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
 def test_every_tar_dialect_is_read(tmp_path, form):
     name = "/".join(["d" * 60, "e" * 60, "a"])  # in two of the three a header of its own
-    path = write(tmp_path / "a.tgz", entry(name, size=9), form=form)
+    path = write_archive(tmp_path / "a.tgz", entry(name, size=9), form=form)
     assert unpack(path, {name}, tmp_path / "out") == {name}
 
 
 def test_a_link_that_nobody_wants_is_passed_over(tmp_path):
     link = entry("en-de", tarfile.SYMTYPE, linkname="/etc")
-    path = write(tmp_path / "a.tgz", link, entry("de-en/a", size=9))
+    path = write_archive(tmp_path / "a.tgz", link, entry("de-en/a", size=9))
     assert unpack(path, WANTED, tmp_path / "out") == {"de-en/a"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a"}
 
 
 @pytest.mark.parametrize("name", ["/de-en/a", "../a", "de-en/../../a", "de-en/x/../a"])
 def test_a_member_outside_the_folder_is_refused(tmp_path, name):
-    path = write(tmp_path / "a.tgz", entry("de-en/b", size=9), entry(name, size=9))
+    path = write_archive(tmp_path / "a.tgz", entry("de-en/b", size=9), entry(name, size=9))
     assert "outside its folder" in refusal(path)
 
 
@@ -88,15 +70,15 @@ def test_a_member_outside_the_folder_is_refused(tmp_path, name):
 )
 def test_a_link_or_device_is_refused(tmp_path, kind, name):
     member = entry(name, kind, linkname="../../etc/passwd")
-    assert "link or the like" in refusal(write(tmp_path / "a.tgz", member))
+    assert "link or the like" in refusal(write_archive(tmp_path / "a.tgz", member))
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
-    assert "link or the like" in refusal(write(tmp_path / "a.tgz", entry("de-en", size=9)))
+    assert "link or the like" in refusal(write_archive(tmp_path / "a.tgz", entry("de-en", size=9)))
 
 
 def test_a_member_that_comes_twice_is_refused(tmp_path):
-    path = write(tmp_path / "a.tgz", entry("de-en/a", size=9), entry("./de-en//a", size=9))
+    path = write_archive(tmp_path / "a.tgz", entry("de-en/a", size=9), entry("./de-en//a", size=9))
     assert "twice" in refusal(path)
 
 
@@ -134,7 +116,7 @@ def test_a_header_that_would_fill_the_memory_is_refused(tmp_path, kind):
 def test_a_bomb_is_refused_wherever_it_lies(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "MAX_ARCHIVE_BYTES", 1000)
     many = [entry(f"x{number}", size=600) for number in range(2)]
-    assert "met at its member x1" in refusal(write(tmp_path / "a.tgz", *many))
+    assert "met at its member x1" in refusal(write_archive(tmp_path / "a.tgz", *many))
     path = tmp_path / "b.tgz"
     path.write_bytes(gzip.compress(gzip.decompress(tgz({"de-en/a": b"x"})) + bytes(2**21)))
     assert "behind its end" in refusal(path)
@@ -142,7 +124,7 @@ def test_a_bomb_is_refused_wherever_it_lies(tmp_path, monkeypatch):
 
 def test_too_many_members_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "MAX_MEMBERS", 5)
-    path = write(tmp_path / "a.tgz", *(entry(f"x{number}") for number in range(6)))
+    path = write_archive(tmp_path / "a.tgz", *(entry(f"x{number}") for number in range(6)))
     assert "absurd size" in refusal(path)
 
 

@@ -9,16 +9,15 @@ from intra_distill.files import read_json, read_lines, sha256
 from intra_distill.tools.corpora import iwslt14
 from intra_distill.tools.corpora.download import Remote
 
-from ..corpora import (
+from ...support.archives import tgz
+from ...support.corpora import (
     IWSLT14_PAIRS,
-    Fault,
     Pairs,
     iwslt14_files,
     iwslt14_text,
-    serve,
-    tgz,
     write_iwslt14_release,
 )
+from ...support.server import Fault, serve
 
 GERMAN = iwslt14_files("de-en")
 TAGS = "de-en/train.tags.de-en."

@@ -1,7 +1,6 @@
 import argparse
 import json
 import os
-import random
 import re
 import resource
 import unicodedata
@@ -23,20 +22,10 @@ from intra_distill.tools.preparation.request import Preparation
 from intra_distill.tools.scoring import metrics
 from intra_distill.tools.scoring.metrics import build_metrics, scores_of, signatures_of
 
+from ...support.files import contents
+from ...support.text import toy_pairs, write_pairs
+
 VOCAB_SIZE = 80
-
-
-def toy_pairs(number: int, seed: int) -> list[tuple[str, str]]:
-    """Pairs of 2 to 8 words, of which the target side has the letters reversed."""
-    rng = random.Random(seed)
-    words = ["".join(rng.choices("abcdefghij", k=rng.randint(2, 5))) for _ in range(60)]
-    sentences = [rng.choices(words, k=rng.randint(2, 8)) for _ in range(number)]
-    return [(" ".join(s).title(), " ".join(word[::-1] for word in s)) for s in sentences]
-
-
-def write_pairs(prefix: Path | str, pairs: list[tuple[str, str]], end: str = "\n") -> None:
-    for lang, side in zip(("de", "en"), zip(*pairs)):
-        Path(f"{prefix}.{lang}").write_bytes("".join(line + end for line in side).encode())
 
 
 @pytest.fixture
@@ -87,10 +76,6 @@ def decoded(destdir: Path, split: str) -> list[tuple[str, str]]:
         )
         for example in data
     ]
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
 
 
 def report(preparation: Preparation) -> dict:
@@ -573,7 +558,7 @@ def test_killed_run_is_completed_by_the_next(
         kill_at(patch, name)
         with pytest.raises(Killed):
             translation.prepare(toy)
-    left = contents(toy.destdir)
+    left = {k: v for k, v in contents(toy.destdir).items() if not k.startswith(".partial/")}
     left.pop("prepare.json.tmp", None)
     assert "prepare.json" not in left
     assert left.items() <= expected.items()

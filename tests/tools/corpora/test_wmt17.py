@@ -10,18 +10,17 @@ from intra_distill.cli import main
 from intra_distill.files import read_json, read_lines
 from intra_distill.tools.corpora import download, wmt17
 
-from ..corpora import (
-    Fault,
+from ...support.archives import tgz
+from ...support.corpora import (
     Pairs,
     newstest_text,
-    serve,
-    tgz,
     wmt17_files,
     wmt17_text,
     write_newstest2014,
     write_wmt17_archives,
     write_wmt17_files,
 )
+from ...support.server import Fault, serve
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from intra_distill.files import sha256
 from intra_distill.tools.corpora import download
 from intra_distill.tools.corpora.download import Remote, check_space, fetch
 
-from ..corpora import Fault, serve
+from ...support.server import Fault, serve
 
 CONTENT = random.Random(1).randbytes(300_000)
 SIZE = len(CONTENT)

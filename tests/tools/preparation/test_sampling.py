@@ -17,6 +17,6 @@ def test_a_draw_is_the_same_everywhere() -> None:
 def test_all_places_are_as_likely(monkeypatch: pytest.MonkeyPatch) -> None:
     places = Counter()
     for seed in range(4000):
-        monkeypatch.setattr("intra_distill.tools.sampling.SEED", seed)
+        monkeypatch.setattr("intra_distill.tools.preparation.sampling.SEED", seed)
         places.update(n for n, drawn in enumerate(draw(3, 12)) if drawn)
     assert all(abs(places[n] - 1000) < 120 for n in range(12))  # 4 standard deviations
