@@ -1,5 +1,7 @@
 import gzip
+import re
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,28 +60,25 @@ def test_a_link_that_nobody_wants_is_passed_over(tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a"}
 
 
-@pytest.mark.parametrize("name", ["/de-en/a", "../a", "de-en/../../a", "de-en/x/../a"])
-def test_a_member_outside_the_folder_is_refused(tmp_path, name):
-    path = write_archive(tmp_path / "a.tgz", entry("de-en/b", size=9), entry(name, size=9))
-    assert "outside its folder" in refusal(path)
+KINDS = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
+OUTSIDE = ("/de-en/a", "../a", "de-en/../../a", "de-en/x/../a")
 
 
-@pytest.mark.parametrize("name", ["de-en/a", "de-en"])
 @pytest.mark.parametrize(
-    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE]
+    "member, said",
+    [
+        *((entry(name, size=9), "outside its folder") for name in OUTSIDE),
+        *(
+            (entry(name, kind, linkname="../../etc/passwd"), "link, device or misplaced file")
+            for name in ("de-en/a", "de-en")
+            for kind in KINDS
+        ),
+        (entry("de-en", size=9), "link, device or misplaced file"),  # in place of a folder
+        (entry("./de-en//b", size=9), "twice"),
+    ],
 )
-def test_a_link_or_device_is_refused(tmp_path, kind, name):
-    member = entry(name, kind, linkname="../../etc/passwd")
-    assert "link or the like" in refusal(write_archive(tmp_path / "a.tgz", member))
-
-
-def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
-    assert "link or the like" in refusal(write_archive(tmp_path / "a.tgz", entry("de-en", size=9)))
-
-
-def test_a_member_that_comes_twice_is_refused(tmp_path):
-    path = write_archive(tmp_path / "a.tgz", entry("de-en/a", size=9), entry("./de-en//a", size=9))
-    assert "twice" in refusal(path)
+def test_a_member_that_is_out_of_place_is_refused(tmp_path, member, said):
+    assert said in refusal(write_archive(tmp_path / "a.tgz", entry("de-en/b", size=9), member))
 
 
 def test_a_member_of_absurd_size_is_refused(good, monkeypatch):
@@ -89,37 +88,29 @@ def test_a_member_of_absurd_size_is_refused(good, monkeypatch):
     assert "absurd size" in refusal(good)
 
 
-@pytest.mark.parametrize("name", ["de-en/a", "unwanted"])
-def test_a_declared_size_is_judged_before_it_is_read(tmp_path, name):
-    header = entry(name, size=2**40).tobuf(tarfile.GNU_FORMAT)
+def headers_of_absurd_size() -> Iterator[bytes]:
+    for name in ("de-en/a", "unwanted"):
+        yield entry(name, size=2**40).tobuf(tarfile.GNU_FORMAT)
+    for kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE):
+        yield entry("de-en/a", kind, size=2**32).tobuf(tarfile.GNU_FORMAT)
+    for size in ("-512", "-1"):
+        yield entry("de-en/a", pax_headers={"size": size}).tobuf(tarfile.PAX_FORMAT)
+
+
+@pytest.mark.parametrize("header", headers_of_absurd_size())
+def test_a_declared_size_is_checked_before_the_content_is_read(tmp_path, header):
     path = tmp_path / "a.tgz"
     path.write_bytes(gzip.compress(header + bytes(1024)))
-    assert "absurd size" in refusal(path)
-
-
-@pytest.mark.parametrize("size", [-512, -1])
-def test_a_negative_size_is_refused(tmp_path, size):
-    member = entry("de-en/a", pax_headers={"size": str(size)})
-    path = tmp_path / "a.tgz"
-    path.write_bytes(gzip.compress(member.tobuf(tarfile.PAX_FORMAT) + bytes(1024)))
-    refusal(path)
-
-
-@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE])
-def test_a_header_that_would_fill_the_memory_is_refused(tmp_path, kind):
-    header = entry("de-en/a", kind, size=2**32).tobuf(tarfile.GNU_FORMAT)
-    path = tmp_path / "a.tgz"
-    path.write_bytes(gzip.compress(header + bytes(1024)))
-    assert "absurd size" in refusal(path)
+    assert re.search("absurd size|damaged", refusal(path))
 
 
 def test_a_bomb_is_refused_wherever_it_lies(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "MAX_ARCHIVE_BYTES", 1000)
     many = [entry(f"x{number}", size=600) for number in range(2)]
-    assert "met at its member x1" in refusal(write_archive(tmp_path / "a.tgz", *many))
+    assert "absurd size at its member x1" in refusal(write_archive(tmp_path / "a.tgz", *many))
     path = tmp_path / "b.tgz"
     path.write_bytes(gzip.compress(gzip.decompress(tgz({"de-en/a": b"x"})) + bytes(2**21)))
-    assert "behind its end" in refusal(path)
+    assert "absurd size after its end" in refusal(path)
 
 
 def test_too_many_members_are_refused(tmp_path, monkeypatch):
@@ -128,36 +119,37 @@ def test_too_many_members_are_refused(tmp_path, monkeypatch):
     assert "absurd size" in refusal(path)
 
 
-@pytest.mark.parametrize("kept", [15, 600, 50_000, -10, -1])
-def test_a_truncated_archive_is_refused(good, kept):
-    good.write_bytes(good.read_bytes()[:kept])
+def flip(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 0x10]) + content[place:][1:]
+
+
+DAMAGE = {
+    **{f"cut at {k}": lambda c, k=k: c[:k] for k in (15, 600, 50_000, -10, -1)},
+    **{f"flipped at {k}": lambda c, k=k: flip(c, k) for k in (50, 5_000, 90_000, -6)},
+    "cut before it was compressed": lambda c: gzip.compress(gzip.decompress(c)[:60_000]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_archive_is_refused(good, damage):
+    good.write_bytes(DAMAGE[damage](good.read_bytes()))
     assert "damaged or truncated" in refusal(good)
 
 
-@pytest.mark.parametrize("place", [50, 5_000, 90_000, -6])
-def test_a_damaged_archive_is_refused(good, place):
-    content = bytearray(good.read_bytes())
-    content[place] ^= 0x10
-    good.write_bytes(content)
-    assert "damaged or truncated" in refusal(good)
-
-
-def test_an_archive_truncated_before_it_was_compressed_is_refused(good):
-    good.write_bytes(gzip.compress(gzip.decompress(good.read_bytes())[:60_000]))
-    assert "damaged or truncated" in refusal(good)
-
-
-def test_what_is_no_archive_is_refused(tmp_path):
-    for content, said in {
-        b"": "not a .tgz archive",
-        b"text": "not a .tgz archive",
-        b"PK\x03\x04": "not a .tgz archive",
-        b" <HTML><body>Google Drive - Virus scan warning": "web page",
-        gzip.compress(b""): "damaged or truncated",
-        gzip.compress(b"text" * 1000): "damaged or truncated",
-    }.items():
-        (tmp_path / "a.tgz").write_bytes(content)
-        assert said in refusal(tmp_path / "a.tgz")
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"", "not a .tgz archive"),
+        (b"text", "not a .tgz archive"),
+        (b"PK\x03\x04", "not a .tgz archive"),
+        (b" <HTML><body>Google Drive - Virus scan warning", "web page"),
+        (gzip.compress(b""), "damaged or truncated"),
+        (gzip.compress(b"text" * 1000), "damaged or truncated"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, content, said):
+    (tmp_path / "a.tgz").write_bytes(content)
+    assert said in refusal(tmp_path / "a.tgz")
 
 
 def test_a_missing_archive_is_named(tmp_path):

@@ -6,14 +6,15 @@ from intra_distill.errors import UserError
 from intra_distill.files import read_json
 from intra_distill.tools.corpora.raw_text import make_raw_text
 
+from ...support.kills import Killed, kill_before_rename
+
 REQUEST = {"command": "iwslt14", "pair": "de-en", "source": "a.tgz"}
 
 
 def write(folder: Path) -> dict:
-    assert list(folder.iterdir()) == []
     (folder / "unpacked").mkdir()
-    (folder / "unpacked" / "x").touch()
-    (folder / "train.de").write_text("Brot\n")
+    for name in ("train.de", "train.en", "test.de", "test.en"):
+        (folder / name).write_text("Brot\n")
     return {"lines": 1}
 
 
@@ -26,59 +27,37 @@ def never(folder: Path) -> dict:
     raise AssertionError("the work is done again")
 
 
-def test_a_folder_is_made_once(tmp_path, capsys):
-    raw = tmp_path / "a" / "raw"
-    make_raw_text(raw, REQUEST, write)
-    assert {path.name for path in raw.iterdir()} == {"train.de", "raw.json"}
-    assert read_json(raw / "raw.json") == {**REQUEST, "lines": 1}
-    make_raw_text(raw, REQUEST, never)
-    make_raw_text(raw, {**REQUEST, "source": None}, never)
-    assert capsys.readouterr().out.count("nothing to do") == 2
+def make(raw: Path, write=never, **changes: str | None) -> bool:
+    return make_raw_text(raw, ["de", "en"], {**REQUEST, **changes}, write)
 
 
-@pytest.mark.parametrize(
-    "name, value", [("command", "wmt17"), ("pair", "he-en"), ("source", "b.tgz")]
-)
-def test_another_request_is_refused_by_name(tmp_path, name, value):
-    make_raw_text(tmp_path / "raw", REQUEST, write)
-    with pytest.raises(UserError, match=f"with {name} {REQUEST[name]}, not {value}"):
-        make_raw_text(tmp_path / "raw", {**REQUEST, name: value}, never)
+def test_text_is_made_once(tmp_path):
+    assert make(tmp_path, write)
+    files = {"train.de", "train.en", "test.de", "test.en", "raw.json"}
+    assert {path.name for path in tmp_path.iterdir()} == files
+    assert read_json(tmp_path / "raw.json") == {**REQUEST, "lines": 1}
+    assert not make(tmp_path)
+    assert not make(tmp_path, source=None)
+    for name, value in {"command": "wmt17", "pair": "he-en", "source": "b.tgz"}.items():
+        with pytest.raises(UserError, match=f"made with {name} {REQUEST[name]}, not {value}"):
+            make(tmp_path, **{name: value})
 
 
-def test_a_killed_run_is_begun_anew(tmp_path):
-    raw = tmp_path / "raw"
-    with pytest.raises(KeyboardInterrupt):
-        make_raw_text(raw, REQUEST, interrupt)
-    assert not (raw / "train.de").exists()
+@pytest.mark.parametrize("name, redone", [("test.en", True), ("raw.json", False)])
+def test_a_killed_run_is_completed(tmp_path, monkeypatch, name, redone):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_before_rename(patch, name)
+        make(tmp_path, write)
     with pytest.raises(UserError, match="with pair de-en, not he-en"):
-        make_raw_text(raw, {**REQUEST, "pair": "he-en"}, never)
-    make_raw_text(raw, REQUEST, write)
-    assert (raw / "train.de").read_text() == "Brot\n"
-
-
-def interrupt(folder: Path) -> dict:
-    (folder / "train.de").write_text("half\n")
-    raise KeyboardInterrupt
+        make(tmp_path, pair="he-en")
+    make(tmp_path, write if redone else never, source=None)
+    source = None if redone else "a.tgz"  # of which the text is
+    assert read_json(tmp_path / "raw.json") == {**REQUEST, "source": source, "lines": 1}
 
 
 def test_a_refusal_leaves_nothing_but_what_was_fetched(tmp_path):
-    raw = tmp_path / "raw"
+    (tmp_path / "downloads").mkdir()
     with pytest.raises(UserError, match="^no$"):
-        make_raw_text(raw, REQUEST, refuse)
-    assert not raw.exists()
-    (raw / "downloads").mkdir(parents=True)
-    with pytest.raises(UserError):
-        make_raw_text(raw, REQUEST, refuse)
-    assert [path.name for path in raw.iterdir()] == ["downloads"]
-    make_raw_text(raw, {**REQUEST, "pair": "he-en"}, write)
-
-
-def test_files_of_something_else_are_left_alone(tmp_path):
-    (tmp_path / "mine").touch()
-    with pytest.raises(UserError, match="something else"):
-        make_raw_text(tmp_path, REQUEST, never)
-    with pytest.raises(UserError, match="not a folder"):
-        make_raw_text(tmp_path / "mine", REQUEST, never)
-    with pytest.raises(UserError, match="cannot write"):
-        make_raw_text(tmp_path / "mine" / "raw", REQUEST, never)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+        make(tmp_path, refuse)
+    assert [path.name for path in tmp_path.iterdir()] == ["downloads"]
+    make(tmp_path, write, pair="he-en")
