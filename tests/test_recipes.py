@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .corpora import write_iwslt14_release, write_newstest2014, write_wmt17_files
+from .support.corpora import write_iwslt14_release, write_newstest2014, write_wmt17_files
 
 ROOT = Path(__file__).parents[1]
 TINY = (

@@ -28,10 +28,11 @@ from intra_distill.errors import one_line
 from intra_distill.tools.scoring import search
 from intra_distill.tools.scoring.search import Translation
 
-from ..corpora import IWSLT14_PAIRS, serve, write_iwslt14_release
 from ..support.checkpoints import train_model
+from ..support.corpora import IWSLT14_PAIRS, write_iwslt14_release
+from ..support.server import serve
+from ..support.text import toy_pairs, write_pairs
 from ..tools.conftest import prepared  # noqa: F401
-from ..tools.test_prepare import toy_pairs, write_pairs
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
