@@ -65,11 +65,14 @@ def run(command: list[str], before: Callable[[], object] = lambda: None) -> tupl
     if pid == 0:
         words, status = "", 2
         try:
-            with open(os.devnull, "w") as null:
-                with contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
-                    forkserver._forkserver.__init__()  # this process has none yet
-                    before()
-                    main(command)
+            with (
+                open(os.devnull, "w") as null,
+                contextlib.redirect_stdout(null),
+                contextlib.redirect_stderr(null),
+            ):
+                forkserver._forkserver.__init__()  # this process has none yet
+                before()
+                main(command)
             status = 0
         except SystemExit as end:
             words, status = str(end.code), 1

@@ -65,8 +65,7 @@ class Phrase(NamedTuple):
 
     def possessive(self) -> tuple:
         """The determiner of what it has."""
-        en = PRONOUNS[self.en_person][6]
-        return PRONOUNS[self.person][3], EIN, MIXED, en, en
+        return PRONOUNS[self.person][3], EIN, MIXED, *[PRONOUNS[self.en_person][6]] * 2
 
 
 def noun_phrase(noun, determiner, plural=False, first=NOTHING, adjective=NOTHING) -> Phrase:
@@ -90,7 +89,7 @@ def noun_phrase(noun, determiner, plural=False, first=NOTHING, adjective=NOTHING
     return Phrase(gender, "p" if is_plural else natural, de, [en, en])
 
 
-def clause(order: str, subject: Phrase, verb: Sequence, when, objects={}, rest=NOTHING) -> Pair:
+def clause(order: str, subject: Phrase, verb: Sequence, when, objects, rest=NOTHING) -> Pair:
     """Say what a subject does ``when``: in which tense (past, present, future), and a time.
 
     The German ``order`` is main, subordinate, or inverted: after its time, verb first.
@@ -149,8 +148,8 @@ class Grammar:
         first, second = ("subordinate", "inverted") if is_fronted else ("main", "subordinate")
         he, it, conjunction = subject.pronoun(), thing.pronoun(), self.often(CONJUNCTIONS)
         one = clause(first, subject, self.often(DEALINGS), when, {"acc": thing})
-        of_it = clause(second, it, COPULA, when, rest=self.often(ADJECTIVES["quality"]))
-        of_him = clause(second, he, COPULA, when, rest=self.often(ADJECTIVES["mood"]))
+        of_it = clause(second, it, COPULA, when, {}, self.often(ADJECTIVES["quality"]))
+        of_him = clause(second, he, COPULA, when, {}, self.often(ADJECTIVES["mood"]))
         with_it = clause(second, he, self.often(DEALINGS), when, {"acc": it})
         two = self.often((of_it, of_him, with_it, self.action(second, he, when)))
         if is_fronted:
@@ -170,12 +169,13 @@ class Grammar:
             objects[case] = self.phrase(self.often(kinds), subject)
         return clause(order, subject, self.often(verbs), when, objects, rest)
 
-    def phrase(self, kind: str, owner: Phrase = Phrase("ich", "ich", {}, [])) -> Phrase:
+    def phrase(self, kind: str, owner: Phrase | None = None) -> Phrase:
         """Somebody or something of the kind, perhaps the owner's."""
         kind = self.often(("person", "name", "relative")) if kind == "person" else kind
         surname = self.often(MODIFIERS).de + self.often(SURNAMES)
         noun = [form.format(surname) for form in self.often(NOUNS[kind])]
-        own = {"name": BARE, "person": THIS}.get(kind, owner.possessive())  # meine Frau is my wife
+        owner = owner or Phrase("ich", "ich", {}, [])  # meine Frau is my wife
+        own = {"name": BARE, "person": THIS}.get(kind, owner.possessive())
         if kind in ("name", "relative"):
             return noun_phrase(noun, own)
         plural = noun[1] in "pP" or self.random() < 0.25
@@ -195,7 +195,7 @@ class Grammar:
             who = phrase._replace(de={"nom": f"d{article[0]}"}, en=["who"])
             de, en = self.action("subordinate", who, when)
         else:
-            de, en = clause("subordinate", self.phrase("person"), self.often(DEALINGS), when)
+            de, en = clause("subordinate", self.phrase("person"), self.often(DEALINGS), when, {})
             de, en = f"d{article[1]} {de}", f"that {en}"
         cases = {case: f"{text}, {de}," for case, text in phrase.de.items()}
         return phrase._replace(de=cases, en=[f"{phrase.en[0]} {en}"] * 2)
