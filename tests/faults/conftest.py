@@ -11,8 +11,8 @@ from sacrebleu.dataset import DATASETS
 
 from intra_distill.errors import UserError, one_line
 
-from ..corpora import write_newstest2014
 from ..support.checkpoints import train_model
+from ..support.corpora import write_newstest2014
 from ..support.finished_work import contents, finish_work
 from ..support.prepared import make_prepared
 

@@ -28,9 +28,11 @@ from intra_distill.errors import one_line
 from intra_distill.tools.scoring import search
 from intra_distill.tools.scoring.search import Translation
 
-from ..corpora import IWSLT14_PAIRS, serve, write_iwslt14_release
-from ..tools.test_evaluate import prepared, train_model  # noqa: F401
-from ..tools.test_prepare import toy_pairs, write_pairs
+from ..support.checkpoints import train_model
+from ..support.corpora import IWSLT14_PAIRS, write_iwslt14_release
+from ..support.server import serve
+from ..support.text import toy_pairs, write_pairs
+from ..tools.conftest import prepared  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
@@ -63,11 +65,14 @@ def run(command: list[str], before: Callable[[], object] = lambda: None) -> tupl
     if pid == 0:
         words, status = "", 2
         try:
-            with open(os.devnull, "w") as null:
-                with contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
-                    forkserver._forkserver.__init__()  # this process has none yet
-                    before()
-                    main(command)
+            with (
+                open(os.devnull, "w") as null,
+                contextlib.redirect_stdout(null),
+                contextlib.redirect_stderr(null),
+            ):
+                forkserver._forkserver.__init__()  # this process has none yet
+                before()
+                main(command)
             status = 0
         except SystemExit as end:
             words, status = str(end.code), 1
@@ -343,7 +348,7 @@ evaluate) write "$(option --results-path "$@")/test.json" \
 table) write "$(option --csv "$@")" table && write "$(option --plot "$@")" picture ;;
 esac
 """
-LOGS = {"cell.log", "train.log", "lock"}
+LOGS = {"run.log", "train.log", "lock"}
 
 
 @pytest.fixture

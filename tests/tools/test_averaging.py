@@ -107,8 +107,14 @@ def test_what_only_one_checkpoint_shares_is_averaged_apart(tmp_path):
             {"weight": torch.ones(2), "bias": torch.ones(2)},
             "0.pt is of another model than .*1.pt: it has no bias",
         ),
-        ({"weight": torch.tensor([1, torch.nan])}, "1.pt: weight has values that are infinite"),
-        ({"weight": torch.tensor([1, -torch.inf])}, "1.pt: weight has values that are infinite"),
+        (
+            {"weight": torch.tensor([1, torch.nan])},
+            "1.pt: weight has values that are NaN or infinite",
+        ),
+        (
+            {"weight": torch.tensor([1, -torch.inf])},
+            "1.pt: weight has values that are NaN or infinite",
+        ),
     ],
 )
 def test_models_that_do_not_fit_are_refused(other, message, tmp_path):

@@ -314,9 +314,9 @@ def test_a_file_for_each_checkpoint(run, prepared, checkpoint, distilled, scores
         run(systems=both, sensitivity=[ours])
     with pytest.raises(SystemExit, match="--sensitivity has 0 files for 1 checkpoints: make one"):
         run(sensitivity=[])
-    with pytest.raises(SystemExit, match=f"no file is of {checkpoint} as it is now"):
+    with pytest.raises(SystemExit, match=f"no file has the scores of {checkpoint} as it is now"):
         run(sensitivity=[theirs])
-    with pytest.raises(SystemExit, match=f"no file is of {distilled} as it is now"):
+    with pytest.raises(SystemExit, match=f"no file has the scores of {distilled} as it is now"):
         run(systems=both, sensitivity=[ours, ours])
     with pytest.raises(SystemExit, match="is the same as"):
         run("--names=a,b", systems=[checkpoint] * 2, sensitivity=[ours, ours])

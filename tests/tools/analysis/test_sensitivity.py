@@ -13,7 +13,7 @@ from intra_distill.core.sensitivity import sensitivity as measure
 from intra_distill.tools.analysis import sensitivity, systems
 from intra_distill.tools.analysis.batches import Settings, choose_batches, open_data
 from intra_distill.tools.analysis.parameter_scores import read_scores
-from intra_distill.tools.analysis.sensitivity import kind_of, layer_of
+from intra_distill.tools.analysis.sensitivity_report import kind_of, layer_of
 
 from ...support.checkpoints import change_checkpoint
 from ...support.training import LSTM, PLAIN, TINY_TRANSFORMER, run_training
@@ -316,7 +316,9 @@ def test_a_model_that_is_no_number_is_refused_and_the_others_are_kept(run, check
         state["model"]["encoder.layers.0.fc1.weight"][0, 0] = torch.nan
 
     path = change_checkpoint(checkpoint, tmp_path / "nan" / "checkpoint.pt", spoil)
-    with pytest.raises(SystemExit, match="nan/checkpoint.pt: the sensitivity of .* no number"):
+    with pytest.raises(
+        SystemExit, match="nan/checkpoint.pt: the sensitivity of .* NaN or infinite"
+    ):
         run(checkpoint, path)
     assert [file.name for file in (tmp_path / "results").iterdir()] == ["plain.sensitivity.pt"]
 

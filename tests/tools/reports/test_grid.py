@@ -7,8 +7,10 @@ from statistics import fmean
 import pytest
 
 from intra_distill.errors import UserError
-from intra_distill.tools.reports import grid
-from intra_distill.tools.reports.grid import gather, lay_out, read_paper
+from intra_distill.tools.reports import grid, runs, significance
+from intra_distill.tools.reports.grid import lay_out
+from intra_distill.tools.reports.paper import read_paper
+from intra_distill.tools.reports.runs import gather
 from intra_distill.tools.scoring import metrics
 from intra_distill.tools.scoring.metrics import compare
 from intra_distill.tools.scoring.results import Result
@@ -89,7 +91,7 @@ def test_results_that_were_not_scored_alike_are_refused(other, why, source_lang,
     [
         (
             replace(BASE, test_set=replace(BASE.test_set, data="new", references_sha256="x")),
-            "its references, new/test.ref.en, are others",
+            "its references, new/test.ref.en, are different",
         ),
         (make_result(parameters=3), "its transformer has 3 parameters, not 49976832"),
     ],
@@ -181,7 +183,7 @@ def cell_of(tmp_path: Path, system: str = "intra_x") -> grid.Cell:
 
 
 def test_the_largest_stored_p_value_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(grid, "compare", lambda *_: pytest.fail("compared again"))
+    monkeypatch.setattr(significance, "compare", lambda *_: pytest.fail("compared again"))
     for seed, p_value in {1: 0.001, 2: 0.04}.items():
         put(tmp_path, make_result(seed=seed))
         put(tmp_path, compared(make_result("intra_x", seed=seed, bleu=31), p_value, p_value / 2))
@@ -205,7 +207,7 @@ def test_seeds_that_disagree_are_no_significant_difference(tmp_path):
 def test_a_reference_of_one_seed_serves_all(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        grid,
+        significance,
         "paired_bootstrap",
         lambda run, reference, metrics: (
             asked.append((run.seed, reference.seed)) or dict.fromkeys(metrics, 0.1)
@@ -250,7 +252,7 @@ def test_of_too_few_sentences_there_is_no_p_value(tmp_path, monkeypatch):
 def test_a_comparison_with_other_hypotheses_does_not_count(tmp_path):
     put_scored(tmp_path, "transformer", WORSE)
     path = put_scored(tmp_path, "intra_x", REFERENCES)
-    stale = compared(grid.read_result(path), 0.77)
+    stale = compared(runs.read_result(path), 0.77)
     put(tmp_path / "runs", stale)
     assert cell_of(tmp_path).scores["BLEU"].p_value < 0.05
 
@@ -286,7 +288,7 @@ def test_scores_of_another_sacrebleu_are_not_compared(tmp_path, monkeypatch):
     for system, hypotheses in {"transformer": WORSE, "intra_x": REFERENCES}.items():
         path = put_scored(tmp_path, system, hypotheses)
         older = {name: SIGNATURES[name].rsplit(":", 1)[0] + ":1.0" for name in ("BLEU", "chrF")}
-        put(tmp_path / "runs", replace(grid.read_result(path), signatures=older))
+        put(tmp_path / "runs", replace(runs.read_result(path), signatures=older))
     assert "the installed sacreBLEU is another" in cell_of(tmp_path).not_compared
 
 

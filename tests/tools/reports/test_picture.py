@@ -3,9 +3,10 @@ import torch
 from matplotlib.figure import Figure
 
 from intra_distill.tools.analysis.violins import draw_violins
-from intra_distill.tools.reports.grid import gather, lay_out
+from intra_distill.tools.reports.grid import lay_out
 from intra_distill.tools.reports.picture import add_legend, save_picture
 from intra_distill.tools.reports.plots import plot_loss, plot_passes, plot_sensitivity
+from intra_distill.tools.reports.runs import gather
 from intra_distill.tools.reports.table import draw_bars
 
 from ...support.logs import train_line, valid_line, write_log

@@ -97,7 +97,7 @@ def test_the_paper_stands_below(grid, printed, tmp_path):
         "| 50M |",
         "| r_drop | — | — | — | — | — |",
     ]
-    assert lines[-1] == "- paper: Somebody, Table 1; in brackets what ours differs by"
+    assert lines[-1] == "- paper: Somebody, Table 1; in brackets our difference from it"
 
 
 def test_what_was_not_compared_is_said(grid, printed):

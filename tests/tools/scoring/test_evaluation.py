@@ -454,7 +454,7 @@ def other(part: str, **changes: str):
     "spoil, message",
     [
         (other("test_set", subset="valid"), "its subset is valid, not test"),
-        (other("test_set", references_sha256="0"), "its references, .*/test.ref.en, are others"),
+        (other("test_set", references_sha256="0"), "its references, .*/test.ref.en, are different"),
         (other("signatures", BLEU="tok:intl"), "its BLEU is tok:intl, not nrefs:1"),
         (lambda path: path.with_name("test.hyp.en").unlink(), "test.hyp.en.*is not there"),
         (

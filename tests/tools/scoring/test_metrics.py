@@ -174,7 +174,7 @@ def test_a_tokeniser_that_cannot_be_had_is_refused(monkeypatch):
     with pytest.raises(UserError, match="--tokenize ja-mecab: Japanese tokenization requires"):
         scorers_of(REFERENCES, tokenizer="ja-mecab")
     advice = tokenizer_advice("jpn")
-    assert "takes the tokeniser ja-mecab" in advice and "--tokenize char" in advice
+    assert "needs the tokeniser ja-mecab" in advice and "--tokenize char" in advice
 
 
 def test_what_to_know_of_a_language():

@@ -75,7 +75,7 @@ def test_results_on_the_same_references_compare_wherever_these_are():
     moved = replace(other, test_set=replace(other.test_set, data="elsewhere"))
     assert why_incomparable(moved, result.test_set, result.signatures) == ""
     nl = make_result(dataset="nl-en")
-    assert "are others" in why_incomparable(nl, result.test_set, result.signatures)
+    assert "are different" in why_incomparable(nl, result.test_set, result.signatures)
     signatures = {**result.signatures, "BLEU": "tok:intl"}
     assert why_incomparable(result, result.test_set, signatures).startswith("its BLEU is nrefs:1")
 

@@ -11,7 +11,7 @@ from intra_distill.files import sha256
 from intra_distill.tools.corpora import download
 from intra_distill.tools.corpora.download import Remote, check_space, fetch
 
-from ..corpora import Fault, serve
+from ...support.server import Fault, serve
 
 CONTENT = random.Random(1).randbytes(300_000)
 SIZE = len(CONTENT)
@@ -63,27 +63,40 @@ def test_a_file_is_fetched_once(web, downloads):
     assert names(downloads) == {"a.tgz", "a.tgz.json"}
 
 
-@pytest.mark.parametrize("tags", [True, False])
-def test_a_cut_connection_is_gone_on_with(web, downloads, tags):
-    cuts = [Fault(cut=100_000, tags=tags), Fault(cut=50_000, tags=tags), Fault(tags=tags)]
-    with serve(web, {"a.tgz": cuts}) as served:
+CUT = Fault(cut=100_000)
+
+
+@pytest.mark.parametrize(
+    "faults, expected",
+    [
+        ([CUT, Fault(cut=50_000)], [None, "bytes=100000-", "bytes=150000-"]),
+        (
+            [Fault(cut=100_000, tags=False), Fault(cut=50_000, tags=False), Fault(tags=False)],
+            [None, "bytes=100000-", "bytes=150000-"],
+        ),
+        ([CUT, Fault(ranges=False)], [None, "bytes=100000-"]),  # sends the whole file again
+        ([Fault(status=503), Fault(status=429)], [None] * 3),
+        ([Fault(stall=0.5)], [None] * 2),  # longer than TIMEOUT
+        (
+            [Fault(cut=10_000)] * (2 * download.ATTEMPTS),  # often, but each brings something
+            [None, *(f"bytes={k}0000-" for k in range(1, 2 * download.ATTEMPTS + 1))],
+        ),
+    ],
+)
+def test_an_interrupted_download_resumes(web, downloads, monkeypatch, faults, expected):
+    monkeypatch.setattr(download, "TIMEOUT", 0.2)
+    with serve(web, {"a.tgz": faults}) as served:
         assert fetch(Remote(f"{served.url}a.tgz"), downloads, "").read_bytes() == CONTENT
-    assert ranges(served) == [None, "bytes=100000-", "bytes=150000-"]
+    assert ranges(served) == expected
 
 
-def test_a_killed_download_goes_on(web, downloads):
-    with serve(web, {"a.tgz": [Fault(cut=100_000), *[Fault(cut=0)] * 5]}) as served:
+def test_a_download_that_was_given_up_resumes(web, downloads):
+    with serve(web, {"a.tgz": [CUT, *[Fault(cut=0)] * download.ATTEMPTS]}) as served:
         remote = Remote(f"{served.url}a.tgz")
-        assert "run again to go on from byte 100,000" in refusal(remote, downloads)
+        assert "run again to resume from byte 100,000" in refusal(remote, downloads)
         assert names(downloads) == {"a.tgz.part", "a.tgz.json"}
         assert fetch(remote, downloads, "").read_bytes() == CONTENT
     assert ranges(served)[-1] == "bytes=100000-"
-
-
-def test_a_server_without_ranges_sends_all_again(web, downloads):
-    with serve(web, {"a.tgz": [Fault(cut=100_000), Fault(ranges=False)]}) as served:
-        assert fetch(Remote(f"{served.url}a.tgz"), downloads, "").read_bytes() == CONTENT
-    assert ranges(served) == [None, "bytes=100000-"]
 
 
 def interrupted(tags: bool) -> Iterator[Fault]:
@@ -97,7 +110,7 @@ def interrupted(tags: bool) -> Iterator[Fault]:
     "length, tags",
     [(99_999, True), (SIZE, True), (400_000, True), (99_999, False), (200_000, False)],
 )
-def test_a_part_of_another_version_is_not_gone_on_with(web, downloads, length, tags):
+def test_a_part_of_another_version_is_not_completed(web, downloads, length, tags):
     with serve(web, {"a.tgz": interrupted(tags)}) as served:
         remote = Remote(f"{served.url}a.tgz")
         refusal(remote, downloads)
@@ -106,32 +119,12 @@ def test_a_part_of_another_version_is_not_gone_on_with(web, downloads, length, t
         assert fetch(remote, downloads, "").read_bytes() == changed
 
 
-def test_a_part_from_elsewhere_is_not_gone_on_with(web, downloads):
+def test_a_part_from_elsewhere_is_not_completed(web, downloads):
     (web / "b").mkdir()
     (web / "b" / "a.tgz").write_bytes(CONTENT[::-1])
     with serve(web, {"a.tgz": interrupted(tags=False)}) as served:
         refusal(Remote(f"{served.url}a.tgz"), downloads)
         assert fetch(Remote(f"{served.url}b/a.tgz"), downloads, "").read_bytes() == CONTENT[::-1]
-
-
-def test_a_line_that_breaks_often_but_brings_something_is_not_given_up(web, downloads):
-    cuts = [Fault(cut=10_000)] * (2 * download.ATTEMPTS)
-    with serve(web, {"a.tgz": cuts}) as served:
-        assert fetch(Remote(f"{served.url}a.tgz"), downloads, "").read_bytes() == CONTENT
-    assert len(served.requests) == len(cuts) + 1
-
-
-def test_a_server_that_is_down_for_a_moment_is_asked_again(web, downloads):
-    with serve(web, {"a.tgz": [Fault(status=503), Fault(status=429)]}) as served:
-        assert fetch(Remote(f"{served.url}a.tgz"), downloads, "").read_bytes() == CONTENT
-    assert len(served.requests) == 3
-
-
-def test_silence_is_not_waited_out(web, downloads, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT", 0.1)
-    with serve(web, {"a.tgz": [Fault(stall=0.5)]}) as served:
-        assert fetch(Remote(f"{served.url}a.tgz"), downloads, "").read_bytes() == CONTENT
-    assert len(served.requests) == 2
 
 
 def test_a_server_that_stays_down_is_given_up(web, downloads):
@@ -153,12 +146,17 @@ def test_a_file_that_is_not_there_is_not_asked_for_twice(web, downloads, status)
 
 
 @pytest.mark.parametrize(
-    "body, kind", [(b"<p>Sign in", "text/html; charset=utf-8"), (PAGE, "application/x-gzip")]
+    "fault, size, said",
+    [
+        (Fault(body=b"<p>Sign in", type="text/html; charset=utf-8"), SIZE, "sends a web page"),
+        (Fault(body=PAGE), SIZE, "sends a web page"),
+        (Fault(), 5, "300,000 bytes, not 5"),
+    ],
 )
-def test_a_web_page_is_recognised(web, downloads, body, kind):
-    with serve(web, {"a.tgz": [Fault(body=body, type=kind)]}) as served:
-        message = refusal(Remote(f"{served.url}a.tgz", size=SIZE), downloads)
-    assert "web page" in message and "do something else" in message
+def test_another_file_is_refused_before_it_is_fetched(web, downloads, fault, size, said):
+    with serve(web, {"a.tgz": [fault]}) as served:
+        message = refusal(Remote(f"{served.url}a.tgz", size=size), downloads)
+    assert said in message and "do something else" in message
     assert names(downloads) == set()
 
 
@@ -169,13 +167,6 @@ def test_wrong_bytes_are_refused_and_removed(web, downloads):
         assert "SHA-256" in refusal(remote, downloads)
         assert names(downloads) == set()
         assert fetch(remote, downloads, "").read_bytes() == CONTENT
-
-
-def test_another_size_is_refused_before_it_is_fetched(web, downloads):
-    with serve(web) as served:
-        message = refusal(Remote(f"{served.url}a.tgz", size=5), downloads)
-    assert "300,000 bytes, not 5" in message
-    assert names(downloads) == set()
 
 
 def test_a_file_that_is_there_and_wrong_is_named_and_left(web, downloads):

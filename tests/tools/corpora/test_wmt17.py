@@ -10,18 +10,17 @@ from intra_distill.cli import main
 from intra_distill.files import read_json, read_lines
 from intra_distill.tools.corpora import download, wmt17
 
-from ..corpora import (
-    Fault,
+from ...support.archives import tgz
+from ...support.corpora import (
     Pairs,
     newstest_text,
-    serve,
-    tgz,
     wmt17_files,
     wmt17_text,
     write_newstest2014,
     write_wmt17_archives,
     write_wmt17_files,
 )
+from ...support.server import Fault, serve
 
 
 @pytest.fixture
@@ -41,6 +40,13 @@ def archives(tmp_path: Path, monkeypatch) -> Path:
     folder = tmp_path / "archives"
     monkeypatch.setattr(wmt17, "CORPORA", write_wmt17_archives(folder))
     return folder
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """The folder of what the three archives unpack to."""
+    write_wmt17_files(tmp_path / "files")
+    return tmp_path / "files"
 
 
 def run(raw: Path, source: Path | str | None = None, *options: str) -> None:
@@ -73,29 +79,23 @@ def check(raw: Path) -> None:
     )
 
 
-def test_archives_become_text(tmp_path, newstest, archives):
-    run(tmp_path / "raw", archives)
+@pytest.mark.parametrize("folder", ["archives", "files"])
+def test_archives_and_unpacked_files_become_text(tmp_path, newstest, archives, files, folder):
+    run(tmp_path / "raw", tmp_path / folder)
     check(tmp_path / "raw")
-    files = {"train.en", "train.de", "test.en", "test.de", "raw.json"}
-    assert {path.name for path in (tmp_path / "raw").iterdir()} == files
+    made = {"train.en", "train.de", "test.en", "test.de", "raw.json"}
+    assert {path.name for path in (tmp_path / "raw").iterdir()} == made
+    with pytest.raises(SystemExit, match="with source"):
+        run(tmp_path / "raw", tmp_path / "elsewhere")
 
 
-def test_unpacked_files_become_text(tmp_path, newstest):
-    write_wmt17_files(tmp_path / "files")
-    run(tmp_path / "raw", tmp_path / "files")
-    check(tmp_path / "raw")
-
-
-def test_marks_that_are_no_text_go(tmp_path, newstest):
-    write_wmt17_files(tmp_path / "files")
+def test_marks_that_are_not_text_are_removed(tmp_path, newstest, files):
     for lang in ("en", "de"):
-        with open(tmp_path / "files" / f"commoncrawl.de-en.{lang}", "ab") as file:
+        with open(files / f"commoncrawl.de-en.{lang}", "ab") as file:
             file.write(b"\xef\xbb\xbfa\0 b\n")
-    run(tmp_path / "raw", tmp_path / "files")
-    pairs = text(tmp_path / "raw", "train")
-    assert [pair for pair in pairs if pair not in sum(wmt17_text().values(), [])] == [
-        ("a b", "a b")
-    ]
+    run(tmp_path / "raw", files)
+    others = sum(wmt17_text().values(), [])
+    assert [p for p in text(tmp_path / "raw", "train") if p not in others] == [("a b", "a b")]
 
 
 @pytest.mark.parametrize("end", ["", "/"])
@@ -167,19 +167,23 @@ def test_a_folder_without_a_corpus_is_refused_by_name(tmp_path, newstest, archiv
     assert f"{served.url}{name}" in message and "404" in message and "--source" in message
 
 
-def test_sides_of_different_length_are_refused_by_name(tmp_path, newstest):
-    write_wmt17_files(tmp_path / "files")
-    with open(tmp_path / "files" / "commoncrawl.de-en.de", "a") as file:
-        file.write("zu viel\n")
-    message = refusal(tmp_path / "raw", tmp_path / "files")
-    assert "commoncrawl has 202 English lines and 203 German ones" in message
-
-
-def test_an_empty_corpus_is_refused_by_name(tmp_path, newstest):
-    write_wmt17_files(tmp_path / "files")
-    for lang in ("en", "de"):
-        (tmp_path / "files" / "training" / f"europarl-v7.de-en.{lang}").write_text("")
-    assert "europarl-v7 has 0 English lines" in refusal(tmp_path / "raw", tmp_path / "files")
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        (
+            {"commoncrawl.de-en.de": "zu viel\n"},
+            "commoncrawl has 202 English lines and 1 German ones",
+        ),
+        (
+            {f"training/europarl-v7.de-en.{lang}": "" for lang in ("en", "de")},
+            "europarl-v7 has 0 English lines",
+        ),
+    ],
+)
+def test_sides_without_translation_are_refused_by_name(tmp_path, newstest, files, changes, said):
+    for name, content in changes.items():
+        (files / name).write_text(content)
+    assert said in refusal(tmp_path / "raw", files)
 
 
 def test_an_archive_without_a_side_is_refused(tmp_path, newstest, archives, monkeypatch):
@@ -199,9 +203,3 @@ def test_a_full_disk_is_seen_before_any_work(tmp_path, newstest, archives, monke
     with serve(archives) as served:
         assert "has room for" in refusal(tmp_path / "raw", archives if local else served.url)
     assert served.requests == []
-
-
-def test_another_source_is_refused_by_name(tmp_path, newstest, archives):
-    run(tmp_path / "raw", archives)
-    with pytest.raises(SystemExit, match="with source"):
-        run(tmp_path / "raw", tmp_path / "files")

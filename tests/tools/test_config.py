@@ -1,16 +1,14 @@
+"""Configurations as arguments, and the names of systems."""
+
 from pathlib import Path
 
 import pytest
-from fairseq.options import get_training_parser, parse_args_and_arch
 
 from intra_distill.cli import main
 from intra_distill.errors import UserError
-from intra_distill.tools.config import config_arguments
+from intra_distill.tools.config import System, config_arguments, load_config
 
 from ..support.training import CONFIGS, USER_DIR
-
-NO_SYSTEMS = {"prepare", "paper"}
-SYSTEMS = sorted(path for path in CONFIGS.glob("*/*.yaml") if path.stem not in NO_SYSTEMS)
 
 
 def write(path: Path, text: str) -> Path:
@@ -69,39 +67,73 @@ def test_no_configuration_is_refused(tmp_path, text, overrides, named):
     assert named in str(refusal.value) and "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("config", SYSTEMS, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_fairseq_takes_the_arguments_of_every_config(config):
-    arguments = config_arguments(config)
-    parse_args_and_arch(get_training_parser(), ["data", "--user-dir", USER_DIR, *arguments])
+# Systems
 
 
-@pytest.mark.parametrize("recipe", sorted({path.parent for path in SYSTEMS}), ids=lambda p: p.name)
-def test_the_systems_of_a_recipe_differ_in_their_method_alone(recipe):
-    method = {"--num-passes", "--criterion", "--divergence", "--constant-alpha"}
-    method |= {"--alpha", "--alpha-p", "--alpha-q", "--arch", "--num-experts"}
-    # SAGE's learning rate is a multiple of Adam's, and it has names of its own for the betas
-    method |= {"--optimizer", "--lr", "--adam-betas", "--sage-beta1", "--sage-beta2"}
-    method |= {"--sage-base", "--sage-beta3", "--fp16-no-flatten-grads"}
+@pytest.mark.parametrize(
+    "name, config, overrides, label",
+    [
+        ("intra_x", "intra_x", (), "intra_x"),
+        ("a+b", "a+b", (), "a+b"),
+        ("a+b.c", "a+b.c", (), "a+b.c"),
+        (
+            "intra_x+task.num_passes=5+criterion.alpha=1",
+            "intra_x",
+            ("task.num_passes=5", "criterion.alpha=1"),
+            "intra_x num_passes=5 alpha=1",
+        ),
+        ("a+common.seed=1e+3", "a", ("common.seed=1e+3",), "a seed=1e+3"),
+        ("a+seed=1", "a", ("seed=1",), "a seed=1"),
+    ],
+)
+def test_a_systems_name_states_its_configuration_and_overrides(name, config, overrides, label):
+    system = System.of(name)
+    assert (system.config, system.overrides) == (config, overrides)
+    assert str(system) == name
+    assert system.label == label
 
-    def shared(config: Path) -> set[tuple[str, str]]:
-        arguments = config_arguments(config)
-        values = [*arguments[1:], "--"]
-        return {
-            (option, "" if value.startswith("--") else value)
-            for option, value in zip(arguments, values)
-            if option.startswith("--") and option not in method
-        }
 
-    plain = shared(recipe / "transformer.yaml")
-    for config in SYSTEMS:
-        if config.parent == recipe:
-            assert shared(config) == plain, config
+def test_a_system_without_one_of_its_overrides():
+    system = System.of("a+task.num_passes=5+criterion.alpha=1")
+    assert str(system.without("task.num_passes")) == "a+criterion.alpha=1"
+    assert system.without("num_passes") == system
+
+
+def test_a_system_is_read_from_the_file_of_its_configuration(tmp_path):
+    for folder in (tmp_path, tmp_path / "a+b.c=d"):
+        folder.mkdir(exist_ok=True)
+        write(folder / "base.yaml", "task: {data: here, size: 1}\n")
+        assert load_config(folder / "base") == {"task": {"data": "here", "size": 1}}
+        changed = load_config(folder / "base+task.size=1e+3+task.data=/some/where")
+        assert changed == {"task": {"data": "/some/where", "size": 1000.0}}
+        changed = load_config(folder / "base+task.size=2", ["task.size=3"])
+        assert changed["task"]["size"] == 3
+
+
+@pytest.mark.parametrize("name", ["none", "none.yaml", "base+size", "none+task.size=1", ""])
+def test_a_system_that_does_not_exist_is_refused_with_those_that_do(name, tmp_path):
+    for file in ("base", "other", "prepare", "paper", ".hidden"):
+        write(tmp_path / f"{file}.yaml", "task: {size: 1}\n")
+    with pytest.raises(UserError) as refusal:
+        load_config(tmp_path / name)
+    assert str(refusal.value) == (
+        f"{tmp_path / name}: no such configuration file: the systems of {tmp_path} are base, other"
+    )
+
+
+# The command
 
 
 def test_the_command_prints_one_line(capsys):
     main(["args", str(CONFIGS / "multi30k" / "intra_x.yaml")])
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1 and "--criterion intra_distillation" in printed
+
+
+def test_the_command_takes_a_system(capsys):
+    main(["args", str(CONFIGS / "multi30k" / "intra_x+task.num_passes=5"), "task.data=here"])
+    printed = capsys.readouterr().out
+    assert "--num-passes 5" in printed and "--data here" in printed
 
 
 def test_user_dir_is_a_folder_that_fairseq_takes(capsys):

@@ -9,6 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from sacremoses import MosesTokenizer
@@ -25,7 +26,11 @@ WORDS = (
     "\u200fעברית سلام\u200cها 漢字、。 한국 \u0301x x\u0301 ½ ² € 😀 \x01 \x00 a\x01b \x1f \x85 "
     "\u2028 DOTMULTI DOTDOTMULTI MULTI \ufeff \u00ad \u0950 ं a.b.c. A. i. 1. Nr. 3 art. III "
 ).split(" ")
-RULE = "nmt_nfkc"
+
+
+def make_cleaner(kind: type[Cleaner] = Cleaner, **changes: Any) -> Cleaner:
+    limits = {"max_ratio": 1.5, "max_length": 10, "lowercase": False, "normalization": "nmt_nfkc"}
+    return kind("de", "en", **{**limits, **changes})
 
 
 def odd_lines(number: int) -> Iterator[str]:
@@ -38,7 +43,7 @@ def odd_lines(number: int) -> Iterator[str]:
 
 @pytest.mark.parametrize("length, verdict", [(1000, "kept"), (1001, "word"), (10**6, "word")])
 def test_a_word_of_over_a_thousand_characters_is_none(length: int, verdict: str) -> None:
-    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=False, normalization=RULE)
+    cleaner = make_cleaner()
     word, words = "x" * length, f"a {'x' * length}"
     assert cleaner.judge(words, "a b") == cleaner.judge("a b", words) == verdict
     assert cleaner.judge(word, "") == verdict.replace("kept", "empty")
@@ -59,29 +64,25 @@ def test_length_is_that_of_sacremoses_and_within_its_bounds(lang: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source_length", "target_length", "verdict"),
+    "lengths, verdict",
     [
-        (0, 3, "empty"),
-        (3, 0, "empty"),
-        (0, 0, "empty"),
-        (2, 3, "kept"),
-        (3, 2, "kept"),
-        (4, 7, "ratio"),
-        (7, 4, "ratio"),
-        (10, 10, "kept"),
-        (11, 10, "length"),
-        (10, 11, "length"),
-        (11, 2, "ratio"),
+        ((0, 3), "empty"),
+        ((0, 0), "empty"),
+        ((2, 3), "kept"),
+        ((4, 7), "ratio"),
+        ((10, 10), "kept"),
+        ((11, 10), "length"),
+        ((11, 2), "ratio"),
     ],
 )
-def test_rules(source_length: int, target_length: int, verdict: str) -> None:
-    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=False, normalization=RULE)
-    assert cleaner.judge_lengths(source_length, target_length) == verdict
+def test_filters(lengths: tuple[int, int], verdict: str) -> None:
+    cleaner = make_cleaner()
+    assert cleaner.judge_lengths(*lengths) == cleaner.judge_lengths(*lengths[::-1]) == verdict
 
 
 @pytest.mark.parametrize(("max_ratio", "max_length"), [(1.0, 9), (1.5, 9), (1.5, 30), (4.0, 12)])
 def test_judgement_is_that_of_the_exact_lengths(max_ratio: float, max_length: int) -> None:
-    cleaner = Cleaner("de", "en", max_ratio, max_length, False, RULE)
+    cleaner = make_cleaner(max_ratio=max_ratio, max_length=max_length)
     german, english = MosesTokenizer("de"), MosesTokenizer("en")
     verdicts = set()
     lines = list(odd_lines(2000))
@@ -89,7 +90,7 @@ def test_judgement_is_that_of_the_exact_lengths(max_ratio: float, max_length: in
         composed = [unicodedata.normalize("NFC", side) for side in (source, target)]
         lengths = len(german.tokenize(composed[0])), len(english.tokenize(composed[1]))
         verdict = cleaner.judge_lengths(*lengths)
-        if leaves_no_piece(source, RULE) or leaves_no_piece(target, RULE):
+        if any(leaves_no_piece(side, cleaner.normalization) for side in (source, target)):
             verdict = "empty"
         assert cleaner.judge(source, target) == verdict, (source, target)
         verdicts.add(verdict)
@@ -98,13 +99,13 @@ def test_judgement_is_that_of_the_exact_lengths(max_ratio: float, max_length: in
 
 @pytest.mark.parametrize("nothing", ["", " \t", "\u200b", "\ufeff", "\u200e", "\x7f", "\u2581"])
 def test_a_side_that_leaves_no_piece_is_empty(nothing: str) -> None:
-    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=False, normalization=RULE)
+    cleaner = make_cleaner()
     assert cleaner.judge("Haus", nothing) == cleaner.judge(nothing, "house") == "empty"
     assert cleaner.judge("ein Haus dort", f"{nothing} a house there") == "kept"
 
 
 def test_the_same_text_counts_the_same_in_any_form() -> None:
-    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=False, normalization=RULE)
+    cleaner = make_cleaner()
     words = "Größe über Äpfel früh öffnet süße Kühe Mädchen Tür schön".split()
     verdicts = Counter()
     for n in range(1, 12):
@@ -123,7 +124,7 @@ def test_the_same_text_counts_the_same_in_any_form() -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_pairs_come_cleaned_and_in_order(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
     monkeypatch.setattr(cleaning, "BLOCK", 2)
-    cleaner = Cleaner("de", "en", max_ratio=1.5, max_length=10, lowercase=True, normalization=RULE)
+    cleaner = make_cleaner(lowercase=True)
     pairs = [(f"Wort {n}", f"Word {n}" if n % 3 else "") for n in range(31)]
     kept, counts = [], Counter()
     for block, block_counts in clean_in_parallel(cleaner, pairs, workers):
@@ -137,14 +138,14 @@ def test_only_so_many_arguments_are_read_ahead() -> None:
     read = []
     arguments = (read.append(n) or n for n in range(100))
     with ThreadPoolExecutor(2) as executor:
-        results = cleaning.in_order(executor, lambda n: n * n, arguments, in_flight=5)
+        results = cleaning.map_in_order(executor, lambda n: n * n, arguments, in_flight=5)
         for n, result in enumerate(results):
             assert result == n * n
             assert len(read) <= n + 5
 
 
-class CleanerOfWhat(Cleaner):
-    """Says of its process what it has imported, and its parent's threads."""
+class ReportingCleaner(Cleaner):
+    """Returns what its process has imported, and the threads of its parent."""
 
     def clean(self, pairs: list[Pair]) -> tuple[set[str], str]:
         heavy = {"torch", "fairseq", "omegaconf"} & sys.modules.keys()
@@ -154,14 +155,13 @@ class CleanerOfWhat(Cleaner):
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="looks at Linux's /proc")
 def test_processes_begin_clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fork of this process, with its torch and its threads, could stand still for ever.
+    """A fork of this process, with its torch and its threads, could wait forever.
 
-    The module of the tests imports neither torch nor fairseq, but its package's conftest does in
-    this process.
+    This module imports neither torch nor fairseq: that they are here is the work of conftest.py.
     """
     assert "torch" in sys.modules
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    cleaner = CleanerOfWhat("de", "en", 1.5, 10, False, RULE)
+    cleaner = make_cleaner(ReportingCleaner)
     assert list(clean_in_parallel(cleaner, [("a", "b")] * 10, 2)) == [(set(), "1")]
     assert os.environ["OMP_NUM_THREADS"] == "4" and WITHOUT_FAIRSEQ not in os.environ
 
@@ -172,13 +172,13 @@ class SuicidalCleaner(Cleaner):
 
 
 def test_a_killed_process_ends_the_cleaning_with_a_line() -> None:
-    cleaner = SuicidalCleaner("de", "en", 1.5, 10, False, RULE)
+    cleaner = make_cleaner(SuicidalCleaner)
     with pytest.raises(UserError, match="was killed: .* lower --workers"):
         list(clean_in_parallel(cleaner, [("a", "b")], 2))
 
 
 class SlowCleaner(Cleaner):
-    """Says which process cleans."""
+    """Returns the process that cleans."""
 
     def clean(self, pairs: list[Pair]) -> int:
         time.sleep(0.1)
@@ -186,7 +186,7 @@ class SlowCleaner(Cleaner):
 
 
 def clean_without_end(found: multiprocessing.Queue) -> None:
-    cleaner = SlowCleaner("de", "en", 1.5, 10, False, RULE)
+    cleaner = make_cleaner(SlowCleaner)
     for process in clean_in_parallel(cleaner, [("a", "b")] * 1_000_000, 3):
         found.put(process)
 

@@ -7,7 +7,7 @@ from intra_distill.tools.preparation.normalization import (
     for_sentencepiece,
     leaves_no_piece,
 )
-from intra_distill.tools.preparation.subwords import learn, pieces_of
+from intra_distill.tools.preparation.subwords import pieces_of, train_sentencepiece
 
 INVISIBLE = "\u200b\u200e\u200f\ufeff\x7f\u2581\u200c\u200d\xad\u2060\u0300\x85\u3000\xa0\t\x0b"
 WORDS = "abend abba band baden bade dean dabei ebbe ebene eben bein beide dada deine nabe".split()
@@ -19,15 +19,18 @@ LINES = [
 ]
 
 
+def train(rule: str) -> SentencePieceProcessor:
+    return SentencePieceProcessor(model_proto=train_sentencepiece(LINES, 38, rule))
+
+
 @pytest.fixture(scope="module", params=RULES)
-def learnt(request) -> tuple[str, SentencePieceProcessor]:
-    """A rule, and a model of characters that were normalised by it."""
-    model = learn(LINES, vocab_size=38, normalization=request.param)
-    return request.param, SentencePieceProcessor(model_proto=model)
+def trained(request) -> tuple[str, SentencePieceProcessor]:
+    """A rule, and a model of text that was normalised by it."""
+    return request.param, train(request.param)
 
 
-def test_empty_is_what_leaves_no_piece(learnt: tuple[str, SentencePieceProcessor]) -> None:
-    rule, processor = learnt
+def test_empty_is_what_leaves_no_piece(trained):
+    rule, processor = trained
     verdicts = set()
     for line in [*INVISIBLE, "", " ", "\u200b \ufeff", "\u200b.", "１", "\u0301"]:
         pieces = processor.encode(for_sentencepiece(line, rule))
@@ -36,14 +39,13 @@ def test_empty_is_what_leaves_no_piece(learnt: tuple[str, SentencePieceProcessor
     assert verdicts == {True, False}
 
 
-def test_no_piece_comes_apart(learnt: tuple[str, SentencePieceProcessor]) -> None:
-    _, processor = learnt
+def test_no_piece_comes_apart(trained):
+    _, processor = trained
     pieces = pieces_of(processor)
     assert all(piece.split() == [piece] for piece in pieces)
 
 
 def test_identity_keeps_what_is_not_white_space() -> None:
-    model = learn(LINES, vocab_size=38, normalization="identity")
-    processor = SentencePieceProcessor(model_proto=model)
+    processor = train("identity")
     for line in ("１½…，", "ab\u200cde", "ab\xadde"):
         assert processor.decode(processor.encode(line)) == line
