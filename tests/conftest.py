@@ -17,7 +17,10 @@ pytest_plugins = ["tests.support.fault_table"]
 
 # what these fixtures give takes seconds: binarised data, trained models, finished work
 SLOW_FIXTURES = {"data", "prepared", "work"}
-SLOW_FILES = {"test_numbers.py", "test_ranks.py", "test_input_scripts.py", "test_killed_tools.py"}
+SLOW_FILES = {
+    *["test_benchmark.py", "test_end_to_end.py", "test_recipes.py", "test_plain_fairseq.py"],
+    *["test_numbers.py", "test_ranks.py", "test_killed_tools.py", "test_input_scripts.py"],
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -260,25 +260,6 @@ def test_a_teacher_that_would_run_code_is_refused(teacher, trainer, tmp_path, mo
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(
-    "options, line",
-    [
-        ([], "needs a trained model as --teacher-path"),
-        (["--teacher-path", "gone.pt"], "--teacher-path gone.pt: there is no such checkpoint"),
-        (["--teacher-path", "/"], "--teacher-path /: there is no such checkpoint"),
-        (["--distillation-weight", "0"], "finite and above 0, not 0.0"),
-        (["--distillation-weight", "-1"], "finite and above 0, not -1.0"),
-        (["--distillation-weight", "nan"], "finite and above 0, not nan"),
-        (["--distillation-weight", "inf"], "finite and above 0, not inf"),
-    ],
-)
-def test_bad_options_are_refused_in_one_line(trainer, options, line):
-    with pytest.raises(SystemExit) as refusal:
-        trainer(*SELF, *options)
-    message = str(refusal.value)
-    assert message.startswith("intra_distill: ") and line in message and "\n" not in message
-
-
 def rows(state, side, number):
     name = f"{side}.embed_tokens.weight"
     state["model"][name] = torch.zeros(number, 16)

@@ -122,11 +122,3 @@ def test_checkpointed_activations_on_several_ranks_want_legacy_ddp(trainer):
     ranks = ["--distributed-world-size", "2", "--distributed-no-spawn"]
     with pytest.raises(SystemExit, match="needs --ddp-backend legacy_ddp"):
         trainer(*options, *ranks)
-
-
-@pytest.mark.parametrize("M", ["0", "4", "-1"])
-def test_refused_in_one_line(trainer, M):
-    with pytest.raises(
-        SystemExit, match=f"--passes-in-memory must be 1 to --num-passes 3, not {M}"
-    ):
-        trainer(*OPTIONS, "--passes-in-memory", M)

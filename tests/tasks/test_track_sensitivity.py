@@ -109,8 +109,3 @@ def from_log(lines) -> dict[int, str]:
         if statistics.get("sensitivity_top") is not None:
             found[int(statistics["num_updates"])] = statistics["sensitivity_top"]
     return found
-
-
-def test_a_negative_number_is_refused(trainer):
-    with pytest.raises(SystemExit, match="--track-sensitivity must be at least 0, not -1"):
-        trainer(*PLAIN, TRACK, "-1")
