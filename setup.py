@@ -26,6 +26,6 @@ setup(
         "numpy",
         "tqdm",
     ],
-    extras_require={"test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6"]},
+    extras_require={"test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6"]},
     entry_points={"console_scripts": ["intra-distill=intra_distill.cli:main"]},
 )

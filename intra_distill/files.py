@@ -39,9 +39,11 @@ def read_lines(path: str | Path) -> Iterator[str]:
     Raises:
         UserError: the file cannot be read, or a line, which is named, is not UTF-8.
     """
+    number = 0
     try:
         with open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
+            for line in file:
+                number += 1
                 yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error

@@ -1,35 +1,39 @@
 #!/usr/bin/env bash
-# The ablations of the paper's section 5: α growing or constant (Figure 7), K from 2 to 6
-# (Figure 8), X-divergence or JS, and α itself; trained, evaluated, in a table and drawn.
+# Ablations of the paper's section 5, and two more: α growing or constant (Figure 7), K from 2 to 6
+# (Figure 8), X-divergence or Jensen–Shannon, and α itself. Trains and evaluates the systems as a
+# grid, prints the table and draws the pictures.
 #
 #   bash scripts/ablations.sh RECIPE [SOURCE, see the recipe's prepare.sh]
 #
-#   RECIPE   multi30k or iwslt14, there on PAIRS (default: de-en, as in the paper)
-#   SEEDS, JOBS, SBATCH   as for scripts/grid.sh; after SBATCH's jobs, the script once more without
-#            SBATCH draws the pictures
+#   RECIPE   multi30k or iwslt14; of iwslt14 the pairs in PAIRS (default: de-en, as in the paper)
+#   SEEDS, JOBS, SBATCH   as for scripts/grid.sh. With SBATCH, run the script again without it when
+#            the jobs have ended: that draws the pictures.
 #
-# The pictures stand beside the runs: adaptive.png, alpha_schedule.png, passes.png, divergence.png
-# and alpha.png. A run that failed is missing in them.
-recipe=${1:?name a recipe: multi30k or iwslt14}
+# The pictures are in the folder of the runs: adaptive.png, alpha_schedule.png, passes.png,
+# divergence.png and alpha.png. They leave out a run that failed.
+recipe=${1:-}
+unset PAIR
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 
 case $recipe in
 iwslt14)
     export PAIRS=${PAIRS:-de-en}
-    growing=intra_x # its α is 5
+    growing=intra_x # with α = 5
+    constant=intra_x+criterion.constant_alpha=true
     alphas=(intra_x+criterion.alpha={1,2.5,7.5})
     ;;
 multi30k)
-    growing=intra_x+criterion.alpha=5 # α = 1, the configuration's, is constant by definition
+    growing=intra_x+criterion.alpha=5 # intra_x has α = 1, which is constant by definition
+    constant=intra_x+criterion.alpha=5+criterion.constant_alpha=true
     alphas=(intra_x+criterion.alpha={0.5,2,5})
     ;;
 *)
-    echo "ablations: $recipe is neither multi30k nor iwslt14" >&2
+    echo "ablations.sh: there are none of $recipe: name multi30k or iwslt14" >&2
     exit 2
     ;;
 esac
-adaptive=(transformer "$growing" "$growing+criterion.constant_alpha=true")
+adaptive=(transformer "$growing" "$constant")
 passes=(transformer intra_x intra_x+task.num_passes={2,4,5,6})
 divergence=(transformer intra_x intra_js)
 alphas=(intra_x "${alphas[@]}")
@@ -41,7 +45,7 @@ failed=0
 bash "$root/scripts/grid.sh" "$recipe" "${@:2}" || failed=$?
 [[ -z ${SBATCH:-} ]] || exit "$failed"
 
-# draw PICTURE KIND FILE SYSTEM…: of the systems that have such a file
+# draw PICTURE KIND FILE SYSTEM…: draws the systems whose runs have FILE
 draw() {
     local system found=()
     for system in "${@:4}"; do
@@ -52,16 +56,14 @@ draw() {
 }
 
 all=$runs
-IFS=+ read -ra values <<<"$growing"
 for pair in ${PAIRS:--}; do
     [[ $pair == - ]] || runs=$all/$pair
     draw adaptive loss train.log "${adaptive[@]}"
     draw passes bleu test.json "${passes[@]}"
     draw divergence loss train.log "${divergence[@]}"
     draw alpha loss train.log "${alphas[@]}"
-    # shellcheck disable=SC2086
-    intra-distill plot alpha "$configs/${values[0]}.yaml" "${values[@]:1}" ${OVERRIDES:-} \
-        --plot "$runs/alpha_schedule.png"
+    # shellcheck disable=SC2086  # OVERRIDES are several words
+    intra-distill plot alpha "$configs/$growing" ${OVERRIDES:-} --plot "$runs/alpha_schedule.png"
     echo "the pictures are in $runs"
 done
 exit "$failed"

@@ -1,18 +1,19 @@
-# Sourced by the other scripts: enters the project's virtual environment, making it where needed.
+# Sourced by the other scripts: activates the project's virtual environment, and creates it first
+# where it is missing or out of date.
 #
-#   VENV     an environment to use instead of .venv; one that has intra_distill is left as it is
-#   PYTHON   the interpreter that makes it (default: python3.12 where there is one, or else python3;
-#            for 3.12 alone fairseq-fixed comes compiled, for others that takes minutes and gcc)
+#   VENV     an environment to use instead of .venv; left as it is if it has intra_distill
+#   PYTHON   the interpreter that creates it (default: python3.12, or else python3). For Python 3.12
+#            fairseq-fixed comes compiled; for others compiling it takes minutes, and needs gcc.
 
 # shellcheck shell=bash
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# is_usable PYTHON: whether it is new enough and can make an environment
+# is_usable PYTHON: whether it is new enough and can create an environment
 is_usable() {
     "$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 }
 
-# has_wheel PYTHON: whether fairseq-fixed comes compiled for it
+# has_wheel PYTHON: whether a compiled fairseq-fixed exists for it
 has_wheel() {
     "$1" - <<'END'
 import platform, sys
@@ -34,16 +35,16 @@ install() {
         return 1
     }
     has_wheel "$python" || command -v gcc >/dev/null || {
-        echo "environment: gcc is needed to build fairseq's extensions; install it first, or" \
-            "Python 3.12, for which they come built" >&2
+        echo "environment: gcc is needed to compile fairseq's extensions; install it first, or" \
+            "Python 3.12, for which they come compiled" >&2
         return 1
     }
     "$python" -m venv "$1"
-    # torch first: what needs torch later takes the one that is there
+    # torch first: packages that need torch then use this one
     "$1/bin/pip" install --constraint "$root/scripts/constraints.txt" torch
     "$1/bin/pip" install --constraint "$root/scripts/constraints.txt" --editable "${root}[test]"
-    # fairseq-fixed asks for it and nothing here uses it. Of another build than torch, as beside a
-    # torch for CPUs, it cannot be imported, and neither can what looks for it, such as transformers.
+    # fairseq-fixed requires torchaudio, which nothing here uses. With a torch of another build, such
+    # as one for CPUs, importing it fails, and so does importing transformers, which tries it.
     "$1/bin/python" -c 'import torchaudio' 2>/dev/null || "$1/bin/pip" uninstall --yes torchaudio
 }
 

@@ -1,48 +1,62 @@
-# Sourced by the steps of a recipe, after setting recipe=NAME: its paths and its steps.
+# Sourced by the scripts, after recipe=NAME: the paths of a recipe, and its steps as functions.
 #
-#   PAIR       SOURCE-TARGET, where the recipe has several language pairs
-#   SEED       of the run (default: 1)
-#   DATA       where the data goes (default: data/NAME)
-#   RUNS       where each run has its folder, [PAIR/]SYSTEM/seedSEED (default: runs/NAME)
-#   OVERRIDES  GROUP.KEY=VALUE … put in place of what the systems' configurations say
-#   PREPARE    options of `intra-distill prepare` in place of what its configuration says
-#   LAUNCHER   what starts training, such as "torchrun --nproc-per-node 8" (default: nothing)
+#   PAIR       SOURCE-TARGET, in a recipe with several language pairs
+#   SEED       seed of the run (default: 1)
+#   DATA       folder of the data (default: data/NAME)
+#   RUNS       folder of the runs, each in [PAIR/]SYSTEM/seedSEED (default: runs/NAME)
+#   OVERRIDES  GROUP.KEY=VALUE …, values that replace those of every system
+#   PREPARE    options of `intra-distill prepare` that replace those of its configuration
+#   LAUNCHER   command that starts training, such as "torchrun --nproc-per-node 8" (default: none)
 #
-# A SYSTEM is a file of configs/NAME, or one with some of its values changed, which then stand in
-# the run's name: intra_x+task.num_passes=5+criterion.alpha=1
+# A SYSTEM is a configuration in configs/NAME, with values changed where its name says so:
+# intra_x+task.num_passes=5+criterion.alpha=1. `intra-distill args` reads such names.
 
 # shellcheck shell=bash disable=SC2154
 set -euo pipefail
 # shellcheck source=scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 configs=$root/configs/$recipe
+if [[ ! -f $configs/prepare.yaml ]]; then
+    recipes=$(cd "$root/configs" && printf ', %s' */prepare.yaml)
+    recipes=${recipes//\/prepare.yaml/}
+    echo "$(basename "$0"): ${recipe:+$recipe is no recipe; }name a recipe: ${recipes#, }" >&2
+    exit 2
+fi
 data=${DATA:-$root/data/$recipe}${PAIR:+/$PAIR}
 runs=${RUNS:-$root/runs/$recipe}${PAIR:+/$PAIR}
 seed=${SEED:-1}
-export PYTHONWARNINGS=ignore # hydra's and torch's, of how fairseq uses them
+unset config # see train
+export PYTHONWARNINGS=ignore # hydra and torch warn about the way fairseq uses them
 
-run_of() { # SYSTEM → its folder
-    echo "$runs/${1:?name a system: $(systems)}/seed$seed"
+# require_pair: a recipe whose configurations name no source language needs PAIR
+require_pair() {
+    if [[ -z ${PAIR:-} ]] && grep -q "source_lang: ???" "$configs"/*.yaml; then
+        echo "$(basename "$0"): name a language pair of $recipe, such as PAIR=de-en" >&2
+        exit 2
+    fi
 }
 
-# options_of SYSTEM [ARGS OPTION…]: what its configuration says, as command-line arguments
+# run_of SYSTEM → the folder of its run
+run_of() {
+    echo "$runs/$1/seed$seed"
+}
+
+# options_of SYSTEM [ARGS OPTION…] → its configuration, as command-line arguments
 options_of() {
-    local values
-    IFS=+ read -ra values <<<"$1"
-    # shellcheck disable=SC2086
-    intra-distill args "$configs/${config:-${values[0]}}.yaml" "${values[@]:1}" ${OVERRIDES:-} "${@:2}"
+    # shellcheck disable=SC2086  # OVERRIDES are several words
+    intra-distill args "$configs/$1" ${OVERRIDES:-} "${@:2}"
 }
 
-# prepare OPTION…: text → the data directory $data/bin
+# prepare OPTION…: converts raw text to the data directory $data/bin
 prepare() {
     local options
     options=$(intra-distill args "$configs/prepare.yaml")
-    # shellcheck disable=SC2086  # no option has a space in it: `intra-distill args` sees to that
+    # shellcheck disable=SC2086  # several options; `intra-distill args` refuses spaces in a value
     intra-distill prepare $options ${PREPARE:-} "$@" --destdir "$data/bin"
 }
 
-# interruptible COMMAND…: a SIGTERM or Ctrl-C goes on to it as SIGTERM, and the status is then 75:
-# stopped before its end, run again. A shell alone would wait until the command is through.
+# interruptible COMMAND…: passes SIGTERM and Ctrl-C on to the command as SIGTERM, and then returns
+# 75: stopped, run again. Bash by itself would first wait for the command to end.
 interruptible() {
     local child status=0 stopped=
     "$@" &
@@ -58,7 +72,10 @@ interruptible() {
     return "$status"
 }
 
-# train SYSTEM [OPTION…]: a run that was stopped is resumed, one that is finished is left alone
+# train SYSTEM [OPTION…]: trains it, or resumes it, or leaves it alone where it is trained
+#
+# config=NAME names the configuration of a system that has none of its own name, as a student of
+# self-distillation.
 train() {
     local run options command tee status=0
     run=$(run_of "$1")
@@ -66,19 +83,19 @@ train() {
         echo "$run is trained already"
         return
     fi
-    options=$(options_of "$1" "common.seed=$seed")
+    options=$(options_of "${config:-$1}" "common.seed=$seed")
     mkdir -p "$run"
     exec 9>"$run/lock"
     flock --nonblock 9 || {
         echo "$run is being trained by another process" >&2
         exit 1
     }
-    # the log is open until the training has said its last word
+    # tee ignores the signals, so that the log has the last line of a training that is stopped
     exec 8> >(trap '' TERM INT && exec tee -a "$run/train.log")
     tee=$!
     command=fairseq-train
     [[ -z ${LAUNCHER:-} ]] || command="$LAUNCHER $(command -v fairseq-train)"
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086  # a command and options of several words
     interruptible $command "$data/bin" --user-dir "$root/intra_distill" $options \
         ${PAIR:+--source-lang "${PAIR%-*}" --target-lang "${PAIR#*-}"} \
         --save-dir "$run" "${@:2}" >&8 2>&1 8>&- || status=$?
@@ -89,49 +106,12 @@ train() {
     exec 9>&-
 }
 
-# evaluate SYSTEM [OPTION…]: translate the test set with the best checkpoint and score it
+# evaluate SYSTEM [OPTION…]: translates the test set with the best checkpoint and scores it
 evaluate() {
     local run options
+    options=$(options_of "${config:-$1}" --generation)
     run=$(run_of "$1")
-    options=$(options_of "$1" --generation)
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086  # several options
     interruptible intra-distill evaluate "$data/bin" --path "$run/checkpoint_best.pt" \
         --results-path "$run" --name "$1" $options "${@:2}"
-}
-
-# compare SYSTEM…: train and evaluate each, against the first, and print the table
-compare() {
-    local system results=()
-    for system in "$@"; do
-        echo "== $system"
-        train "$system"
-        evaluate "$system" ${results:+--baseline "${results[0]}"}
-        results+=("$(run_of "$system")/test.json")
-    done
-    intra-distill table "${results[@]}"
-}
-
-# self_distill ROUNDS: the plain transformer, and students each of which teaches the next
-self_distill() {
-    local rounds=${1:-} round student teacher=transformer results=()
-    [[ $rounds =~ ^[1-9][0-9]*$ ]] || {
-        echo "give a number of rounds: bash $0 2" >&2
-        exit 2
-    }
-    train transformer
-    evaluate transformer
-    results=("$(run_of transformer)/test.json")
-    for ((round = 1; round <= rounds; round++)); do
-        student=self_distillation_$round
-        config=self_distillation train "$student" \
-            --teacher-path "$(run_of "$teacher")/checkpoint_best.pt"
-        config=self_distillation evaluate "$student" --baseline "${results[0]}"
-        results+=("$(run_of "$student")/test.json")
-        teacher=$student
-    done
-    intra-distill table "${results[@]}"
-}
-
-systems() {
-    basename -s .yaml "$configs"/*.yaml | grep -vx -e prepare -e paper | paste -sd ' '
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# What a grid came to: the table, also as table.csv and table.png beside the runs, with each system
-# tested against the first and the paper's own numbers; and the runs that have no result.
+# The table of a grid, with each system tested against the first and with the paper's own numbers;
+# also as table.csv and table.png in the folder of the runs. Lists the runs that have no result.
 #
 #   SYSTEMS=… PAIRS=… SEEDS=… bash scripts/report.sh RECIPE [intra-distill table's options…]
-recipe=${1:?name a recipe: iwslt14, wmt17 or multi30k}
+recipe=${1:-}
 unset PAIR
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
@@ -18,7 +18,7 @@ for pair in ${PAIRS:--}; do
         for system in "${systems[@]}"; do
             run=$(run_of "$system")
             if [[ ! -e $run/test.json ]]; then
-                missing+=("$run: $(tail -n 1 "$run/cell.log" 2>/dev/null || echo "never begun")")
+                missing+=("$run: $(tail -n 1 "$run/run.log" 2>/dev/null || echo "never begun")")
                 continue
             fi
             results+=("$run/test.json")
@@ -27,14 +27,14 @@ for pair in ${PAIRS:--}; do
         done
     done
 done
-list() { # WORD… → with commas between
+list() { # WORD… → the words separated by commas
     local IFS=,
     echo "$*"
 }
 shown=(--systems "$(list "${systems[@]}")")
 if [[ ${PAIRS:--} != - ]]; then
     read -ra pairs <<<"$PAIRS"
-    shown+=(--pairs "$(list "${pairs[@]}")")
+    shown+=(--datasets "$(list "${pairs[@]}")")
 fi
 paper=()
 [[ ! -e $configs/paper.yaml ]] || paper=(--paper "$configs/paper.yaml")

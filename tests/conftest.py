@@ -1,6 +1,7 @@
 """A tiny parallel corpus, and trainers of fairseq's on it: fixtures of all tests."""
 
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from fairseq.options import get_preprocessing_parser, get_training_parser, parse
 from fairseq.trainer import Trainer
 from fairseq_cli import preprocess
 
+from .support.prepared import make_prepared
 from .support.training import PLAIN, SELF, TINY_TRANSFORMER, USER_DIR
 
 pytest_plugins = ["tests.support.fault_table"]
@@ -56,6 +58,12 @@ def data(tmp_path_factory) -> str:
     parser = get_preprocessing_parser()
     preprocess.main(parser.parse_args(["-s", "de", "-t", "en", *prefixes, *options]))
     return str(root / "bin")
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """A data directory with the subsets train, test and test1."""
+    return make_prepared(tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
-"""The published configurations at full size: their parameters counted, and updates made.
+"""The configurations of the recipes: what they say, and the published ones at full size.
 
-The updates of WMT'17 take up to 10 GB of memory each: FULL_SIZE=1 runs them too.
+An update of a system of WMT'17 takes up to 10 GB of memory: FULL_SIZE=1 runs these tests too.
 """
 
 import math
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,16 @@ from fairseq.options import get_training_parser, parse_args_and_arch
 from fairseq.tasks import TASK_REGISTRY
 from fairseq.trainer import Trainer
 
-from intra_distill.tools.config import config_arguments
+from intra_distill.tools.config import NO_SYSTEMS, config_arguments, load_config
 
 from .support.training import CONFIGS, USER_DIR
 
+FILES = sorted(path for path in CONFIGS.glob("*/*.yaml") if path.stem not in NO_SYSTEMS)
+COMMAND = re.compile(r"^#   (?:.* )?bash (scripts/\S+\.sh)( .*)?$", re.MULTILINE)
+# "  KEY: VALUE  # plain: VALUE OF transformer.yaml; WHY", and "  # plain: KEY: VALUE" of a line
+# that transformer.yaml has beyond
+MARKED = re.compile(r"  (?P<key>\w+): \S+  # plain: (?P<value>[^;]+)(;.*)?")
+REMOVED = re.compile(r"  # plain: (?P<line>\w+: .+)")
 TYPES = {"iwslt14": 12_001, "wmt17": 32_001}
 PARAMETERS = {
     "iwslt14": {"transformer": 49_976_832, "switch": 87_805_440},
@@ -38,6 +45,77 @@ CASES = [
     for recipe in TYPES
     for system in SYSTEMS
 ]
+
+
+def file_id(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=file_id)
+def test_the_marks_of_a_file_are_its_differences_from_transformer(path):
+    assert list(unmarked(body(path))) == list(body(path.with_stem("transformer")))
+
+
+def body(path: Path) -> list[str]:
+    """The lines below the head comment, which ends with an empty line."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return lines[lines.index("") + 1 :]
+
+
+def unmarked(lines: list[str]):
+    """The lines with the value of transformer.yaml in each that is marked."""
+    for line in lines:
+        if marked := MARKED.fullmatch(line):
+            if marked["value"] != "none":
+                yield f"  {marked['key']}: {marked['value']}"
+        elif removed := REMOVED.fullmatch(line):
+            yield f"  {removed['line']}"
+        else:
+            assert "plain:" not in line
+            yield line
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*/*.yaml")), ids=file_id)
+def test_the_head_of_a_file_has_the_command_that_uses_it(path):
+    head = path.read_text(encoding="utf-8").split("\n\n")[0]
+    assert all(line.startswith("#") for line in head.splitlines())
+    ((script, arguments),) = COMMAND.findall(head)
+    assert (CONFIGS.parent / script).is_file()
+    recipe, system = path.parent.name, path.stem
+    if script in ("scripts/train.sh", "scripts/self_distill.sh"):
+        expected = f"{recipe} 1" if system == "self_distillation" else f"{recipe} {system}"
+        assert arguments == f" {expected}"
+    else:
+        assert f"{script}{arguments}".startswith(
+            (f"scripts/{recipe}.sh", f"scripts/{recipe}/", f"scripts/report.sh {recipe}")
+        )
+
+
+@pytest.mark.parametrize("path", FILES, ids=file_id)
+def test_fairseq_takes_the_arguments_of_every_file(path):
+    arguments = config_arguments(path)
+    parse_args_and_arch(get_training_parser(), ["data", "--user-dir", USER_DIR, *arguments])
+
+
+@pytest.mark.parametrize("path", FILES, ids=file_id)
+def test_the_systems_of_a_recipe_differ_in_their_method_alone(path):
+    method = {"task": {"num_passes"}, "model": {"_name", "num_experts"}}
+    method["criterion"] = {"_name", "divergence", "alpha", "alpha_p", "alpha_q", "constant_alpha"}
+    # SAGE has a learning rate and betas of its own, and tells matrices from biases
+    method["optimization"] = {"lr"}
+    method["common"] = {"fp16_no_flatten_grads"}
+    method["optimizer"] = {"_name", "adam_betas", "sage_base"}
+    method["optimizer"] |= {"sage_beta1", "sage_beta2", "sage_beta3"}
+
+    def shared(path: Path) -> dict:
+        return {
+            group: {
+                key: value for key, value in options.items() if key not in method.get(group, {})
+            }
+            for group, options in load_config(path).items()
+        }
+
+    assert shared(path) == shared(path.with_stem("transformer"))
 
 
 def configuration(recipe: str, system: str, data: Path):

@@ -388,7 +388,7 @@ def wait_for(path: Path, text: str = "") -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_script_that_is_stopped_lets_the_training_save(number, send, launcher, recipe):
     start, run = recipe
-    process = start("multi30k/train.sh", "transformer", LAUNCHER=launcher)
+    process = start("train.sh", "multi30k", "transformer", LAUNCHER=launcher)
     wait_for(run / "train.log", "training")
     send(process.pid, number)
     process.communicate(timeout=60)
@@ -396,35 +396,35 @@ def test_a_script_that_is_stopped_lets_the_training_save(number, send, launcher,
     assert (run / "train.log").read_text().endswith("\nsaved\n")
     assert not (run / "trained").exists()
     (run.parents[1] / "ends").touch()
-    assert start("multi30k/train.sh", "transformer").wait() == 0  # the lock is free
+    assert start("train.sh", "multi30k", "transformer").wait() == 0  # the lock is free
     assert (run / "trained").exists()
 
 
-def test_a_cell_that_is_stopped_says_so_and_is_requeued(recipe):
+def test_a_run_that_is_stopped_says_so_and_is_requeued(recipe):
     start, run = recipe
-    cell = ["cell.sh", "multi30k", "-", "transformer", "1"]
-    process = start(*cell, SLURM_ARRAY_JOB_ID="12", SLURM_ARRAY_TASK_ID="3")
+    arguments = ["run_system.sh", "multi30k", "-", "transformer", "1"]
+    process = start(*arguments, SLURM_ARRAY_JOB_ID="12", SLURM_ARRAY_TASK_ID="3")
     wait_for(run / "train.log", "training")
     process.terminate()
     assert f"{run} stopped: run again" in process.communicate()[1]
     assert process.returncode == STOPPED
-    assert (run / "cell.log").read_text() == "training\nsaved\n"
+    assert (run / "run.log").read_text() == "training\nsaved\n"
     assert (run.parents[1] / "scontrol").read_text() == "requeue 12_3\n"
 
 
-def test_a_cell_that_is_stopped_in_its_evaluation(recipe):
+def test_a_run_that_is_stopped_in_its_evaluation(recipe):
     start, run = recipe
     (run.parents[1] / "ends").touch()
-    process = start("cell.sh", "multi30k", "-", "transformer", "1")
+    process = start("run_system.sh", "multi30k", "-", "transformer", "1")
     wait_for(run.parents[1] / "evaluates")
     process.terminate()
     process.communicate()
     assert process.returncode == STOPPED
 
 
-def test_a_cell_that_fails_says_so(recipe):
+def test_a_run_that_fails_says_so(recipe):
     start, run = recipe
     (run.parents[1] / "fails").touch()
-    process = start("cell.sh", "multi30k", "-", "transformer", "1")
+    process = start("run_system.sh", "multi30k", "-", "transformer", "1")
     assert f"{run} failed: training" in process.communicate()[1]
     assert process.returncode == 1

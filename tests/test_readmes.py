@@ -21,8 +21,8 @@ READMES = sorted(
 # what other commands take as theirs.
 STUBS = """
 record() { printf '%s\\0' "$@" >&3; printf '\\0' >&3; }
-for command in fairseq-train fairseq-hydra-train fairseq-interactive fairseq-generate torchrun srun \\
-    sbatch python pip pytest pre-commit; do
+for command in fairseq-train fairseq-hydra-train fairseq-interactive fairseq-generate torchrun \\
+    srun sbatch python pip pytest pre-commit; do
     eval "$command() { record $command \\"\\$@\\"; }"
 done
 bash() { if [[ $1 == -c ]]; then record "$@"; else record bash "$@"; fi; }

@@ -1,4 +1,4 @@
-"""The shell recipes, from an archive in the official layout to the paper's table, at toy size."""
+"""The scripts of the recipes, from an archive in the official layout to the paper's table."""
 
 import csv
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .corpora import write_iwslt14_release, write_newstest2014, write_wmt17_files
+from .support.corpora import write_iwslt14_release, write_newstest2014, write_wmt17_files
 
 ROOT = Path(__file__).parents[1]
 TINY = (
@@ -54,14 +54,14 @@ def test_iwslt14_from_the_archive_to_table_2(recipe, tmp_path):
     assert [cell.strip() for cell in header.split("|")[2:5]] == ["de-en", "he-en", "average"]
     assert "transformer" in transformer and "paper" in intra_x
     with open(tmp_path / "runs" / "table.csv", encoding="utf-8") as file:
-        cells = {(row["system"], row["pair"]): row for row in csv.DictReader(file)}
-    assert set(cells) == {(s, p) for s in ("transformer", "intra_x") for p in ("de-en", "he-en")}
-    assert float(cells["intra_x", "de-en"]["paper"]) == 36.10
+        rows = {(row["system"], row["dataset"]): row for row in csv.DictReader(file)}
+    assert set(rows) == {(s, d) for s in ("transformer", "intra_x") for d in ("de-en", "he-en")}
+    assert float(rows["intra_x", "de-en"]["paper"]) == 36.10
 
     grid |= {"SYSTEMS": "transformer", "PAIRS": "de-en"}
     again = recipe("iwslt14/run.sh", str(archive), **grid)
     assert again.returncode == 0, again.stderr
-    log = (tmp_path / "runs/de-en/transformer/seed1/cell.log").read_text(encoding="utf-8")
+    log = (tmp_path / "runs/de-en/transformer/seed1/run.log").read_text(encoding="utf-8")
     assert "trained already" in log and "not translated again" in log
 
 
@@ -92,3 +92,56 @@ def test_a_run_that_fails_stops_no_other_and_is_listed(recipe, tmp_path):
     assert "--num-passes must be at least 1, not 0" in process.stderr
     assert "no result: " in process.stderr and "no_such_system/seed1" in process.stderr
     assert "| transformer |" in process.stdout
+
+
+@pytest.mark.parametrize(
+    "command, refusal",
+    [
+        ("train.sh", "name a recipe: iwslt14, multi30k, quickstart, wmt17"),
+        (
+            "evaluate.sh wmt",
+            "wmt is no recipe; name a recipe: iwslt14, multi30k, quickstart, wmt17",
+        ),
+        ("grid.sh wmt", "wmt is no recipe"),
+        ("ablations.sh wmt17", "there are none of wmt17: name multi30k or iwslt14"),
+        ("train.sh multi30k", "the systems of {configs} are intra_js, intra_x, r_drop"),
+        ("train.sh multi30k plain", "{configs}/plain: no such configuration file: the systems of"),
+        ("evaluate.sh multi30k plain", "the systems of {configs} are intra_js, intra_x, r_drop"),
+        ("train.sh iwslt14 intra_x", "name a language pair of iwslt14, such as PAIR=de-en"),
+        ("iwslt14/prepare.sh", "name a language pair of iwslt14, such as PAIR=de-en"),
+        ("self_distill.sh multi30k", "a number of rounds: bash scripts/self_distill.sh multi30k 2"),
+    ],
+)
+def test_what_is_unknown_is_refused_with_what_there_is(recipe, tmp_path, command, refusal):
+    process = recipe(*command.split(), PAIR="")
+    assert process.returncode in (1, 2)
+    assert process.stderr.count("\n") == 1
+    assert refusal.format(configs=ROOT / "configs" / "multi30k") in process.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_each_student_of_self_distillation_teaches_the_next(recipe, tmp_path):
+    notes, programs = tmp_path / "notes", tmp_path / "venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("intra-distill", "fairseq-train"):
+        (programs / name).write_text(f'#!/usr/bin/env bash\necho "{name} $*" >>{notes}\n')
+        (programs / name).chmod(0o755)
+    process = recipe("self_distill.sh", "multi30k", "2", VENV=str(programs.parent), OVERRIDES="")
+    assert process.returncode == 0, process.stderr
+    lines = notes.read_text(encoding="utf-8").splitlines()
+    configurations = [Path(line.split()[2]).name for line in lines if " args " in line]
+    assert configurations == ["transformer"] * 2 + ["self_distillation"] * 4
+
+    runs = tmp_path / "runs"
+    trained = [line.rpartition("--save-dir ")[2] for line in lines if "--save-dir" in line]
+    assert trained == [
+        f"{runs}/transformer/seed1",
+        f"{runs}/self_distillation_1/seed1 "
+        f"--teacher-path {runs}/transformer/seed1/checkpoint_best.pt",
+        f"{runs}/self_distillation_2/seed1 "
+        f"--teacher-path {runs}/self_distillation_1/seed1/checkpoint_best.pt",
+    ]
+    scored = [line.split("--name ")[1].split()[0] for line in lines if "--name" in line]
+    assert scored == ["transformer", "self_distillation_1", "self_distillation_2"]
+    results = " ".join(f"{runs}/{system}/seed1/test.json" for system in scored)
+    assert lines[-1] == f"intra-distill table {results}"

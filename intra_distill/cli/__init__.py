@@ -1,7 +1,8 @@
-"""The console script ``intra-distill``: one file a command, none of which imports another.
+"""The console script ``intra-distill``: each file is a command, and no command imports another.
 
-The first line of a file is the command's help. ``add_arguments(parser)`` declares its options, and
-``main(args)`` takes its steps with the functions of :mod:`intra_distill.tools` and prints.
+The docstring of a file is the command's help, its first line the summary.
+``add_arguments(parser)`` declares the options, and ``main(args)`` runs the command: it calls
+functions of :mod:`intra_distill.tools`, and prints.
 """
 
 import argparse
@@ -33,19 +34,19 @@ EMPTY_VALUE = re.compile(r"--[a-z-]+=")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run a command; bad input ends it with one line and exit code 1, bad usage with 2."""
+    """Run a command; bad input exits with one line and code 1, bad usage with code 2."""
     argv = sys.argv[1:] if argv is None else argv
     asked_for = [name for name in COMMANDS if argv[:1] == [name.replace("_", "-")]]
-    parser = build_parser(asked_for or COMMANDS)  # no command waits for the imports of others
+    parser = build_parser(asked_for or COMMANDS)  # imports only what the command needs
     for argument in argv:
         if not argument or EMPTY_VALUE.fullmatch(argument):
             parser.error(f"{argument or 'an argument'} is empty: is a variable not set?")
         if not argument.isprintable():
-            parser.error(f"{ascii(argument)} has characters that are not for names: change them")
+            parser.error(f"{ascii(argument)} has unprintable characters: change them")
     args = parser.parse_args(argv)
-    logging.getLogger().setLevel(logging.WARNING)  # importing fairseq turned debugging on
+    logging.getLogger().setLevel(logging.WARNING)  # importing fairseq sets DEBUG
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # α′ where the terminal has no UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")  # α′ on a terminal without UTF-8
     try:
         refuse_devices(args)
         args.run(args)
@@ -56,11 +57,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def build_parser(names: Iterable[str]) -> argparse.ArgumentParser:
-    """The parser of these commands."""
+    """Build the parser of these commands."""
     parser = argparse.ArgumentParser(
         prog="intra-distill",
-        description="Tools beside fairseq-train, fairseq-generate and fairseq-interactive for "
-        "translation models trained with intra-distillation.",
+        description="Prepare data, evaluate and analyse translation models that fairseq-train "
+        "trains with intra-distillation.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in names:
@@ -78,7 +79,7 @@ def build_parser(names: Iterable[str]) -> argparse.ArgumentParser:
 
 
 def refuse_devices(args: argparse.Namespace) -> None:
-    """Refuse pipes and devices: files are read several times, and replaced when written."""
+    """Refuse pipes and devices, since files are read several times and replaced when written."""
     for value in vars(args).values():
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, Path) and path.exists() and not (path.is_file() or path.is_dir()):

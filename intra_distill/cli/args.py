@@ -1,9 +1,13 @@
-"""print the fairseq-train arguments of a configuration file
+"""print a configuration as fairseq-train's arguments
 
-A configuration is what fairseq-hydra-train reads: groups of options, each group's component
-chosen by ``_name``. Printed as command-line arguments it gives fairseq-train the same run::
+A configuration is a YAML file that fairseq-hydra-train reads: groups of options, each with its
+component as ``_name``. Its arguments give the same run with fairseq-train::
 
     fairseq-train DATA --user-dir "$(intra-distill user-dir)" $(intra-distill args CONFIG)
+
+CONFIG is the file or a system: the name of a file without .yaml, and values to change in it::
+
+    intra-distill args configs/iwslt14/intra_x+task.num_passes=5+criterion.alpha=1
 """
 
 import argparse
@@ -13,12 +17,17 @@ from ..tools.config import config_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="configuration file (YAML)")
+    parser.add_argument(
+        "config",
+        type=Path,
+        metavar="CONFIG",
+        help="configuration file (YAML), or FOLDER/NAME+GROUP.KEY=VALUE…",
+    )
     parser.add_argument(
         "overrides",
         nargs="*",
         metavar="GROUP.KEY=VALUE",
-        help="values to put in place of the file's, such as criterion.alpha=1",
+        help="values that replace those of CONFIG, such as criterion.alpha=1",
     )
     parser.add_argument(
         "--generation",

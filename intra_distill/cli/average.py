@@ -1,11 +1,11 @@
 """average the parameters of several checkpoints of a run
 
-The checkpoints are named one by one, or are the last of a folder, as fairseq-train names them::
+Name the checkpoints one by one, or take the last ones of a folder of fairseq-train::
 
     intra-distill average --inputs run --num-epoch-checkpoints 5 --output run/average.pt
 
-All but the parameters is of the checkpoint with the most updates, without its optimizer's state:
-the average translates, and another training starts from it (--finetune-from-model).
+Everything but the parameters comes from the checkpoint with the most updates, without the
+optimizer's state. The average can translate, or start a training (--finetune-from-model).
 """
 
 import argparse
@@ -26,29 +26,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="the checkpoints, or the folder they are in",
+        help="checkpoints, or the folder that has them",
     )
     parser.add_argument(
-        "--output", required=True, type=Path, metavar="FILE", help="where the average goes"
+        "--output", required=True, type=Path, metavar="FILE", help="averaged checkpoint to write"
     )
     last = parser.add_mutually_exclusive_group()
     last.add_argument(
         "--num-epoch-checkpoints",
         type=int,
         metavar="N",
-        help="the last N checkpoints at the end of an epoch (checkpointEPOCH.pt) of the folder",
+        help="average the folder's last N checkpoints of whole epochs (checkpointEPOCH.pt)",
     )
     last.add_argument(
         "--num-update-checkpoints",
         type=int,
         metavar="N",
-        help="the last N checkpoints within an epoch (checkpoint_EPOCH_UPDATES.pt) of the folder",
+        help="average the folder's last N checkpoints within epochs (checkpoint_EPOCH_UPDATES.pt)",
     )
     parser.add_argument(
         "--checkpoint-upper-bound",
         type=int,
         metavar="MAX",
-        help="of these, none after that epoch, or that number of updates",
+        help="ignore checkpoints after this epoch, or after this number of updates",
     )
 
 
@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def choose(args: argparse.Namespace) -> list[Path]:
-    """The checkpoints that the options ask for."""
+    """Find the checkpoints that the options select."""
     by_epoch = args.num_epoch_checkpoints is not None
     number = args.num_epoch_checkpoints if by_epoch else args.num_update_checkpoints
     if number is None:

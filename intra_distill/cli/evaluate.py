@@ -1,14 +1,17 @@
 """translate a prepared subset with a checkpoint and score it with sacreBLEU
 
-DIR is what ``intra-distill prepare`` made. The directory of ``--results-path`` gets
+DIR is a data directory made by ``intra-distill prepare``::
 
-- ``SUBSET.hyp.TARGET``: the detokenised hypotheses, one a line, in corpus order;
-- ``SUBSET.json``: the scores with their signatures, and all it takes to get them again.
+    intra-distill evaluate DIR --path run/checkpoint_best.pt --results-path run
 
-Whatever does not fit is refused before the search starts. So is a sentence longer than the
-model takes: fairseq would truncate it or leave it out, and score another test set. A hypothesis
-that the model does not end is cut at 200 pieces, or at twice the source where that is more; how
-many were is said, and how many have an <unk>.
+The directory of ``--results-path`` gets
+
+- ``SUBSET.hyp.TARGET``: the detokenised hypotheses, one per line, in corpus order;
+- ``SUBSET.json``: the scores with their signatures, and all that is needed to reproduce them.
+
+Input that does not fit is refused before the search starts, also a sentence that is longer than
+the model takes. A hypothesis is cut at 200 pieces or, if that is more, at twice the source. The
+command prints how many were cut, and how many have an <unk>.
 """
 
 import argparse
@@ -35,14 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="DIR",
-        help="where SUBSET.hyp.TARGET and SUBSET.json go; what is evaluated there already is "
-        "not translated again",
+        help="directory for SUBSET.hyp.TARGET and SUBSET.json; a finished evaluation in it is not "
+        "repeated",
     )
     parser.add_argument(
         "--baseline",
         type=Path,
         metavar="JSON",
-        help="another system's SUBSET.json: test whether the difference to it is significant",
+        help="another system's SUBSET.json: test whether the difference from it is significant",
     )
     parser.add_argument(
         "--name", metavar="SYSTEM", help="the system's name (default: the checkpoint's folder)"

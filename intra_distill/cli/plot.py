@@ -1,8 +1,11 @@
-"""draw validation curves, BLEU against K, sensitivity over training, and the curve of α′
+"""draw validation curves, BLEU against K, sensitivity over training, or the curve of α′
 
-All but the last are drawn from what runs leave behind: what fairseq-train wrote, kept as
-``train.log`` in the folder of the run, and the results of evaluate beside it. A run that resumes
-appends to the same log. Where it repeats updates, the later ones count.
+``loss`` and ``sensitivity`` read the output of fairseq-train, saved as ``train.log`` in the folder
+of the run; ``bleu`` reads results of evaluate; ``alpha`` reads a configuration::
+
+    intra-distill plot loss runs --plot loss.png
+
+A run that resumes appends to its log. If it repeats updates, the later values count.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from ..tools.reports.plots import (
 from ..tools.scoring.metrics import METRICS
 from ..tools.scoring.search import quieten_fairseq
 
-if TYPE_CHECKING:  # no other command has to wait for it
+if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_PASSES = 8  # panels in a row
@@ -44,10 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--log-key",
         choices=VALIDATION,
         default="loss",
-        help="what of the validation is drawn (default: %(default)s)",
+        help="validation statistic to draw (default: %(default)s)",
     )
     loss.add_argument(
-        "--valid-subset", default="valid", metavar="SUBSET", help="default: %(default)s"
+        "--valid-subset",
+        default="valid",
+        metavar="SUBSET",
+        help="validation subset to draw (default: %(default)s)",
     )
 
     bleu = add_picture(
@@ -58,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="result of intra-distill evaluate, or folder to search for results",
+        help="results of intra-distill evaluate, or folders to search for them",
     )
     bleu.add_argument(
         "--gen-subset",
@@ -67,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="search folders for SUBSET.json (default: %(default)s)",
     )
     bleu.add_argument(
-        "--metric", choices=METRICS, help="another metric (default: the results' primary one)"
+        "--metric", choices=METRICS, help="metric to draw (default: the results' primary one)"
     )
 
     sensitivity = add_picture(
@@ -113,7 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--updates",
         type=int,
         metavar="N",
-        help="the length of the run (default: the configuration's max_update)",
+        help="length of the run in updates (default: the configuration's max_update)",
     )
 
 
@@ -126,7 +132,7 @@ def add_picture(
         type=Path,
         required=True,
         metavar="FILE",
-        help="the picture, of the type that the name ends with, such as .png",
+        help=f"picture to write, such as {name}.png",
     )
     parser.set_defaults(draw=draw)
     return parser
@@ -138,7 +144,7 @@ def add_logs(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="RUN",
-        help=f"log of fairseq-train, or folder to search for {LOG}",
+        help=f"logs of fairseq-train, or folders to search for {LOG}",
     )
 
 

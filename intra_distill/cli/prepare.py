@@ -3,40 +3,46 @@
 The raw text PREFIX.SOURCE and PREFIX.TARGET of each split, one sentence a line, becomes
 
 - ``sentencepiece.model`` and ``sentencepiece.vocab``: one unigram SentencePiece model of both
-  languages (Kudo, 2018), learnt from the filtered training text alone unless asked otherwise;
+  languages (Kudo, 2018), by default trained on the filtered training text alone;
 - ``dict.LANG.txt`` and ``{train,valid,test,test1,...}.SOURCE-TARGET.LANG.{bin,idx}``: the
   dictionary and the binaries that fairseq-train reads;
 - ``{valid,test,test1,...}.ref.TARGET``: the detokenised references;
-- ``prepare.json``: what was made from what, written last: it marks a finished directory.
+- ``prepare.json``: the options, the text and the counts; it is written last and marks a finished
+  directory.
 
-Training pairs are filtered as in Xu et al. (2022), appendix A; no other pair is ever dropped.
-Validation text is given, or held out from the training pairs that the filters keep. The text is
-streamed, except that SentencePiece holds what it learns from: --sentencepiece-sample bounds that.
+Training pairs are filtered as in Xu et al. (2022), appendix A; no other pair is ever dropped. The
+validation text is given, or held out from the training pairs that the filters keep. The text is
+streamed, except that SentencePiece holds its training text in memory: --sentencepiece-sample limits
+that text.
 
-The references stay as they are, while SentencePiece normalises what becomes pieces. What a model
-without any error would score is measured on each test set, and said and kept where it is below 100;
-so is how many characters of each file are <unk>.
+The references stay as they are, while SentencePiece normalises the text that becomes pieces. For
+each test set the score of a model without any error is measured; where it is below 100, it is
+printed and recorded, and so is the number of <unk> in each file.
 
-The files depend on the options and the text only, so two runs make the same bytes. They are
-written in ``.partial`` inside the directory and moved out when whole, so a run that was killed
-goes on from the last whole file.
+The files depend only on the options and the text, so two runs make bitwise identical files. They
+are written in ``.partial`` inside the directory and moved out when they are whole. A run that was
+killed resumes after the last finished step.
 """
 
 import argparse
 from dataclasses import fields
 from pathlib import Path
 
+from ..tools.directory import outcome
 from ..tools.preparation import normalization
-from ..tools.preparation.request import Preparation, usable_cores
+from ..tools.preparation.request import TranslationPreparation, usable_cores
 from ..tools.preparation.translation import prepare
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``intra-distill prepare``."""
+    defaults = TranslationPreparation
     parser.add_argument("--source-lang", required=True, metavar="LANG", help="source language")
     parser.add_argument("--target-lang", required=True, metavar="LANG", help="target language")
     parser.add_argument(
-        "--train", required=True, metavar="PREFIX", help="training text PREFIX.LANG, one line each"
+        "--train",
+        required=True,
+        metavar="PREFIX",
+        help="training text PREFIX.LANG, one sentence a line",
     )
     parser.add_argument(
         "--valid", metavar="PREFIX", help="validation text; or give one of the next two options"
@@ -51,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hold-out",
         type=int,
         metavar="N",
-        help="validate on N training pairs that the filters keep, drawn at random by a fixed seed",
+        help="validate on N training pairs that the filters keep, drawn with a fixed seed",
     )
     parser.add_argument(
         "--test",
@@ -68,42 +74,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vocab-size",
         type=int,
-        default=Preparation.vocab_size,
+        default=defaults.vocab_size,
         metavar="N",
         help="pieces in the joint SentencePiece model (default: %(default)s)",
     )
     parser.add_argument(
         "--sentencepiece-text",
         choices=("train", "all"),
-        default=Preparation.sentencepiece_text,
-        help="learn the SentencePiece model from the training text, or also, as the authors of "
-        "the paper did, from the validation and test text (default: %(default)s)",
+        default=defaults.sentencepiece_text,
+        help="train the SentencePiece model on the training text, or also, as the authors of the "
+        "paper did, on the validation and test text (default: %(default)s)",
     )
     parser.add_argument(
         "--sentencepiece-sample",
         type=int,
         metavar="N",
-        help="learn it from N lines of that text, drawn at random by a fixed seed (default: all)",
+        help="train it on N lines of that text, drawn with a fixed seed (default: all)",
     )
     parser.add_argument(
         "--normalization",
         choices=normalization.RULES,
-        default=Preparation.normalization,
-        help="SentencePiece's rule for the text that it cuts into pieces; identity leaves it as it "
-        "is (default: %(default)s)",
+        default=defaults.normalization,
+        help="SentencePiece's rule for the text that it cuts into pieces; identity changes nothing "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--max-ratio",
         type=float,
-        default=Preparation.max_ratio,
+        default=defaults.max_ratio,
         metavar="R",
         help="drop training pairs whose longer side has over R times the Moses tokens of the "
-        "shorter (default: %(default)s)",
+        "shorter one (default: %(default)s)",
     )
     parser.add_argument(
         "--max-length",
         type=int,
-        default=Preparation.max_length,
+        default=defaults.max_length,
         metavar="N",
         help="drop training pairs with a side of over N Moses tokens (default: %(default)s)",
     )
@@ -125,6 +131,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Run the command."""
-    values = {field.name: getattr(args, field.name) for field in fields(Preparation)}
-    prepare(Preparation(**{**values, "test": tuple(args.test.split(","))}))
+    values = {field.name: getattr(args, field.name) for field in fields(TranslationPreparation)}
+    preparation = TranslationPreparation(**{**values, "test": tuple(args.test.split(","))})
+    print(outcome(args.destdir, made=prepare(preparation)))

@@ -1,24 +1,23 @@
-r"""remove the least sensitive parameters of checkpoints, and see what translation loses
+r"""remove the least sensitive parameters of checkpoints, and score the pruned models
 
-Of each checkpoint a growing share of the parameters is set to zero, and each pruned model is
-translated and scored with (the paper's section 5.1, Figures 6 and 10). The share is of the model
-as a whole, embeddings, layer norms and biases included: it is exactly the least sensitive
-⌊ratio · n⌋ of all n parameters, wherever they are. Tied parameters are one parameter; what is not
-trained (buffers) stays. ``--order random`` and ``--order magnitude`` are controls::
+For each ratio, the least sensitive ⌊ratio · n⌋ of a checkpoint's n parameters are set to zero, and
+the pruned model translates and is scored (the paper's section 5.1, Figures 6 and 10). The n
+parameters are those of the whole model, with embeddings, layer norms and biases, and with tied
+parameters counted once. Buffers are not pruned. ``--order random`` and ``--order magnitude`` are
+controls::
 
     intra-distill prune DATA --path plain/checkpoint_best.pt intra_x/checkpoint_best.pt \
         --sensitivity plain.sensitivity.pt intra_x.sensitivity.pt --order sensitivity random \
         --results-path pruned --plot pruned.png
 
-The unpruned model is always evaluated: the changes are against it. The folder of
+The unpruned model is always evaluated, since changes are relative to it. The folder of
 ``--results-path`` gets
 
-- ``SYSTEM/ORDER/RATIO``: what evaluate writes, of each pruned model (``SYSTEM/unpruned`` of the
-  whole one), and with ``--write-checkpoint`` the model itself, ``checkpoint.pt``, which fairseq
-  loads as any other, without an optimizer's state;
+- ``SYSTEM/ORDER/RATIO`` for each pruned model, and ``SYSTEM/unpruned``: the files of evaluate, and
+  with ``--write-checkpoint`` the pruned ``checkpoint.pt``, which fairseq loads like any other;
 - ``prune.json``: all scores, with their signatures.
 
-What is evaluated there already is not translated again. One pruned model at a time is on the disk.
+A finished evaluation is not repeated. Only one temporary checkpoint is on the disk at a time.
 """
 
 import argparse
@@ -33,13 +32,11 @@ from ..files import write_json
 from ..tools.analysis.pruning import (
     ORDERS,
     Pruning,
-    as_json,
-    draw_pruning,
     evaluate_pruned,
     open_systems,
-    pruning_table,
     refuse_own_checkpoints,
 )
+from ..tools.analysis.pruning_report import as_json, draw_pruning, pruning_table
 from ..tools.analysis.systems import add_system_arguments, name_systems
 from ..tools.options import make_directory
 from ..tools.reports.picture import check_picture
@@ -67,36 +64,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="FILE",
-        help="what intra-distill sensitivity wrote, a file for each checkpoint",
+        help="scores from intra-distill sensitivity, a file for each checkpoint",
     )
     parser.add_argument(
         "--order",
         nargs="+",
         choices=ORDERS,
         default=["sensitivity"],
-        help="what goes first: the least sensitive, what is nearest to zero, or parameters at "
-        "random (default: sensitivity)",
+        help="which parameters are removed first: the least sensitive, the smallest in magnitude, "
+        "or random ones (default: sensitivity)",
     )
     parser.add_argument(
         "--ratios",
         default="0,0.1,0.2,0.3,0.4,0.5",
         metavar="RATIO,…",
-        help="the shares of the parameters that are removed (default: %(default)s)",
+        help="shares of the parameters to remove, from 0 to below 1 (default: %(default)s)",
     )
     parser.add_argument(
-        "--results-path", required=True, type=Path, metavar="DIR", help="where the results go"
+        "--results-path", required=True, type=Path, metavar="DIR", help="folder for the results"
     )
     parser.add_argument(
         "--plot",
         type=Path,
         metavar="FILE",
-        help="draw the primary metric and its change: a picture of the type that the name ends "
-        "with, such as .png",
+        help="draw the primary metric and its change into a picture, such as pruned.png",
     )
     add_search_arguments(parser)
     add_metric_arguments(parser)
     parser.add_argument(
-        "--seed", type=int, default=1, help="draws the random order (default: %(default)s)"
+        "--seed", type=int, default=1, help="seed of the random order (default: %(default)s)"
     )
     parser.add_argument(
         "--write-checkpoint", action="store_true", help="keep the pruned checkpoints"
@@ -140,13 +136,10 @@ def main(args: argparse.Namespace) -> None:
     print(pruning_table(prunings, results))
 
 
-# What was asked for
-
-
 def parse_ratios(text: str) -> list[Decimal]:
-    """The shares to remove in ascending order, 0 always among them.
+    """Parse the shares to remove; 0 is added, and the order is ascending.
 
-    They are decimal: 0.29 of 100 parameters are 29, and not the 28 of binary numbers.
+    They are decimal: 0.29 of 100 parameters is 29, while binary floating point gives 28.
     """
     ratios = {Decimal(0)}
     given = set()
@@ -164,7 +157,7 @@ def parse_ratios(text: str) -> list[Decimal]:
 
 
 def check_request(args: argparse.Namespace) -> None:
-    """Refuse options that do not go together and a picture that could not be written."""
+    """Refuse options that do not go together, and a picture that cannot be written."""
     if "sensitivity" not in args.order:
         if args.sensitivity:
             raise UserError(f"--sensitivity is not used by --order {' '.join(args.order)}")

@@ -1,16 +1,21 @@
-"""score each parameter's contribution to the loss, and see how evenly they contribute
+r"""score each parameter's contribution to the loss, and show how evenly parameters contribute
 
-The score is |θ ⊙ ḡ| (the paper's equation 2), where ḡ is the gradient of the cross-entropy per
-token over random training batches, the same for all checkpoints. Whatever a system was trained
-with, the criterion is fairseq's plain label-smoothed cross-entropy, with the label smoothing of
-the checkpoint, so that systems compare. The folder of ``--results-path`` gets
+The score is |θ ⊙ ḡ| (the paper's equation 2) in nats per target token, where ḡ is the gradient of
+the cross-entropy over random training batches. The batches and the criterion are the same for all
+checkpoints, so that systems are comparable: fairseq's label-smoothed cross-entropy, with the label
+smoothing of the checkpoint::
 
-- ``SYSTEM.sensitivity.pt``: the score of each parameter, which other commands read;
-- ``sensitivity.json``: how evenly these are distributed in the systems of this call, over all
-  parameters, by kind of parameter, and by layer.
+    intra-distill sensitivity DATA --path plain/checkpoint_best.pt intra_x/checkpoint_best.pt \
+        --results-path sensitivity --plot sensitivity.png
 
-Scores that are there already are not computed again. Parameters that a model shares, such as tied
-embeddings, count once. A sentence longer than 1024 tokens or ``--max-tokens`` is left out.
+The folder of ``--results-path`` gets
+
+- ``SYSTEM.sensitivity.pt``: the score of each parameter, for ``intra-distill prune``;
+- ``sensitivity.json``: how evenly the scores are distributed over all parameters, over each kind
+  of parameter and over each layer.
+
+Scores that are already there are not computed again. Shared parameters, such as tied embeddings,
+count once. Sentences longer than 1024 tokens or ``--max-tokens`` are left out.
 """
 
 import argparse
@@ -23,13 +28,13 @@ from ..core.sensitivity import balance, pool
 from ..errors import UserError
 from ..files import write_json
 from ..tools.analysis.batches import Settings, choose_batches, open_data
-from ..tools.analysis.sensitivity import (
+from ..tools.analysis.sensitivity import score
+from ..tools.analysis.sensitivity_report import (
     as_json,
     by_part,
     describe,
     kind_of,
     layer_of,
-    score,
     sensitivity_tables,
     symbol,
 )
@@ -42,32 +47,32 @@ from ..tools.scoring.search import quieten_fairseq
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``intra-distill sensitivity``."""
-    parser.add_argument("data", type=Path, metavar="DATA", help="fairseq's data directory")
+    parser.add_argument("data", type=Path, metavar="DATA", help="data directory of fairseq")
     add_system_arguments(parser)
     parser.add_argument(
-        "--results-path", required=True, type=Path, metavar="DIR", help="where the results go"
+        "--results-path", required=True, type=Path, metavar="DIR", help="folder for the results"
     )
     parser.add_argument(
         "--plot",
         type=Path,
         metavar="FILE",
-        help="draw the distributions: a picture of the type that the name ends with, such as .png",
+        help="draw the distributions into a picture, such as sensitivity.png",
     )
     parser.add_argument(
         "--gen-subset",
         default="train",
         metavar="SUBSET",
-        help="where the batches are from (default: %(default)s)",
+        help="subset to draw batches from (default: %(default)s)",
     )
     parser.add_argument(
         "--batches",
         type=int,
         default=100,
         metavar="N",
-        help="how many are drawn at random (default: %(default)s)",
+        help="number of random batches (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=1, help="draws the batches (default: %(default)s)"
+        "--seed", type=int, default=1, help="seed of the random batches (default: %(default)s)"
     )
     parser.add_argument(
         "--max-tokens",
@@ -77,12 +82,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tokens in a batch, padding included (default: %(default)s)",
     )
     parser.add_argument(
-        "--dropout", action="store_true", help="with dropout, as in training (default: without)"
+        "--dropout", action="store_true", help="keep dropout on, as in training (default: off)"
     )
     parser.add_argument(
         "--mean-of-absolute",
         action="store_true",
-        help="the mean of |θ ⊙ g| over the batches, where gradients of opposite sign do not cancel",
+        help="score by the mean of |θ ⊙ g| over the batches, so that gradients of opposite sign do "
+        "not cancel",
     )
     parser.add_argument("--cpu", action="store_true", help="compute on the CPU")
 
@@ -131,11 +137,8 @@ def main(args: argparse.Namespace) -> None:
     print(sensitivity_tables(systems, notes))
 
 
-# What was asked for
-
-
 def check_options(args: argparse.Namespace) -> None:
-    """Refuse numbers without meaning and a picture that could not be written."""
+    """Refuse numbers out of range, and a picture that cannot be written."""
     check_number("--batches", args.batches, 1)
     check_number("--max-tokens", args.max_tokens, 1, MAX_TOKENS)
     if not 0 <= args.seed < 2**32:

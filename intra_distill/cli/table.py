@@ -1,14 +1,15 @@
 """put results of evaluate into a Markdown table, a CSV file and a picture
 
-PATH is a result, or a folder that is searched for results. One data set, such as de-en, gives a row
-per system with all metrics; several give systems × data sets in one metric, with the average of the
-complete rows. Scores of several seeds become their mean ± standard deviation.
+PATH is a result, or a folder to search for results. With one data set, such as de-en, the table has
+a row for each system and all metrics. With several, it has systems × data sets in one metric, and
+the average of complete rows. Several seeds give the mean ± standard deviation::
 
-The p-values are those of paired bootstrap resampling against the reference system: what evaluate
-found with --baseline or, where it was not asked, found now from the hypotheses and references.
-Each seed is compared with the same seed of the reference, and the largest p-value counts, or 1
-where the seeds disagree on which system is better. The sacreBLEU signatures stand below the table.
-Results that were not scored alike are refused.
+    intra-distill table runs --baseline transformer --csv table.csv --plot table.png
+
+The p-values are those of paired bootstrap resampling against the reference system, from evaluate
+--baseline or computed now. Each seed is compared with the same seed of the reference, and the
+largest p-value counts; it is 1 if the seeds disagree on which system is better. Results of other
+test sets, signatures or search options are refused.
 """
 
 import argparse
@@ -16,8 +17,10 @@ import sys
 from pathlib import Path
 
 from ..tools.options import check_output
-from ..tools.reports.grid import gather, lay_out, read_paper
+from ..tools.reports.grid import lay_out
+from ..tools.reports.paper import read_paper
 from ..tools.reports.picture import check_picture
+from ..tools.reports.runs import gather
 from ..tools.reports.table import draw_bars, table_markdown, write_csv
 from ..tools.scoring.metrics import METRICS
 
@@ -29,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="result of intra-distill evaluate, or folder to search for results",
+        help="results of intra-distill evaluate, or folders to search for them",
     )
     parser.add_argument(
         "--gen-subset",
@@ -40,22 +43,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         metavar="SYSTEM",
-        help="reference system (default: transformer, where there is none the first)",
+        help="reference system (default: transformer or, if there is none, the first)",
     )
     parser.add_argument(
         "--metric",
         choices=METRICS,
-        help="the metric shown (default: all that all results have; for several data sets the "
-        "primary one)",
+        help="metric to show (default: all that the results have in common; with several data "
+        "sets, the primary one)",
     )
     parser.add_argument(
-        "--systems", type=names, metavar="SYSTEM,…", help="the rows (default: all there are)"
+        "--systems", type=names, metavar="SYSTEM,…", help="systems to show (default: all)"
     )
     parser.add_argument(
         "--datasets",
         type=names,
         metavar="DATASET,…",
-        help="the data sets, such as de-en (default: all there are)",
+        help="data sets to show, such as de-en (default: all)",
     )
     parser.add_argument(
         "--paper", type=Path, metavar="YAML", help="published numbers to show beside ours"
@@ -67,14 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--plot",
         type=Path,
         metavar="FILE",
-        help="draw the first metric: a picture of the type that the name ends with, such as .png",
+        help="draw the first metric into a picture, such as table.png",
     )
 
 
 def names(text: str) -> list[str]:
     given = [name for name in text.split(",") if name]
     if not given:
-        raise argparse.ArgumentTypeError("names nothing: leave it out for all there are")
+        raise argparse.ArgumentTypeError("names nothing: leave the option out for all")
     return given
 
 

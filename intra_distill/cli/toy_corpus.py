@@ -1,25 +1,24 @@
 """write a small made-up German-English parallel corpus to try things out on
 
 The sentences come from a hand-written grammar: real words, inflected and ordered by the rules of
-both languages, drawn with long-tailed frequencies. They are correct, if not always sensible. What
-there is to learn in them:
+both languages. They are correct, if not always sensible. What there is to learn in them:
 
 - German articles, adjectives and nouns inflect for gender, case and number, verbs for person;
 - the German verb stands second, at the end (subordinate and relative clauses), or is split over
-  both places (perfect, modals, separable prefixes), where English has one place for it;
-- words whose English hangs on the rest of the sentence: ``Schloss`` (castle, lock), ``tragen``
-  (wear, carry), ``sie`` (she, they, it), a present tense that is a future beside ``morgen``;
-- numbers with the units first, ``halb drei`` (half past two), dates, names, new compounds,
-  ``kein`` and ``nicht``.
+  both places (perfect, separable prefixes), where English has one place for it;
+- the English of some words depends on the rest of the sentence: ``Schloss`` (castle, lock),
+  ``tragen`` (wear, carry), ``sie`` (she, they, it), a present tense that is a future beside
+  ``morgen``;
+- new compounds and surnames.
 
-German varies (synonyms, word order); the English is a function of the German, so that BLEU
-against the one reference means something.
+German varies (synonyms, word order). The English is a function of the German, so that BLEU
+against one reference is meaningful.
 """
 
 import argparse
 from pathlib import Path
 
-from ..tools.corpora.toy.corpus import toy_corpus, write_corpus
+from ..tools.corpora.toy.grammar import toy_corpus, write_corpus
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

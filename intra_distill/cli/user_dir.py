@@ -1,4 +1,9 @@
-"""print the path that fairseq's --user-dir takes"""
+"""print the path of the plugin for fairseq's --user-dir
+
+It is the folder of the installed package::
+
+    fairseq-train DATA --user-dir "$(intra-distill user-dir)" $(intra-distill args CONFIG)
+"""
 
 import argparse
 

@@ -2,23 +2,23 @@
 
 The text becomes
 
-- ``train.LANG``: Europarl v7, Common Crawl and News Commentary v12, one after the other;
-- ``test.LANG``: newstest2014, as sacreBLEU's wmt14/full has it;
+- ``train.LANG``: Europarl v7, Common Crawl and News Commentary v12, concatenated;
+- ``test.LANG``: newstest2014, from sacreBLEU's wmt14/full;
 - ``raw.json``: what they were made from, and the lines of each corpus.
 
-One sentence a line, cased, not tokenised, without NUL and a byte order mark; no pair is dropped
-here: ``intra-distill prepare`` filters. The memory needed does not depend on the size of the
-corpora.
+It is cased and not tokenised, one sentence a line, without NUL and byte order marks. No pair is
+dropped here: ``intra-distill prepare`` filters. The memory needed does not depend on the size of
+the corpora.
 """
 
 import argparse
 
 from ..tools.corpora import raw_text
-from ..tools.corpora.wmt17 import CORPORA, write_text
+from ..tools.corpora.wmt17 import CORPORA, LANGS, write_wmt17
+from ..tools.directory import outcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``intra-distill wmt17``."""
     archives = ", ".join(corpus.remote.name for corpus in CORPORA.values())
     raw_text.add_arguments(
         parser,
@@ -29,10 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Run the command."""
     source, downloads = raw_text.source_and_downloads(args)
-    raw_text.make_raw_text(
+    made = raw_text.make_raw_text(
         args.destdir,
-        {"command": "wmt17", "source": source},
-        lambda folder: write_text(source, downloads, folder),
+        langs=LANGS,
+        request={"command": "wmt17", "source": source},
+        write=lambda folder: write_wmt17(source, downloads, folder),
     )
+    print(outcome(args.destdir, made))

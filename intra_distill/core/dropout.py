@@ -13,7 +13,6 @@ def dropout_sites(model: nn.Module) -> Iterator[nn.Module]:
     """
     for module in model.modules():
         named_dropout = "dropout" in type(module).__name__.lower()
-        if named_dropout and getattr(module, "p", 0) > 0:
-            yield module
-        elif isinstance(module, nn.RNNBase) and module.num_layers > 1 and module.dropout > 0:
+        between_layers = isinstance(module, nn.RNNBase) and module.num_layers > 1
+        if named_dropout and getattr(module, "p", 0) > 0 or between_layers and module.dropout > 0:
             yield module

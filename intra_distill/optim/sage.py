@@ -156,8 +156,8 @@ class Sage(torch.optim.Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        defaults = dict(lr=lr, base=base, betas=betas, eps=eps, weight_decay=weight_decay)
-        super().__init__(params, defaults)
+        defaults = {"lr": lr, "base": base, "betas": betas, "eps": eps}
+        super().__init__(params, {**defaults, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:

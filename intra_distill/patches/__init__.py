@@ -1,8 +1,8 @@
-"""Every function of fairseq and torch that the plugin replaces.
+"""The register of all functions of fairseq and torch that the plugin replaces.
 
-A patch wraps the function that is there and is as narrow as its purpose. Importing the package
-puts all of them in place (:func:`apply`). A test compares this register with what an import
-really replaces.
+Each patch wraps the original function and changes only what its purpose needs. Importing the
+package applies all of them (:func:`apply`). A test compares this register with the functions that
+an import replaces.
 """
 
 from dataclasses import dataclass
@@ -16,91 +16,91 @@ from .update_freq import count_missing_batches
 class Patch:
     """A function that is replaced."""
 
-    function: str  # where it is looked up
-    why: str
-    without: str  # what breaks without the patch
-    test: str  # what fails without it
+    function: str  # the full name under which fairseq finds it
+    why: str  # what the patch does
+    without: str  # what breaks without it
+    test: str  # which file of tests fails without it
 
 
 REGISTER = (
     # safe_loading.py, in every command
     Patch(
         "fairseq.checkpoint_utils.load_checkpoint_to_cpu",
-        "refuses a configuration that runs code where fairseq gives it to eval",
-        "a stranger's checkpoint runs code in fairseq-generate and fairseq-interactive",
+        "refuses a configuration that would run code when fairseq evaluates it",
+        "an untrusted checkpoint can run code in fairseq-generate and fairseq-interactive",
         "tests/faults/test_hostile.py",
     ),
     # interruption.py, in every command
     Patch(
         "fairseq.checkpoint_utils.torch_persistent_save",
-        "writes a checkpoint to a temporary file, and names a full disk in one line",
+        "writes a checkpoint atomically, and reports a full disk in one line",
         "a full disk leaves half a checkpoint",
         "tests/test_interruption.py",
     ),
     Patch(
         "fairseq.file_io.PathManager.copy",
-        "copies to a temporary file, which then takes the name",
+        "copies a file atomically",
         "a kill leaves half of checkpoint_last.pt or checkpoint_best.pt, and the run is lost",
         "tests/test_interruption.py",
     ),
     # interruption.py, where fairseq-train runs
     Patch(
         "fairseq.checkpoint_utils.load_checkpoint",
-        "forgets the best validation value of the process's previous run",
-        "a job of a sweep is measured by the best value of the job before it",
+        "forgets the best validation value of an earlier run in the same process",
+        "a job of a sweep is compared with the best value of the job before it",
         "tests/test_interruption.py",
     ),
     Patch(
         "fairseq.trainer.Trainer.state_dict",
-        "saves what --patience has counted, and the epoch that the batches were made in",
-        "a run that resumes stops later than one that nobody stopped",
+        "saves the count of --patience, and the epoch in which the batches were made",
+        "a resumed run stops later than an uninterrupted one",
         "tests/test_interruption.py",
     ),
     Patch(
         "fairseq.trainer.Trainer.load_checkpoint",
-        "restores them, and the meters within an epoch, from a run's own checkpoint_last.pt",
-        "a run that resumes stops later, and a line of its log averages over fewer updates",
+        "restores both, and the meters of the epoch, from a run's own checkpoint_last.pt",
+        "a resumed run stops later, and a line of its log averages over fewer updates",
         "tests/test_interruption.py",
     ),
     Patch(
         "fairseq.trainer.Trainer.get_train_iterator",
-        "notes the epoch in which the batches are made",
-        "a run that resumes goes through other batches",
+        "records the epoch in which the batches are made",
+        "a resumed run trains on other batches",
         "tests/test_interruption.py",
     ),
     Patch(
         "fairseq.tasks.fairseq_task.FairseqTask.get_batch_iterator",
-        "makes the batches as in that epoch",
-        "a run that resumes goes through other batches",
+        "makes the same batches as in that epoch",
+        "a resumed run trains on other batches",
         "tests/test_interruption.py",
     ),
     Patch(
         "fairseq.data.iterators.EpochBatchIterator._get_iterator_for_epoch",
-        "shuffles as the epoch is asked to, also where the data loader is reused",
-        "after --curriculum a run that resumes goes through other batches",
+        "shuffles as the epoch requires, even if fairseq reuses the data loader",
+        "after --curriculum a resumed run trains on other batches",
         "tests/faults/test_killed_training.py",
     ),
     Patch(
         "fairseq_cli.train.train",
-        "leaves a finished run alone, refuses one that cannot resume, and listens to SIGTERM",
-        "a finished run makes one update more; SIGTERM loses all updates since the checkpoint",
+        "skips a finished run, refuses one that cannot resume, and handles SIGTERM",
+        "a finished run makes one more update; SIGTERM loses the updates since the checkpoint",
         "tests/test_interruption.py",
     ),
     Patch(
         "fairseq_cli.train.validate_and_save",
-        "saves and exits with 75 after the update in which SIGTERM came",
+        "saves and exits with code 75 after the update in which SIGTERM arrived",
         "SIGTERM loses all updates since the last checkpoint",
         "tests/test_interruption.py",
     ),
     Patch(
         "torch.utils.data.dataloader.DataLoader.__init__",
-        "lets a data loader's workers outlive a SIGTERM to the process group",
-        "the training dies of its dead workers before it can save",
+        "makes a data loader's workers ignore a SIGTERM to the process group",
+        "the workers die, and the training fails before it can save",
         "tests/test_interruption.py",
     ),
     Patch(
         "torch.multiprocessing.spawn",
-        "passes SIGTERM to the process of each GPU, and their exit code on",
+        "passes SIGTERM to the process of each GPU, and returns their exit code",
         "SIGTERM to fairseq-train on several GPUs loses all updates since the last checkpoint",
         "tests/test_interruption.py",
     ),
@@ -115,7 +115,7 @@ REGISTER = (
 
 
 def apply() -> None:
-    """Put all patches in place."""
+    """Apply all patches."""
     allow_fairseq_checkpoints()
     survive_interruption()
     count_missing_batches()

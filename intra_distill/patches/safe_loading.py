@@ -1,7 +1,7 @@
-"""fairseq's checkpoints under ``weights_only``, with which torch ≥ 2.6 loads.
+"""Loading fairseq's checkpoints with ``weights_only``, the default of torch ≥ 2.6.
 
-A checkpoint may build objects of known types alone, so that a file from a stranger runs no code.
-Beside tensors, fairseq's checkpoints need :data:`SAFE_TYPES`, which only hold values.
+torch then builds only objects of known types, so that an untrusted file cannot run code. Besides
+tensors, fairseq's checkpoints need :data:`SAFE_TYPES`, which only hold values.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from ..errors import UserError, refuse
 
 
 class NumpyType:
-    """What stands for ``numpy.dtype`` while a file is read: a type of numbers."""
+    """Replaces ``numpy.dtype`` while a file is read, and accepts only types of numbers."""
 
     def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
         self.dtype = np.dtype(code)
@@ -33,7 +33,7 @@ class NumpyType:
 
 
 class NumpyArray(np.ndarray):
-    """What stands for ``numpy.ndarray``, which takes bytes for pointers to objects if told to."""
+    """Replaces ``numpy.ndarray``, which would accept bytes as pointers to Python objects."""
 
     def __new__(cls, *_: typing.Any) -> "NumpyArray":
         return super().__new__(cls, 0)
@@ -62,8 +62,8 @@ SAFE_TYPES = [
     (NumpyArray, "numpy.ndarray"),
     (NumpyArray, full_name(np.empty(0).__reduce__()[0])),
     (numpy_number, full_name(np.float64(0).__reduce__()[0])),
-    # on resuming with several ranks the state is broadcast with placeholders for its tensors
-    # and with the configuration as omegaconf holds it
+    # when several ranks resume, fairseq broadcasts the state with placeholders for its tensors
+    # and with omegaconf's own types for the configuration
     _TensorPlaceholder,
     omegaconf.DictConfig,
     omegaconf.ListConfig,
@@ -79,7 +79,7 @@ SAFE_TYPES = [
 
 
 def allow_fairseq_checkpoints() -> None:
-    """Let ``torch.load`` build :data:`SAFE_TYPES`, and fairseq read no code in them."""
+    """Let ``torch.load`` build :data:`SAFE_TYPES`, and refuse configurations that run code."""
     torch.serialization.add_safe_globals(SAFE_TYPES)
     load = checkpoint_utils.load_checkpoint_to_cpu
 

@@ -21,15 +21,15 @@ UPDATE_CHECKPOINT = re.compile(r"checkpoint_\d+_(\d+)\.pt")
 def last_checkpoints(
     folder: Path, number: int, pattern: re.Pattern[str], upper_bound: int | None = None
 ) -> list[Path]:
-    """The last checkpoints of a folder, the oldest first.
+    """Find the last checkpoints of a folder, the oldest first.
 
     Args:
         folder: where fairseq-train saved
-        number: how many
-        pattern: what they are called, with the epoch or the updates as its group
-        upper_bound: the last epoch or number of updates that counts
+        number: how many to find
+        pattern: of their names; its group is the epoch or the number of updates
+        upper_bound: the largest epoch or number of updates to take
     Raises:
-        UserError: there are fewer
+        UserError: there are too few
     """
     found = sorted(
         (int(match[1]), path)
@@ -46,14 +46,14 @@ def last_checkpoints(
 
 
 def average(paths: list[Path]) -> dict[str, Any]:
-    """A checkpoint whose parameters are the mean of those of several.
+    """Average the parameters of several checkpoints.
 
-    One checkpoint is read at a time and added up in float64; the mean has the parameters' own
-    type. What is no floating-point number, such as a counter, is of the newest checkpoint.
+    Checkpoints are read one at a time and summed in float64; the mean has the parameters' dtype.
+    Everything else, such as integer counters, comes from the checkpoint with the most updates.
 
     Raises:
-        UserError: a file is missing or no checkpoint, is given twice, has other parameters or was
-            trained on other data than the first, or has values that are no numbers.
+        UserError: a file is missing, not a checkpoint or given twice, differs from the first in
+            its parameters or its training data, or has values that are NaN or infinite
     """
     sums: dict[str, Tensor] = {}
     shapes: dict[str, torch.Size] = {}
@@ -75,7 +75,7 @@ def average(paths: list[Path]) -> dict[str, Any]:
         for name, tensor in state["model"].items():
             if tensor.is_floating_point():
                 if not tensor.isfinite().all():
-                    raise UserError(f"{path}: {name} has values that are infinite or no number")
+                    raise UserError(f"{path}: {name} has values that are NaN or infinite")
                 sums[name] = (
                     sums[name].add_(tensor) if name in sums else tensor.to(torch.float64, copy=True)
                 )
@@ -94,7 +94,7 @@ def average(paths: list[Path]) -> dict[str, Any]:
 def refuse_other_model(
     path: Path, model: dict[str, Tensor], first_path: Path, first_shapes: dict[str, torch.Size]
 ) -> None:
-    """Refuse a model that does not have the first one's parameters."""
+    """Refuse a model with other parameters than the first one: other names or shapes."""
     for name in sorted(first_shapes.keys() ^ model.keys()):
         owner, other = (path, first_path) if name in model else (first_path, path)
         raise UserError(f"{other} is of another model than {owner}: it has no {name}")
@@ -109,14 +109,14 @@ def refuse_other_model(
 def refuse_other_data(
     path: Path, task: dict[str, Any], first_path: Path, first_task: dict[str, Any]
 ) -> None:
-    """Refuse a model whose types are other words than the first one's.
+    """Refuse a model that was trained with other dictionaries than the first one.
 
-    A checkpoint does not have the words themselves. They are read from the dictionaries that the
-    models were trained with, where these are still in their places.
+    A checkpoint does not contain its dictionaries. They are read from the data of the training; if
+    these no longer exist, a warning is printed.
     """
     for side in ("source_lang", "target_lang"):
         ours, theirs = task.get(side), first_task.get(side)
-        if ours and theirs and ours != theirs:  # none where fairseq found it by itself
+        if ours and theirs and ours != theirs:  # None if fairseq inferred it from the data
             raise UserError(f"{path} is of other data than {first_path}: {ours}, not {theirs}")
     folder, first_folder = (data_folder(each) for each in (task, first_task))
     if folder is None or first_folder is None or folder == first_folder:
@@ -126,7 +126,7 @@ def refuse_other_data(
         gone = first_folder if names[0] else folder
         print(
             f"{path} and {first_path} may be of other data: {gone} is not there any more, or has "
-            "no dictionary to tell",
+            "no dictionary to compare",
             file=sys.stderr,
         )
         return
@@ -137,18 +137,18 @@ def refuse_other_data(
 
 
 def words_of(dictionary: Path) -> list[str]:
-    """What fairseq has the types of a dictionary for, without their counts."""
+    """Read the words of a fairseq dictionary, without their counts."""
     return [line.rpartition(" ")[0] for line in read_lines(dictionary)]
 
 
 def data_folder(task: dict[str, Any]) -> Path | None:
-    """Where the data of a task was, or its first shard."""
+    """The data directory that a task was trained on, or the first of its shards."""
     data = task.get("data")
     return Path(os.path.realpath(utils.split_paths(data)[0])) if isinstance(data, str) else None
 
 
 def share_memory(model: dict[str, Tensor], like: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give equal tensors the same memory where those of another model have, as tied embeddings."""
+    """Tie equal tensors that share memory in another model, such as tied embeddings."""
     owners: dict[tuple, str] = {}
     shared = {}
     for name, tensor in like.items():

@@ -1,8 +1,8 @@
-"""Languages by their names: de, DE, de_AT, deu and ger are one, and so are zh_CN and zho_Hans."""
+"""Recognises a language by any of its names: de, DE, de_AT, deu and ger are the same."""
 
 import re
 
-# ISO 639-2 and 639-3 → 639-1, of the languages that Moses or sacreBLEU treat in a way of their own
+# ISO 639-2 and 639-3 → 639-1, of the languages for which Moses or sacreBLEU has special rules
 ISO_639_1 = {
     three: two
     for two, threes in {
@@ -52,15 +52,13 @@ ISO_639_1 = {
     }.items()
     for three in threes.split()
 }
-
-
 WITHOUT_SPACES = {"bo", "ja", "km", "lo", "my", "th", "zh"}  # between words
 
 
 def base_language(name: str) -> str:
-    """The language that a name stands for: its ISO 639-1 code, where it has one.
+    """Return the ISO 639-1 code of a language; without one, its name in lower case.
 
-    Country, script and case do not count: ``zh_CN``, ``ZH`` and ``zho_Hans`` are ``zh``.
+    Country, script and case are ignored: ``zh_CN``, ``ZH`` and ``zho_Hans`` are ``zh``.
     """
     base = re.split("[-_.@]", name, maxsplit=1)[0].lower()
     return ISO_639_1.get(base, base)

@@ -1,4 +1,4 @@
-"""What the options of several commands are checked for."""
+"""Checks of options that several commands share."""
 
 import math
 from pathlib import Path
@@ -7,20 +7,20 @@ from ..errors import UserError
 
 
 def user_dir() -> Path:
-    """The folder of this package."""
+    """The folder of this package, for fairseq's ``--user-dir``."""
     return Path(__file__).parents[1]
 
 
-MAX_TOKENS = 2**31 - 1  # in a batch: fairseq counts in 64 bits, also several batches
+MAX_TOKENS = 2**31 - 1  # in a batch: fairseq adds up several batches in 64 bits
 
 
 def as_argument(path: Path) -> str:
-    """A path that no parser takes for an option."""
+    """Format a path as an argument that no parser mistakes for an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def check_number(option: str, value: float, least: float, most: float = math.inf) -> None:
-    """Raise UserError unless a number, which nan is not, is in a range."""
+    """Raise UserError unless a number is in a range; NaN is in none."""
     if not value >= least:
         raise UserError(f"{option} must be at least {least}, not {value}")
     if value > most:
@@ -28,7 +28,7 @@ def check_number(option: str, value: float, least: float, most: float = math.inf
 
 
 def check_output(option: str, path: Path) -> None:
-    """Raise UserError for a file without a folder, and where a folder has its name."""
+    """Raise UserError if a file's folder does not exist, or a folder has the file's name."""
     if not path.parent.is_dir():
         raise UserError(f"{option} {path}: there is no folder {path.parent}")
     if path.is_dir():
@@ -36,6 +36,7 @@ def check_output(option: str, path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
+    """Make the folder of ``--results-path``; UserError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,17 +1,17 @@
-"""The loss alone, with its gradients: time against its three matrix products, memory.
+"""Time and memory of the loss with its gradients, relative to its three matrix products.
 
-For K passes of N target positions, features (K, N, d) and a projection (V, d), four ways:
+For K passes of N target positions, features (K, N, d) and a projection (V, d), it compares
   fused       this project's fused loss, forward and backward
-  products    the three matrix products that no way can do without (logits, and the gradients of
-              features and projection) and nothing else, whole or in chunks like the fused loss's,
-              whichever is faster: the floor
-  reference   log-softmax and the divergence left to autograd
-  torch       torch's own linear_cross_entropy in chunks, without divergence: at K = 1 only
+  products    only the three matrix products that every implementation needs (the logits, and the
+              gradients of features and projection), whole or in the fused loss's chunks, whichever
+              is faster: the lower bound
+  reference   log-softmax and divergence with autograd's gradients
+  torch       torch's own linear_cross_entropy in chunks, without divergence, only for K = 1
 
-Time: in every round all four take turns on each case, so that a ratio to the products compares
-neighbours; shown are medians over the rounds and, for fused, the quartiles of the ratio.
-Memory: each way and case in a process of its own that has run the same code at a tiny size; counted
-is the peak during the call above what was there before it, inputs included, less the gradients.
+Time: in each round all four take turns on each case, so that a ratio compares calls that are close
+in time. The table shows medians over the rounds and, for fused, the quartiles of the ratio.
+Memory: each implementation and case has its own process, which first runs the same code at a tiny
+size. The table shows the peak during the call above the memory before it, without the gradients.
 """
 
 import time
@@ -29,7 +29,7 @@ from intra_distill.core.loss import intra_distillation_loss
 
 ALPHA = 5
 SMOOTHING = 0.1
-CASES = [  # K, d, V: the vocabulary at two widths, the width, the passes
+CASES = [  # K, d, V: vary the vocabulary at two widths, the width, the passes
     *[(3, d, V) for d in (128, 512) for V in (6_000, 12_000, 32_000, 64_000)],
     (3, 1024, 12_000),
     *[(K, 512, 12_000) for K in (1, 2, 4, 5, 6)],
@@ -42,7 +42,7 @@ Case = tuple[int, int, int]
 
 
 def ways(case: Case, N: int, device: str, dtype: str) -> dict[str, Callable[[], None]]:
-    """What is compared, each to be called with nothing, on inputs that they share."""
+    """Build the functions to compare; they share their inputs and take no arguments."""
     K, d, V = case
     generator = torch.Generator().manual_seed(1)
     features = torch.randn(K, N, d, generator=generator)
@@ -94,9 +94,9 @@ def ways(case: Case, N: int, device: str, dtype: str) -> dict[str, Callable[[], 
 
 
 def extra_memory(way: str, case: Case, N: int, device: str, dtype: str) -> int:
-    """Bytes beside inputs and gradients; to be called in a process of its own."""
+    """Measure the bytes besides inputs and gradients; must run in a process of its own."""
     K, d, V = case
-    # what is loaded at first use is no memory of the loss
+    # libraries that are loaded at first use do not count
     ways((K, 8, 16), 4, device, dtype)[way]()
     growth = measure.memory_growth(ways(case, N, device, dtype)[way], device)
     return growth - (K * N * d + V * d) * measure.DTYPES[dtype].itemsize
@@ -119,7 +119,7 @@ def main() -> None:
     calls = {label: partial(extra_memory, *places[label], *inputs) for label in places}
     memory = measure.in_own_processes(calls, start + args.seconds / 2)
     for label in calls.keys() - memory.keys():
-        way, too_large = places[label]
+        way, too_large = places[label]  # it ran out of memory
         del compared[too_large][way]
 
     timers = [measure.rounds(f, args.device, start + args.seconds) for f in compared.values()]

@@ -1,4 +1,4 @@
-"""What the benchmarks share: alternating timings, peak memory, and the account of a run."""
+"""What the benchmarks share: alternating timings, peak memory, and the report of a run."""
 
 import argparse
 import ctypes
@@ -23,16 +23,16 @@ import intra_distill
 from intra_distill.files import write_json
 
 DTYPES = {name: getattr(torch, name) for name in ("float32", "float16", "bfloat16")}
-OUT_OF_MEMORY = 12  # exit status of a process of ours
+OUT_OF_MEMORY = 12  # exit status of a measuring process
 MIB = 2**20
-M_MMAP_THRESHOLD = -3  # of malloc.h
+M_MMAP_THRESHOLD = -3  # from malloc.h
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """The options of both benchmarks."""
+    """Build a parser with the options that both benchmarks have."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--seconds", type=float, default=570, help="when to stop (%(default)s)")
-    parser.add_argument("--rounds", type=int, help="when to stop before (default: no limit)")
+    parser.add_argument("--seconds", type=float, default=570, help="time limit (%(default)s)")
+    parser.add_argument("--rounds", type=int, help="limit of rounds (default: none)")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", choices=("cpu", "cuda"), default=device)
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
@@ -41,7 +41,7 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Refuse what could only fail after the work is done."""
+    """Parse the options, and refuse those that would fail only after the measurement."""
     args = parser.parse_args()
     if args.json and not args.json.parent.is_dir():
         parser.error(f"--json: there is no folder {args.json.parent}")
@@ -52,7 +52,7 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def _silence() -> None:
-    # fairseq and hydra tell of every trainer that is built, and warn of each other's versions
+    # fairseq and hydra log every trainer that is built, and warn about each other's versions
     logging.disable(logging.INFO)
     warnings.simplefilter("ignore")
 
@@ -64,17 +64,17 @@ def progress(line: str) -> None:
 def rounds(
     functions: dict[str, Callable[[], Any]], device: str, deadline: float
 ) -> Iterator[dict[str, float]]:
-    """Call every function once a round, the first of a round last in the next.
+    """Time every function once per round; the first of a round is the last in the next.
 
-    What disturbs the machine for a while thus falls on all functions alike. No call is begun that
-    would end past the deadline, going by the last call of that function.
+    A temporary load on the machine thus affects all functions alike. A call does not start if it
+    would end after the deadline, judged by the function's last call.
 
     Args:
-        functions: what is timed, by name
-        device: ``cpu`` or ``cuda``, which is waited for
+        functions: to time, by name
+        device: ``cpu`` or ``cuda``, which is synchronised
         deadline: in seconds of :func:`time.monotonic`
     Yields:
-        seconds by name, of one round; the last one may lack some or all
+        the seconds of one round by name; the last round may be incomplete or empty
     """
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     names = list(functions)
@@ -95,7 +95,7 @@ def rounds(
 
 
 def summary(rounds: list[dict[str, float]], name: str, base: str) -> dict[str, Any]:
-    """Quartiles of a function's seconds, and of its ratios to base taken round by round."""
+    """Compute quartiles of a function's seconds, and of its ratios to ``base`` in each round."""
     ratios = [r[name] / r[base] for r in rounds if name in r and base in r]
     result = {"all_seconds": [r[name] for r in rounds if name in r]}
     for quantity, values in {"seconds": result["all_seconds"], "ratio": ratios}.items():
@@ -107,25 +107,25 @@ def summary(rounds: list[dict[str, float]], name: str, base: str) -> dict[str, A
 
 
 def memory_growth(function: Callable[[], Any], device: str) -> int:
-    """How far memory in use rises above its present level during a call, in bytes.
+    """Measure how far memory rises above its current level during a call, in bytes.
 
-    On CUDA it is the allocator's count of tensors. On the CPU it is the resident memory that Linux
-    keeps for this process (VmHWM): getrusage would start from the memory of the parent process.
+    On CUDA this is the allocator's count of tensors. On the CPU it is the peak of resident memory
+    (VmHWM) from Linux: getrusage would include the peak of the parent process.
     """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         function()
         return torch.cuda.max_memory_allocated() - before
-    ctypes.CDLL(None).malloc_trim(0)  # or the call could use again, uncounted, what is free now
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    ctypes.CDLL(None).malloc_trim(0)  # else the call could reuse free memory, which is not counted
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _bytes("/proc/self/status", "VmRSS")
     function()
     return _bytes("/proc/self/status", "VmHWM") - before
 
 
 def available_memory() -> int:
-    """Bytes that programs can still have without swapping."""
+    """The bytes that programs can still use without swapping."""
     return _bytes("/proc/meminfo", "MemAvailable")
 
 
@@ -137,16 +137,15 @@ def _bytes(path: str, field: str) -> int:
 def in_own_processes(
     calls: dict[str, Callable[[], int]], deadline: float
 ) -> dict[str, float | None]:
-    """Calls that measure memory, each in a fresh process that imports what this one does.
+    """Run calls that measure memory, each in a fresh process with the same imports.
 
     Args:
-        calls: by name, functions that can be pickled, → bytes
+        calls: picklable functions by name, each returns bytes
         deadline: in seconds of :func:`time.monotonic`
     Returns:
-        MiB by name; None for calls that the deadline cut off; those that ran out of memory are left
-        out
+        MiB by name; None after the deadline; calls that ran out of memory are missing
     Raises:
-        SystemExit: if a call failed; its traceback is on stderr
+        SystemExit: a call failed; its traceback is on stderr
     """
     context = multiprocessing.get_context("spawn")
     memory = {}
@@ -172,8 +171,8 @@ def in_own_processes(
 
 def _send(sender: Connection, call: Callable[[], int]) -> None:
     _silence()
-    # By default glibc keeps freed blocks of up to 32 MiB as it sees fit, and the peak of the same
-    # step varies by 5 %. With every block above 1 MiB given back it varies by less than 1 %.
+    # By default glibc may keep freed blocks of up to 32 MiB, and the peak of the same step varies
+    # by 5 %. If every block above 1 MiB is returned at once, it varies by less than 1 %.
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MIB)
     try:
         sender.send(call())
@@ -188,7 +187,7 @@ def report(
     columns: list[str],
     rows: list[list[str]],
 ) -> None:
-    """Print a table in Markdown and how it was measured; write that and all results as JSON."""
+    """Print a Markdown table and how it was measured, and write both with all results as JSON."""
     processor = [
         line.split(":")[1].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -220,6 +219,6 @@ def report(
 
 
 def cell(pattern: str, result: dict[str, Any], *keys: str) -> str:
-    """A table's cell: a dash where there was no time to measure."""
+    """Format a cell of a table, with a dash for what there was no time to measure."""
     values = [result.get(key) for key in keys]
     return "–" if None in values else pattern.format(*values)

@@ -1,4 +1,4 @@
-"""Time a step of sage against one of fairseq's own Adam or Adamax, on the paper's 50M model.
+"""Time a step of sage against a step of fairseq's Adam or Adamax, on the paper's 50M model.
 
     python scripts/benchmark/optimizer.py [--base adamax] [--device cuda]
 
@@ -25,7 +25,7 @@ TYPES = 12_001  # the dictionary of a joint SentencePiece model of 12,000 pieces
 
 
 def paper_model() -> nn.Module:
-    """The IWSLT transformer of the paper: 49,976,832 parameters, no embedding shared."""
+    """Build the paper's IWSLT transformer: 49,976,832 parameters, no shared embeddings."""
     dictionary = Dictionary()
     for i in range(TYPES - len(dictionary)):
         dictionary.add_symbol(str(i))
@@ -36,7 +36,7 @@ def paper_model() -> nn.Module:
 
 
 def timed_step(optimizer: torch.optim.Optimizer, gradients: list[torch.Tensor]) -> float:
-    """Seconds of one step; the gradients are copies, since fairseq's Adamax changes them."""
+    """Time one step, in seconds, on copied gradients, since fairseq's Adamax changes them."""
     parameters = optimizer.param_groups[0]["params"]
     for p, gradient in zip(parameters, gradients):
         p.grad = gradient.clone()
@@ -69,7 +69,7 @@ def main() -> None:
     for step in range(args.steps + 2):
         for optimizer, seconds in times.items():
             elapsed = timed_step(optimizer, gradients)
-            if step >= 2:  # the first makes the state, the second warms up
+            if step >= 2:  # the first creates the state, the second warms up
                 seconds.append(elapsed)
 
     device = torch.cuda.get_device_name() if "cuda" in args.device else platform.processor()

@@ -1,9 +1,9 @@
-"""Speed and memory of `intra-distill prepare` on generated text, step by step.
+"""Measure the time and memory of each step of `intra-distill prepare` on generated text.
 
     python scripts/benchmark/prepare.py [--pairs N…] [--destdir DIR] [prepare's options…]
 
-For each number of pairs, prints per step the seconds, the pairs a second and the peak memory of
-all processes together (PSS: a page that several share counts once). Linux only.
+For each number of pairs and each step it prints the seconds, the pairs per second and the peak
+memory of all processes together (PSS, which counts a shared page once). Linux only.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-STEPS = {  # each is over when its file is there
+STEPS = {  # each ends when its file exists
     "check and filter": ".partial/counts.json",
     "learn SentencePiece": "sentencepiece.vocab",
     "encode": "prepare.json",
@@ -24,7 +24,7 @@ STEPS = {  # each is over when its file is there
 
 
 def sentence_pairs(seed: int) -> Iterator[tuple[str, str]]:
-    """Pairs of some 20 words of Zipf's distribution, of which 3 in 100 do not fit together."""
+    """Generate pairs of about 20 Zipf-distributed words; 3 % differ too much in length."""
     rng = random.Random(seed)
     syllables = ["".join(s) for s in itertools.product("bdfgklmnprst", "aeiouäö", ["", "n", "r"])]
     words = ["".join(rng.choices(syllables, k=rng.randint(1, 4))) for _ in range(100_000)]
@@ -48,7 +48,7 @@ def generate(prefix: Path, number: int, seed: int) -> None:
 
 
 def memory(process: int) -> int:
-    """The memory of a process and all that it started, in kB."""
+    """The memory of a process and its descendants, in kB."""
     try:
         rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
         children = Path(f"/proc/{process}/task/{process}/children").read_text().split()

@@ -1,9 +1,9 @@
-"""Time a training step of the Switch Transformer against the dense transformer's, IWSLT shape.
+"""Time a training step of the Switch Transformer against the dense one's, in the IWSLT shape.
 
     python scripts/benchmark/switch.py [--num-experts 4] [--device cuda]
 
-A step is fairseq's own, with Adam: forward, backward, update, statistics. The models take turns on
-the same batch of random tokens with lengths like those of real sentences.
+A step is fairseq's own with Adam: forward, backward, update, statistics. The models take turns on
+the same batch of random tokens, with sentence lengths like those of real text.
 """
 
 import argparse
@@ -21,7 +21,7 @@ TYPES = 12_001  # the dictionary of a joint SentencePiece model of 12,000 pieces
 
 
 def timed_step(trainer, batch, on_gpu: bool) -> float:
-    """Seconds of one step."""
+    """Time one step, in seconds."""
     if on_gpu:
         torch.cuda.synchronize()
     start = time.perf_counter()
@@ -34,7 +34,7 @@ def timed_step(trainer, batch, on_gpu: bool) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--num-experts", default="4")
-    parser.add_argument("--num-passes", default="1", help="K; above 1 with intra-distillation")
+    parser.add_argument("--num-passes", default="1", help="K; above 1 intra-distillation")
     parser.add_argument("--max-tokens", type=int, default=4096, help="of a batch (%(default)s)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--steps", type=int, default=7, help="timed steps of each (%(default)s)")
@@ -61,7 +61,7 @@ def main() -> None:
     for i in range(args.steps + 2):
         for name, seconds in times.items():
             elapsed = timed_step(*built[name], on_gpu=args.device == "cuda")
-            if i >= 2:  # the first makes the optimizer's state, the second warms up
+            if i >= 2:  # the first creates the optimizer's state, the second warms up
                 seconds.append(elapsed)
 
     device = torch.cuda.get_device_name() if args.device == "cuda" else platform.machine()

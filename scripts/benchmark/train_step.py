@@ -1,23 +1,23 @@
-"""A training step with K passes against plain fairseq: time, tokens per second, peak memory.
+"""Time, tokens per second and peak memory of a training step with K passes against plain fairseq.
 
 A step is fairseq's own ``Trainer.train_step`` with Adam: forward, backward, update, statistics.
-The corpus is random tokens with lengths like those of real sentences, written to a temporary
-folder; every step takes the same batch, the middle one of those that fairseq makes of it at
---max-tokens. About 8 % of its target positions are padding, as in Multi30k.
+The corpus consists of random tokens, with sentence lengths like those of real text. Every step
+takes the same batch, the middle one of those that fairseq makes for --max-tokens. About 8 % of its
+target positions are padding, as in Multi30k.
 
 Variants:
   plain        label_smoothed_cross_entropy, one pass
   rdrop        label_smoothed_cross_entropy_with_rdrop, fairseq's R-Drop, two passes
-  textbook-3   K passes in a row and the divergence as its definition reads, left to autograd
+  textbook-3   three separate passes, and the divergence by its definition with autograd
   fused-K      this project: the loss fused with the output projection
   unfused-K    this project with --loss-implementation plain
   one-pass-K   this project with --passes-in-memory 1
 
-Time: all variants live in one process and take turns, one step each a round, so that a ratio to
-plain compares neighbours; shown are medians over the rounds and, for the ratio, its quartiles.
-Memory: each variant makes two updates in a process of its own (the second has the optimizer's state
-beside the activations); counted is the peak above the imported program: model, optimizer, batch
-and activations. Tokens are target tokens without padding, each counted once whatever K is.
+Time: all variants are in one process and take turns, one step each per round, so that a ratio to
+plain compares steps that are close in time. The table shows medians and quartiles over the rounds.
+Memory: each variant makes two updates in its own process; in the second the optimizer's state and
+the activations are in memory together. The table shows the peak of model, optimizer, batch and
+activations. Tokens are target tokens without padding, counted once for any K.
 """
 
 import math
@@ -62,7 +62,7 @@ SHAPES = {  # types in the dictionary, architecture
 
 
 def _ours(K: int) -> str:
-    # α′ = α from the first update on, as an α′ of 0 would leave the divergence out
+    # α′ = α from the first update on, since α′ = 0 would skip the divergence
     alpha = f"--alpha {ALPHA} --constant-alpha" if K > 1 else "--alpha 0"
     task = f"--task translation_intra_distillation --num-passes {K}"
     return f"{task} --criterion intra_distillation {alpha}"
@@ -78,7 +78,7 @@ VARIANTS = {
     **{f"unfused-{K}": f"{_ours(K)} --loss-implementation plain" for K in range(2, 7)},
     **{f"one-pass-{K}": f"{_ours(K)} --passes-in-memory 1" for K in range(2, 7)},
 }
-FEW = ["plain", "textbook-3", "fused-3", "one-pass-3"]  # what fits ten minutes on a few cores
+FEW = ["plain", "textbook-3", "fused-3", "one-pass-3"]  # ten minutes on a few cores
 
 
 @dataclass
@@ -88,7 +88,7 @@ class TextbookConfig(LabelSmoothedCrossEntropyCriterionConfig):
 
 @register_criterion("textbook", dataclass=TextbookConfig)
 class Textbook(LabelSmoothedCrossEntropyCriterion):
-    """Equation (10) as one would write it on reading the paper: nothing shared, nothing fused."""
+    """Equation (10), written directly from the paper: nothing is shared or fused."""
 
     def __init__(self, task: Any, cfg: TextbookConfig) -> None:
         super().__init__(task, cfg.sentence_avg, cfg.label_smoothing)
@@ -124,7 +124,7 @@ def definition_of_x(probs: list[Tensor], lprobs: list[Tensor]) -> Tensor:
 
 
 def write_corpus(folder: Path, types: int, max_tokens: int) -> None:
-    """A fairseq data directory of random tokens, enough for some 70 batches."""
+    """Write a fairseq data directory of random tokens, enough for about 70 batches."""
     dictionary = Dictionary()
     for i in range(types - len(dictionary)):
         dictionary.add_symbol(str(i))
@@ -138,7 +138,7 @@ def write_corpus(folder: Path, types: int, max_tokens: int) -> None:
         builder = indexed_dataset.make_builder(data, "mmap", vocab_size=types)
         builders[language] = builder, indexed_dataset.index_file_path(prefix)
     for _ in range(10_000 * max_tokens // 4096):
-        # the spread of lengths and of their ratio is Multi30k's
+        # the spread of lengths and of their ratio as in Multi30k
         source = draw.lognormvariate(math.log(20), 0.35)
         target = source * draw.lognormvariate(0, 0.17)
         for length, (builder, _) in zip((source, target), builders.values()):
@@ -150,7 +150,7 @@ def write_corpus(folder: Path, types: int, max_tokens: int) -> None:
 
 
 def build(arguments: list[str]) -> tuple[Trainer, dict[str, Any]]:
-    """fairseq-train's arguments → its trainer and the batch that all steps take."""
+    """Build the trainer for arguments of fairseq-train, and the batch that all steps take."""
     parser = get_training_parser()
     cfg = convert_namespace_to_omegaconf(parse_args_and_arch(parser, arguments))
     utils.set_torch_seed(cfg.common.seed)
@@ -164,7 +164,7 @@ def build(arguments: list[str]) -> tuple[Trainer, dict[str, Any]]:
 
 
 def step(trainer: Trainer, batch: dict[str, Any]) -> None:
-    # fairseq's R-Drop doubles the batch in the dictionaries it was given; the tensors stay
+    # copy the batch's dictionaries, in which fairseq's R-Drop doubles the batch; tensors are shared
     trainer.train_step([utils.apply_to_sample(lambda tensor: tensor, batch)], raise_oom=True)
 
 
@@ -174,22 +174,24 @@ def update(trainer: Trainer, batch: dict[str, Any], updates: int) -> None:
 
 
 def peak_memory(arguments: list[str], device: str) -> int:
-    """Bytes above the imported program; to be called in a process of its own."""
+    """Measure the bytes above the imported program; must run in a process of its own."""
     return measure.memory_growth(lambda: update(*build(arguments), updates=2), device)
 
 
 def timed_steps(
     arguments: dict[str, list[str]], device: str, room: float
 ) -> tuple[dict[str, Callable[[], None]], dict[str, Any]]:
-    """Steps past the update that makes the optimizer's state, and what it is that they train.
+    """Build the steps, after a first update that creates the optimizer's state.
 
     Args:
-        room: MiB that must stay free on the CPU, for the largest step
+        room: MiB that must stay free on the CPU for the largest step
+    Returns:
+        the steps by name, and the sizes of model and batch
     """
     steps, work = {}, {}
     for name in arguments:
         if device == "cpu" and measure.available_memory() < room * measure.MIB:
-            measure.progress(f"{name}: no room beside the variants before it, left out")
+            measure.progress(f"{name}: no memory left beside the earlier variants, left out")
             continue
         trainer, batch = build(arguments[name])
         update(trainer, batch, updates=1)
@@ -222,7 +224,7 @@ def main() -> None:
         parser.error("--max-tokens: the longest sentences need 128")
     few = args.device == "cpu" and args.shape != "small"
     chosen = args.variants or (FEW if few else VARIANTS)
-    args.variants = list(dict.fromkeys(["plain", *chosen]))  # plain is what the rest is held to
+    args.variants = list(dict.fromkeys(["plain", *chosen]))  # the base of all ratios
 
     start = time.monotonic()
     types, architecture = SHAPES[args.shape]

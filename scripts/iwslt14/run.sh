@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# IWSLT'14 Xx→En, all steps: Table 2 of the paper.
+# IWSLT'14 Xx→En, Table 2 of the paper: prepares the data, trains and evaluates every system on every
+# pair, and ends with the table.
 #
 #   bash scripts/iwslt14/run.sh [SOURCE, see prepare.sh]
 #
-# SYSTEMS, PAIRS and SEEDS name fewer or more; scripts/grid.sh tells how they are run on several
-# GPUs and on a cluster.
+# SYSTEMS, PAIRS and SEEDS choose others; scripts/grid.sh describes them, and runs on several GPUs or
+# a cluster.
 set -euo pipefail
 export SYSTEMS=${SYSTEMS:-transformer sage r_drop switch intra_js intra_x}
 export PAIRS=${PAIRS:-ar-en de-en es-en fa-en he-en it-en nl-en pl-en}

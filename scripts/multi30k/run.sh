@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Multi30k De→En, all steps: the plain transformer against intra-distillation, as a table.
+# Multi30k De→En on a CPU: prepares the data, trains and evaluates the plain transformer and
+# intra-distillation, and ends with the table.
 #
 #   bash scripts/multi30k/run.sh [FOLDER with the raw text, see prepare.sh]
 #
-# SYSTEMS and SEEDS name others; scripts/grid.sh tells how they are run.
+# SYSTEMS and SEEDS choose others; scripts/grid.sh describes them.
 set -euo pipefail
 export SYSTEMS=${SYSTEMS:-transformer intra_x}
 exec bash "$(dirname "${BASH_SOURCE[0]}")/../grid.sh" multi30k "$@"

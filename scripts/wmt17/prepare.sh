@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# WMT'17 En→De, step 1: Europarl, Common Crawl, News Commentary → a fairseq data directory.
+# Data of WMT'17 En→De: converts Europarl, Common Crawl and News Commentary to a fairseq data
+# directory, with newstest2014 from sacreBLEU as its test set.
 #
 #   bash scripts/wmt17/prepare.sh [SOURCE]
 #
-# SOURCE is a folder with the three archives, or the address of a mirror; without it they are
-# fetched from statmt.org. newstest2014 comes from sacreBLEU.
+# SOURCE is a folder with the three archives, or the address of a mirror. Without SOURCE they are
+# downloaded from statmt.org.
 recipe=wmt17
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../recipe.sh"

@@ -66,7 +66,7 @@ def test_the_gradient_is_that_of_all_batches_as_one(model, batches):
 def test_the_mean_of_absolutes_weighs_batches_by_their_tokens(model, batches):
     scores, measured = sensitivity(model, losses(model, batches), mean_of_absolute=True)
     total = sum(len(tokens) for tokens, _ in batches)
-    expected = {name: 0.0 for name in scores}
+    expected = dict.fromkeys(scores, 0.0)
     for tokens, targets in batches:
         loss, g = gradients(model, tokens, targets)
         for name, parameter in model.named_parameters():

@@ -7,14 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from fairseq.options import (
-    get_generation_parser,
-    get_validation_parser,
-    parse_args_and_arch,
-)
-from fairseq_cli import generate, validate
+from fairseq.options import get_validation_parser, parse_args_and_arch
+from fairseq_cli import validate
 
-from ..support.payload import Payload
+from ..support.checkpoints import fairseq_generate
 from ..support.training import (
     LSTM,
     PLAIN,
@@ -150,7 +146,7 @@ def test_the_task_of_k_passes_takes_it_with_one(trainer, student, teacher, gradi
     one_pass.model.load_state_dict(translation.model.state_dict())
     sample = translation.batches[0]
     assert gradients(translation, sample)[0] == gradients(one_pass, sample)[0]
-    with pytest.raises(SystemExit, match="does not support 2 passes"):
+    with pytest.raises(SystemExit, match="knows nothing of 2 passes"):
         trainer(*SELF, *options, "--num-passes", "2")
 
 
@@ -184,12 +180,7 @@ def test_a_student_teaches_the_next_and_needs_no_teacher_afterwards(
     assert first["model"].keys() == last["model"].keys()
     assert first.keys() == last.keys() and not last.get("criterion")
 
-    arguments = [data, *f"--path {run}/checkpoint_best.pt --user-dir {USER_DIR} --cpu".split()]
-    arguments += f"--results-path {tmp_path} --required-batch-size-multiple 1".split()
-    cfg = parse_args_and_arch(get_generation_parser(), [*arguments, "--max-len-b", "5"])
-    generate.main(convert_namespace_to_omegaconf(cfg))
-    lines = (tmp_path / "generate-test.txt").read_text().splitlines()
-    assert sum(line.startswith("H-") for line in lines) == 20
+    assert len(fairseq_generate(data, run / "checkpoint_best.pt", tmp_path)) == 20
 
 
 def test_the_student_comes_near_its_teacher(student, gradients):
@@ -318,14 +309,6 @@ def test_a_teacher_of_other_symbols_is_refused(trainer, teacher, data, tmp_path)
     (tmp_path / "dict.de.txt").write_text("".join(lines[::-1]))
     with pytest.raises(SystemExit, match=f"of other data: {tmp_path}/dict.de.txt is not {data}/"):
         trainer(*SELF, "--teacher-path", path)
-
-
-@pytest.mark.parametrize("size", [0, 1, 1000, -1])
-def test_a_cut_off_teacher_is_refused(trainer, teacher, size):
-    path = Path(teacher())
-    path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(SystemExit, match="is not a PyTorch checkpoint, or only a part of one"):
-        trainer(*SELF, "--teacher-path", str(path))
 
 
 def test_adaptive_softmax_is_refused_in_teacher_and_student(trainer, teacher):

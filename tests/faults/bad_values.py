@@ -38,7 +38,7 @@ CHOICES = [
     ("prune", "--order", "size"),
     ("table", "--metric", "bleu"),
     ("plot loss", "--log-key", "bleu"),
-    ("plot bleu", "--metric", "bleu"),
+    ("plot passes", "--metric", "bleu"),
     ("iwslt14", "--pair", "de-de"),
 ]
 NAMES_OF_NOTHING = [("table", "--systems"), ("table", "--datasets")]
@@ -90,10 +90,10 @@ NO_LANGUAGE = {
 }
 NO_TEXT = {
     "cannot read {value}.de: No such file": ["strange/none"],
-    "{value}.de is no file": ["strange/folder", "strange/pipe", "strange/zero"],
+    "{value}.de is not a file": ["strange/folder", "strange/pipe", "strange/zero"],
     "cannot read {value}.de: Too many levels": ["strange/loop"],
     "{value}.de, line 1: not UTF-8": ["strange/utf16", "strange/latin1", "strange/surrogate"],
-    "{value}.de, line 1: there is a byte order mark or NUL": ["strange/utf16_ascii", "strange/bom"],
+    "{value}.de, line 1: a byte order mark or NUL": ["strange/utf16_ascii", "strange/bom"],
     "are empty": ["strange/empty"],
     "strange/short.de has 1 lines but strange/short.en has 2": ["strange/short"],
 }
@@ -106,7 +106,7 @@ NO_PAIRS = {"at least 1": ["0", "-1"], "add up to": [HUGE]}
 
 SEARCHING: Refusals = {  # evaluate, prune
     "--beam": {"must be at least 1": ["0", "-1"], "must be at most 1000": ["1001", HUGE]},
-    "--lenpen": {"must be a number from 0 on": ["nan", "-0.1", "inf", "1e308"]},
+    "--lenpen": {"must be from 0 to 100": ["nan", "-0.1", "inf", "1e308"]},
     "--max-len-a": {
         "must be at least 0": ["nan", "-0.1", "-inf"],
         "must be at most 10000": ["inf", "1e308"],
@@ -130,8 +130,8 @@ SEARCHING: Refusals = {  # evaluate, prune
 }
 FETCHING: Refusals = {  # iwslt14, wmt17
     "--destdir": {
-        "raw holds files of something else": ["raw"],
-        "is not a folder": ["raw/train.de"],
+        "raw holds other files": ["raw"],
+        "is not a directory": ["raw/train.de"],
         "Not a directory": ["raw/train.de/x"],
         "is a pipe or a device": ["strange/pipe"],
         "File name too long": [LONG],
@@ -164,7 +164,7 @@ REFUSED: dict[str, Refusals] = {
         },
         "--hold-out": {"not --valid and --hold-out": ["5"]},
         "--destdir": {
-            "raw holds files of something else": ["raw"],
+            "raw holds other files": ["raw"],
             "is not a directory": ["raw/train.de"],
             "Not a directory": ["raw/train.de/x"],
             "Too many levels": ["strange/loop.de"],
@@ -236,7 +236,7 @@ REFUSED: dict[str, Refusals] = {
         "--plot": NO_PICTURE,
         "--valid-subset": {"no log has loss in its lines of none": ["none"]},
     },
-    "plot bleu": {
+    "plot passes": {
         "paths": NO_RESULTS,
         "--plot": NO_PICTURE,
         "--gen-subset": {"is no name of a subset": ["/x"], "runs holds no none.json": ["none"]},
@@ -259,10 +259,10 @@ REFUSED: dict[str, Refusals] = {
             "not inf": ["criterion.alpha=.inf"],
             "0 < p < q must hold": ["criterion.alpha_p=20"],
             "infinity": ["optimization.max_update=.inf"],
-            "α′ takes a run with an end": ["optimization.max_update=null"],
+            "α′ needs the run's length": ["optimization.max_update=null"],
             "has a max_epoch": ["optimization.max_epoch=3"],
         },
-        "--updates": {"α′ takes a run with an end": ["0", "-1"]},
+        "--updates": {"α′ needs the run's length": ["0", "-1"]},
         "--plot": NO_PICTURE,
     },
     "sensitivity": {
@@ -327,7 +327,7 @@ TOGETHER: list[tuple[str, Changes, str]] = [
     ("prepare", {"--valid": None}, "give one of --valid"),
     ("prepare", {"--hold-out": HUGE, "--valid": None}, "makes 1000000"),
     ("prepare", {"--hold-out-every": HUGE, "--valid": None}, "makes 0 validation pairs"),
-    ("prepare", {"--destdir": "bin", "--lowercase": True}, "prepared with --lowercase False"),
+    ("prepare", {"--destdir": "bin", "--lowercase": True}, "made with --lowercase False"),
     ("average", {"--inputs": [CHECKPOINT, CHECKPOINT]}, "is the same as"),
     *(
         ("average", {"--inputs": ["runs/plain"], option: number}, "checkpoints are asked for")

@@ -37,7 +37,7 @@ UNREADABLE = {
     "evaluate": "--baseline",
     "table": "paths",
     "plot loss": "paths",
-    "plot bleu": "paths",
+    "plot passes": "paths",
     "plot alpha": "config",
 }
 UNWRITABLE = {
@@ -103,7 +103,7 @@ def test_all_commands_work_in_a_folder_of_any_name(
     works("prune", {**scored, "--results-path": "pruned", "--plot": "pruned.png"})
     works("average", {"--inputs": CHECKPOINT, "--output": "average.pt"})
     works("table", {**runs, "--csv": "table.csv", "--plot": "table.png"})
-    for kind in ("loss", "bleu", "sensitivity"):
+    for kind in ("loss", "passes", "sensitivity"):
         works(f"plot {kind}", {**runs, "--plot": f"{kind}.png"})
     works("plot alpha", {"config": "config.yaml", "--plot": "alpha.png"})
     works("args", {"config": "config.yaml"})

@@ -73,7 +73,7 @@ def test_every_option_of_every_command_is_in_the_table():
     [
         (["args", "strange/none"], 1, "strange/none: no such configuration file"),
         (["toy-corpus", "--destdir=raw", "--train=0"], 1, "ask for at least 1"),
-        ([b"args", b"strange/\xff"], 2, "\\udcff' has characters that are not for names"),
+        ([b"args", b"strange/\xff"], 2, "\\udcff' has unprintable characters"),
         (["plot", "alpha", "config.yaml", "--plot=strange/pipe"], 1, "is a pipe or a device"),
     ],
 )

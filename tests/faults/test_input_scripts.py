@@ -82,14 +82,14 @@ def run_script(project: Path, script: str, *arguments: str, **variables: str) ->
     [
         ("quickstart.sh", {}),
         ("multi30k/run.sh", {}),
-        ("multi30k/self_distill.sh", {}),
+        ("self_distill.sh", {}),
         ("iwslt14/run.sh", {"PAIRS": "de-en", "SYSTEMS": "transformer intra_x"}),
         ("wmt17/run.sh", {"SYSTEMS": "transformer intra_x"}),
     ],
 )
 def test_a_recipe_runs_in_a_folder_of_any_name(project, inject, script, variables):
     inject()
-    arguments = ["1"] if "self" in script else []
+    arguments = ["multi30k", "1"] if "self" in script else []
     code, notes = run_script(project, script, *arguments, **variables)
     assert code == 0 and f"{project}/runs" in notes and "<table " in notes
     assert not list(project.rglob("*.tmp")) and not list(project.rglob("*.gz"))

@@ -28,8 +28,9 @@ from intra_distill.errors import one_line
 from intra_distill.tools.scoring import evaluation
 from intra_distill.tools.scoring.search import Translation
 
-from ..corpora import IWSLT14_PAIRS, serve, write_iwslt14_release
 from ..support.checkpoints import train_model
+from ..support.corpora import IWSLT14_PAIRS, write_iwslt14_release
+from ..support.server import serve
 from ..support.text import toy_pairs, write_pairs
 
 ROOT = Path(__file__).parents[2]
@@ -63,8 +64,11 @@ def run(command: list[str], before: Callable[[], object] = lambda: None) -> tupl
     if pid == 0:
         words, status = "", 2
         try:
-            with open(os.devnull, "w") as null:
-                sys.stdout = sys.stderr = null
+            with (
+                open(os.devnull, "w") as null,
+                contextlib.redirect_stdout(null),
+                contextlib.redirect_stderr(null),
+            ):
                 forkserver._forkserver.__init__()  # this process has none yet
                 before()
                 main(command)
@@ -343,7 +347,7 @@ evaluate) write "$(option --results-path "$@")/test.json" \
 table) write "$(option --csv "$@")" table && write "$(option --plot "$@")" picture ;;
 esac
 """
-LOGS = {"cell.log", "train.log", "lock"}
+LOGS = {"run.log", "train.log", "lock"}
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-import torch._dynamo  # noqa: F401  an optimizer's first act is this import: once, not in each fork
+import torch._dynamo
 from fairseq.distributed import utils as distributed_utils
 from fairseq.models import distributed_fairseq_model
 from fairseq.tasks import FairseqTask

@@ -1,0 +1,1 @@
+"""How much parameters contribute, and what pruning them costs."""

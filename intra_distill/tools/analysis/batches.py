@@ -20,10 +20,10 @@ from ..scoring.search import generator_config
 
 @dataclass(frozen=True)
 class Settings:
-    """What the scores depend on beside the checkpoint."""
+    """The options that the scores depend on, besides the checkpoint."""
 
     subset: str
-    batches: int  # how many were asked for
+    batches: int  # how many to draw
     seed: int
     max_tokens: int
     dropout: bool
@@ -32,10 +32,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches that the gradient is taken of."""
+    """The batches that the gradient is computed on."""
 
     dataset: LanguagePairDataset
-    indices: list[np.ndarray]  # of each batch, where its sentences are in the dataset
+    indices: list[np.ndarray]  # for each batch, its sentences' indices in the dataset
     available: int  # batches in the whole subset
     sha256: str  # of their sentences
 
@@ -48,14 +48,18 @@ class Batches:
 
 
 def open_data(data: Path) -> TranslationTask:
-    """The translation task of a data directory, with its dictionaries."""
+    """Set up the translation task of a data directory, with its dictionaries.
+
+    Raises:
+        UserError: it is not a data directory of fairseq-preprocess
+    """
     if not data.is_dir():
         raise UserError(f"{data}: there is no such data directory")
     languages = data_utils.infer_language_pair(str(data))
     for lang in languages:
         if lang is None or not (data / f"dict.{lang}.txt").is_file():
             raise UserError(f"{data} is not a data directory made by fairseq-preprocess")
-    # one pass is plain translation, and the Switch Transformer runs with dropout in this task alone
+    # one pass is plain translation; only in this task the Switch Transformer runs with dropout
     options = ["--user-dir", str(user_dir()), "--task", "translation_intra_distillation"]
     return tasks.setup_task(
         generator_config([as_argument(data), *options, "--num-passes", "1"]).task
@@ -78,7 +82,11 @@ def load_subset(task: TranslationTask, subset: str) -> LanguagePairDataset:
 
 
 def choose_batches(task: TranslationTask, settings: Settings) -> Batches:
-    """Draw batches at random, each at most once; all of them where there are no more."""
+    """Draw batches at random without replacement; all of them if there are too few.
+
+    Raises:
+        UserError: there is no such subset, or it has no sentence that is short enough
+    """
     dataset = load_subset(task, settings.subset)
     longest = [min(limit, settings.max_tokens) for limit in task.max_positions()]
     with data_utils.numpy_seed(settings.seed):

@@ -1,6 +1,6 @@
-"""A score for each parameter of a checkpoint, as commands hand them to each other in a file.
+"""Files with a score for each parameter of a checkpoint.
 
-``intra-distill sensitivity`` writes the file; what removes parameters by their score reads it.
+``intra-distill sensitivity`` writes them; ``intra-distill prune`` reads them.
 """
 
 from dataclasses import dataclass, fields
@@ -15,20 +15,20 @@ from ...errors import UserError
 
 @dataclass(frozen=True)
 class ParameterScores:
-    """The scores of a model's parameters, and what they were made from.
+    """The scores of a model's parameters, and how they were computed.
 
-    A parameter that stands under several names in the checkpoint, as tied embeddings do, is here
-    once, under the first of its names in the model's ``named_parameters()``.
+    A parameter with several names in the checkpoint, such as tied embeddings, has one entry, under
+    its name in the model's ``named_parameters()``.
     """
 
     tensors: dict[str, Tensor]  # by parameter name: float32 in the parameter's shape
     checkpoint_sha256: str
-    options: dict[str, Any]  # what was asked for: numbers, strings and booleans
-    loss: float  # of the model on the data of the scores, nats per target token
+    options: dict[str, Any]  # of the computation: numbers, strings and booleans
+    loss: float  # of the model on the same data, nats per target token
 
 
 def write_scores(path: Path, scores: ParameterScores) -> None:
-    """Write a file that has its name only when whole.
+    """Write scores atomically.
 
     Raises:
         UserError: it cannot be written, as on a full disk
@@ -40,20 +40,20 @@ def write_scores(path: Path, scores: ParameterScores) -> None:
 
 
 def read_scores(path: Path) -> ParameterScores:
-    """Read what :func:`write_scores` wrote, as data: no code in a file is ever run.
+    """Read scores as plain data, so that a file cannot run code.
 
-    The tensors stay in the file until they are used.
+    The tensors stay on disk until they are used.
 
     Raises:
-        UserError: the file is not there, or holds no scores.
+        UserError: there is no such file, or it does not hold scores
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file of scores")
-    what_it_is = f"{path} does not hold the scores that intra-distill sensitivity writes"
+    not_scores = f"{path} does not hold the scores that intra-distill sensitivity writes"
     try:
         scores = ParameterScores(**read_tensors(path))
     except (UserError, TypeError) as error:
-        raise UserError(f"{what_it_is}: {error}") from error
+        raise UserError(f"{not_scores}: {error}") from error
     if not (
         isinstance(scores.tensors, dict)
         and all(isinstance(name, str) for name in scores.tensors)
@@ -61,6 +61,6 @@ def read_scores(path: Path) -> ParameterScores:
         and isinstance(scores.options, dict)
         and isinstance(scores.loss, float)
     ):
-        raise UserError(what_it_is)
+        raise UserError(not_scores)
     refuse_swollen(path, scores.tensors)
     return scores

@@ -10,18 +10,22 @@ from ...errors import UserError
 def add_system_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of commands that take several checkpoints."""
     parser.add_argument(
-        "--path", required=True, nargs="+", type=Path, metavar="CHECKPOINT", help="the systems"
+        "--path", required=True, nargs="+", type=Path, metavar="CHECKPOINT", help="checkpoints"
     )
     parser.add_argument(
         "--names",
         metavar="SYSTEM,…",
-        help="the systems' names (default: each checkpoint's folder, or its parent where the "
-        "folder is seedN)",
+        help="names of the systems, one for each checkpoint (default: the checkpoint's folder, or "
+        "the folder above if that is seedN)",
     )
 
 
 def name_systems(paths: list[Path], names: str | None) -> dict[str, Path]:
-    """The checkpoints by the names of their systems."""
+    """Map the names of systems to their checkpoints.
+
+    Raises:
+        UserError: there are too few or too many names, two are equal, or one is not a file name
+    """
     given = [system_name(path) for path in paths] if names is None else names.split(",")
     if len(given) != len(paths):
         raise UserError(f"--names has {len(given)} names for {len(paths)} checkpoints")
@@ -38,6 +42,6 @@ def name_systems(paths: list[Path], names: str | None) -> dict[str, Path]:
 
 
 def system_name(checkpoint: Path) -> str:
-    """The folder of a checkpoint; of RUNS/SYSTEM/seedN/checkpoint_best.pt, SYSTEM."""
+    """The name of a checkpoint's folder, or of the folder above if that is ``seedN``."""
     folder = checkpoint.absolute().parent
     return folder.parent.name if re.fullmatch(r"seed\d+", folder.name) else folder.name

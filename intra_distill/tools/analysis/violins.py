@@ -1,4 +1,4 @@
-"""Distributions of systems side by side, as in the paper's Figures 3, 5 and 9."""
+"""Violin plots of systems side by side, as in the paper's Figures 3, 5 and 9."""
 
 from pathlib import Path
 
@@ -11,42 +11,42 @@ MOST_VALUES = 1_000_000  # in a violin: more would not change its outline
 
 
 def sample(ascending: Tensor) -> Tensor:
-    """Every tenth of sensitivities in ascending order, the largest 1 % left out."""
+    """Take every tenth of ascending sensitivities (N,), without the largest 1 %."""
     values = without_top_1_percent(ascending)
     return values[:: max(10, len(values) // MOST_VALUES)].clone()
 
 
-def draw_violins(path: Path, samples: dict[str, Tensor], sds: dict[str, float], of: str) -> None:
-    """Draw a violin per system and, on the axis to the right, its standard deviation.
+def draw_violins(path: Path, samples: dict[str, Tensor], sds: dict[str, float], label: str) -> None:
+    """Draw a violin for each system and, on the right axis, its standard deviation.
 
     Args:
-        path: the picture, of the type that its name ends with
-        samples: by system, as :func:`sample` takes them
-        sds: by system, of all its parameters
-        of: what is distributed, with its unit
+        path: of the picture; its ending is the type
+        samples: by system, from :func:`sample`
+        sds: by system, the standard deviation over all its parameters
+        label: of the left axis, with the unit
     """
-    from matplotlib.figure import Figure  # here, since no other command has to wait for it
+    from matplotlib.figure import Figure  # here, so that no other command waits for it
     from matplotlib.patches import Patch
 
     figure = Figure(figsize=(max(5.7, 1.5 + 1.2 * len(samples)), 4.2), layout="constrained")
     axes = figure.subplots()
-    places = range(len(samples))
+    positions = range(len(samples))
     parts = axes.violinplot(
         [values.numpy() for values in samples.values()],
-        places,
+        positions,
         widths=0.8,
         showextrema=False,
         points=500,
     )
     for body in parts["bodies"]:
         body.set(facecolor=COLOURS[2], edgecolor=COLOURS[5], alpha=0.8)
-    axes.set_xticks(places, list(samples), rotation=20 if len(samples) > 5 else 0, **AS_IT_IS)
-    axes.set_ylabel(of)
+    axes.set_xticks(positions, list(samples), rotation=20 if len(samples) > 5 else 0, **AS_IT_IS)
+    axes.set_ylabel(label)
     axes.set_ylim(bottom=0)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
 
     right = axes.twinx()
-    (line,) = right.plot(places, [sds[name] for name in samples], "o-", color=COLOURS[3])
+    (line,) = right.plot(positions, [sds[name] for name in samples], "o-", color=COLOURS[3])
     right.set_ylim(0, 1.15 * max(sds.values()) or 1)
     right.set_ylabel("standard deviation over all parameters", color=COLOURS[3])
     right.tick_params(axis="y", colors=COLOURS[3])

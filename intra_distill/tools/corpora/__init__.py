@@ -1,0 +1,1 @@
+"""Raw text of the corpora that models are trained on."""

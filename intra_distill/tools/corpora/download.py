@@ -1,4 +1,4 @@
-"""Archives fetched over HTTP: interrupted downloads go on, and what is wrong is refused."""
+"""Fetches archives over HTTP: interrupted downloads resume, and a wrong file is refused."""
 
 import fcntl
 import os
@@ -23,10 +23,10 @@ from ...files import read_json, sha256, write_json
 from .archive import is_web_page
 
 TIMEOUT = 60  # seconds without a byte
-ATTEMPTS = 5  # in a row that bring nothing
-PAUSE = 1  # seconds after the first of them; doubled after each further one
+ATTEMPTS = 5  # in a row without a new byte, after which a download is given up
+PAUSE = 1  # seconds after the first of them, doubled after each further one
 CHUNK = 2**16
-MAX_BYTES = 2**34  # of a file whose size is not known
+MAX_BYTES = 2**34  # of a file of unknown size
 
 
 @dataclass(frozen=True)
@@ -51,25 +51,25 @@ def is_url(source: str) -> bool:
 
 
 def fetch(remote: Remote, folder: Path, instead: str) -> Path:
-    """Return the file of that name in ``folder``, fetched unless it is there and right.
+    """Return the file of that name in ``folder``; fetch it if it is not there yet.
 
-    What an interrupted download has brought stays in NAME.part, and the next one goes on from it
-    if the file on the server is still the same; NAME.json says where either comes from. Processes
-    that share the folder wait for each other.
+    An interrupted download leaves its bytes in NAME.part. The next one resumes after them if the
+    file on the server is still the same. NAME.json records the origin of NAME or NAME.part.
+    Processes that share the folder wait for each other.
 
     Args:
         instead: what else the user can do, for the error messages.
 
     Raises:
-        UserError: the server gives no such file, or a web page for it; the connection fails
-            ``ATTEMPTS`` times in a row; the file has another size or SHA-256 than it should, or
-            over ``MAX_BYTES``, of which nothing is kept; the disk is full; or NAME in ``folder``
+        UserError: the server does not have the file or sends a web page for it; the connection
+            fails ``ATTEMPTS`` times in a row; the file has the wrong size or SHA-256 or over
+            ``MAX_BYTES``, and then nothing of it is kept; the disk is full; or NAME in ``folder``
             is another file.
     """
     check_url(remote)
     path = folder / remote.name
     part, origin = folder / f"{remote.name}.part", folder / f"{remote.name}.json"
-    with writing(folder):
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "w")
     with lock:
@@ -84,7 +84,7 @@ def fetch(remote: Remote, folder: Path, instead: str) -> Path:
         if fault := find_fault(part, remote):
             discard(part, origin)
             raise UserError(
-                f"{remote.url} {fault}: damaged on the way or another file; none of it was kept: "
+                f"{remote.url} {fault}: damaged in transit or another file; none of it was kept: "
                 f"try again, or {instead}"
             )
         os.replace(part, path)
@@ -92,32 +92,32 @@ def fetch(remote: Remote, folder: Path, instead: str) -> Path:
 
 
 def check_url(remote: Remote) -> None:
-    """Raise UserError for what is no address of a file on a server."""
+    """Raise UserError for a URL without a server or the name of a file."""
     try:
         parts = urlsplit(remote.url)
         well_formed = parts.hostname and remote.url.isascii() and " " not in remote.url
     except ValueError:
         well_formed = False
     if not well_formed:
-        raise UserError(f"{remote.url} is no address: it needs a server, and %20 for a space")
+        raise UserError(f"{remote.url} is not a URL: it needs a server, and %20 for a space")
     if not remote.name or remote.name.startswith("."):
         raise UserError(f"{remote.url} names no file")
 
 
 def bytes_to_fetch(remote: Remote, folder: Path) -> int:
-    """What :func:`fetch` would bring of a file of known size."""
+    """The bytes that :func:`fetch` would fetch of a file of known size."""
     if (folder / remote.name).exists():
         return 0
-    return remote.size - length(folder / f"{remote.name}.part")
+    return remote.size - size_or_zero(folder / f"{remote.name}.part")
 
 
-def forget(path: Path) -> None:
-    """Remove a fetched file."""
+def remove_fetched(path: Path) -> None:
+    """Remove a fetched file and the record of its origin."""
     discard(path, path.with_name(f"{path.name}.json"))
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Raise UserError if the disk of a folder has less than ``needed`` bytes free."""
+    """Raise UserError if the disk of ``folder`` has less than ``needed`` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
@@ -127,7 +127,8 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an error of the disk into a UserError that names ``path``."""
     try:
         yield
     except OSError as error:
@@ -135,7 +136,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def check_present(path: Path, origin: Path, remote: Remote) -> None:
-    """Raise UserError unless the file is the remote one, as far as can be told."""
+    """Raise UserError if an existing file is known to be another one, or of unknown origin."""
     known = remote.size or remote.sha256
     fetched = origin.exists() and read_json(origin)["url"] == remote.url
     fault = find_fault(path, remote)
@@ -146,7 +147,7 @@ def check_present(path: Path, origin: Path, remote: Remote) -> None:
 
 
 def find_fault(path: Path, remote: Remote) -> str | None:
-    """Say what shows that a file is not the remote one, or None."""
+    """Return what shows that a file is not the remote one, or None."""
     size = path.stat().st_size
     if remote.size is not None and size != remote.size:
         return f"has {size:,} bytes, not {remote.size:,}"
@@ -160,40 +161,41 @@ def discard(*paths: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def length(path: Path) -> int:
+def size_or_zero(path: Path) -> int:
+    """The bytes of a file, 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0
 
 
 def fetch_rest(remote: Remote, part: Path, origin: Path, instead: str) -> None:
-    """Bring ``part`` to its full length."""
+    """Fetch what ``part`` lacks, in several attempts if the connection fails."""
     failures = 0
     while True:
-        before = length(part)
+        before = size_or_zero(part)
         try:
             transfer(remote, part, origin, instead)
             return
         except HTTPError as error:
             reason = f"{error.code} {error.reason}"
-            if error.code == 416:  # the file on the server is no longer than the part
+            if error.code == 416:  # the part is at least as long as the file on the server
                 discard(part, origin)
             elif error.code < 500 and error.code not in (408, 429):
                 raise UserError(f"{remote.url}: the server says {reason}; {instead}") from error
         except (HTTPException, Interrupted) as error:
             reason = str(error) or type(error).__name__
-        except OSError as error:  # the network's: those of the disk are UserErrors
+        except OSError as error:  # of the network: an error of the disk is a UserError
             reason = str(getattr(error, "reason", error))
-        failures = 1 if length(part) > before else failures + 1
+        failures = 1 if size_or_zero(part) > before else failures + 1
         if failures == ATTEMPTS:
             raise UserError(
-                f"cannot fetch {remote.url} ({reason}): run again to go on from byte "
-                f"{length(part):,}, or {instead}"
+                f"cannot fetch {remote.url} ({reason}): run again to resume from byte "
+                f"{size_or_zero(part):,}, or {instead}"
             )
         time.sleep(PAUSE * 2 ** (failures - 1))
 
 
 def transfer(remote: Remote, part: Path, origin: Path, instead: str) -> None:
-    """Ask once for what ``part`` lacks and append it, or begin anew if it is of another file."""
-    done = length(part)
+    """Ask once for what ``part`` lacks and append it; replace it if it is of another file."""
+    done = size_or_zero(part)
     most = remote.size or MAX_BYTES
     known = read_json(origin) if done else {}
     headers = {"User-Agent": "intra-distill", "Accept-Encoding": "identity"}
@@ -213,8 +215,8 @@ def transfer(remote: Remote, part: Path, origin: Path, instead: str) -> None:
             check_answer(remote, response, chunk, total, instead)
         if total is not None:
             check_space(part.parent, total - done)
-        with writing(part):
-            # unbuffered: a full disk is met where it is written to, not as the file is closed
+        with disk_errors(part):
+            # unbuffered: a full disk raises its error at write(), not as the file is closed
             file = open(part, "ab" if done else "wb", buffering=0)
             write_json(origin, {"url": remote.url, "size": total, "validator": validator(response)})
         bar = tqdm(
@@ -226,15 +228,15 @@ def transfer(remote: Remote, part: Path, origin: Path, instead: str) -> None:
                 if done > most:
                     discard(part, origin)
                     raise UserError(
-                        f"{remote.url} brings more than {most:,} bytes: another file, of which "
-                        f"nothing was kept; {instead}"
+                        f"{remote.url} sends more than {most:,} bytes: another file; none of "
+                        f"it was kept; {instead}"
                     )
-                with writing(part):
+                with disk_errors(part):
                     write_all(file, chunk)
                 bar.update(len(chunk))
                 chunk = response.read1(CHUNK)
-    if total is not None and length(part) < total:
-        raise Interrupted(f"the connection ended after {length(part):,} of {total:,} bytes")
+    if total is not None and size_or_zero(part) < total:
+        raise Interrupted(f"the connection ended after {size_or_zero(part):,} of {total:,} bytes")
 
 
 def write_all(file: FileIO, content: bytes) -> None:
@@ -245,9 +247,9 @@ def write_all(file: FileIO, content: bytes) -> None:
 def check_answer(
     remote: Remote, response: HTTPResponse, start: bytes, total: int | None, instead: str
 ) -> None:
-    """Raise UserError if an answer, by its headers and first bytes, is not the file."""
+    """Raise UserError if headers or first bytes show that an answer is not the file."""
     if response.headers.get_content_type() == "text/html" or is_web_page(start):
-        raise UserError(f"{remote.url} gives a web page, not an archive; {instead}")
+        raise UserError(f"{remote.url} sends a web page, not an archive; {instead}")
     if None not in (total, remote.size) and total != remote.size:
         raise UserError(
             f"{remote.url} has {total:,} bytes, not {remote.size:,}: another file; {instead}"
@@ -257,7 +259,7 @@ def check_answer(
 
 
 def whole_length(response: HTTPResponse) -> int | None:
-    """The bytes of the whole file, also where the answer is the rest of it."""
+    """The size of the whole file in bytes, also if the answer is only the rest of it."""
     if response.status == 206:
         stated = response.headers.get("Content-Range", "").rpartition("/")[2]
     else:
@@ -271,7 +273,7 @@ def first_byte(response: HTTPResponse) -> int | None:
 
 
 def validator(response: HTTPResponse) -> str | None:
-    """What If-Range (RFC 9110, section 13.1.5) may name the file by: a strong ETag or a date."""
+    """The version of a file for If-Range (RFC 9110, section 13.1.5): a strong ETag or a date."""
     etag = response.headers.get("ETag")
     if etag and not etag.startswith("W/"):
         return etag

@@ -1,4 +1,4 @@
-"""IWSLT'14: the official archives of the 2014-01 release → plain parallel text."""
+"""Makes plain parallel text of the official IWSLT'14 archives, release 2014-01."""
 
 import html
 import re
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ...errors import UserError
 from ...files import plain, read_lines, sha256, write_lines
 from .archive import unpack
-from .download import Remote, fetch, forget, is_url
+from .download import Remote, fetch, is_url, remove_fetched
 
 PAIRS = [f"{lang}-en" for lang in ("ar", "de", "es", "fa", "he", "it", "nl", "pl")]
 TEST_SETS = ["TED.dev2010", "TEDX.dev2012", "TED.tst2010", "TED.tst2011", "TED.tst2012"]
@@ -25,13 +25,10 @@ BY_HAND = (
     f"--source {RELEASE}"
 )
 
-
 METADATA = re.compile(
     r"[\s\ufeff]*</?(?:(url|keywords|talkid|speaker|reviewer|translator)\b[^>]*>"
     r"|(doc|transcript)\b[^>]*>\s*$)"
 )
-
-
 KEPT_TAGS = re.compile(r"</?(?:title|description)>")
 DOCUMENT_OR_SEGMENT = re.compile(r'<doc\b([^>]*)>|<seg id="(\d+)">(.*?)</seg>', re.DOTALL)
 DOCUMENT_ID = re.compile(r"""\bdocid\s*=\s*["']?([^"'\s>]+)""")
@@ -40,19 +37,21 @@ ENTITY = re.compile(r"&(?:#\d+|#[xX][\da-fA-F]+|[a-zA-Z][a-zA-Z\d]*);")
 
 
 class Sentence(NamedTuple):
-    """A line of text and its place: its talk, and its own number in the talk."""
+    """A line of text, its talk and its number in the talk."""
 
-    talk: str  # the talk's identifier, or its number in the file where it has none
+    talk: str  # its identifier, or its number in the file if it has none
     number: int
     text: str
 
 
-def write_text(pair: str, source: str | None, downloads: Path, folder: Path) -> dict[str, Any]:
-    """Write the four files of text into ``folder``, and return what to say of them.
+def write_iwslt14(pair: str, source: str | None, downloads: Path, folder: Path) -> dict[str, Any]:
+    """Write the four files of text into ``folder``, and return what the report says of them.
+
+    Prints the counts of each file.
 
     Raises:
-        UserError: the pair's files cannot be had from the source or not be read, or two sides
-            differ in their numbers of sentences.
+        UserError: the source does not have the pair's files, a file cannot be read, or the two
+            sides of a set have different numbers of sentences.
     """
     texts, origin = find_texts(pair, source, downloads, folder)
     langs = pair.split("-")
@@ -63,6 +62,8 @@ def write_text(pair: str, source: str | None, downloads: Path, folder: Path) -> 
         paths = [texts / f"IWSLT14.{name}.{pair}.{lang}.xml" for lang in langs]
         if any(path.exists() for path in paths):
             test += read_pairs(paths, read_xml, files)
+    for name, counts in files.items():
+        print_counts(name, counts)
     for split, pairs in {"train": train, "test": test}.items():
         if not pairs:
             raise UserError(f"{origin['from']} has no sentences for the {split} set of {pair}")
@@ -75,9 +76,9 @@ def write_text(pair: str, source: str | None, downloads: Path, folder: Path) -> 
 def find_texts(
     pair: str, source: str | None, downloads: Path, folder: Path
 ) -> tuple[Path, dict[str, Any]]:
-    """Return where the pair's files lie, unpacked, and what they come from.
+    """Return the folder of the pair's unpacked files, and their origin.
 
-    Archives are fetched to ``downloads``, and unpacked in ``folder``.
+    Archives are fetched to ``downloads`` and unpacked in ``folder``.
     """
     if source is None and pair != "de-en":
         raise UserError(f"the archive of {pair} cannot be fetched by a program: {BY_HAND}")
@@ -89,10 +90,10 @@ def find_texts(
         try:
             texts = unpack_pair(archive, pair, folder)
         except UserError:
-            forget(archive)
+            remove_fetched(archive)
             raise
         return texts, {"from": remote.url, **fingerprint(archive)}
-    path = find_local(Path(source), pair)
+    path = find_archive_or_folder(Path(source), pair)
     if path.is_dir():
         return path, {"from": str(path)}
     return unpack_pair(path, pair, folder), {"from": str(path), **fingerprint(path)}
@@ -106,8 +107,8 @@ def fingerprint(archive: Path) -> dict[str, Any]:
     return {"bytes": archive.stat().st_size, "sha256": sha256(archive)}
 
 
-def find_local(source: Path, pair: str) -> Path:
-    """Return the archive or the folder of unpacked files that a local source stands for."""
+def find_archive_or_folder(source: Path, pair: str) -> Path:
+    """Return the archive of a local source, or the folder of its unpacked files."""
     if not source.is_dir():
         if not source.is_file():
             raise UserError(f"--source {source}: No such file or folder")
@@ -126,7 +127,7 @@ def find_local(source: Path, pair: str) -> Path:
 
 
 def unpack_pair(archive: Path, pair: str, folder: Path) -> Path:
-    """Unpack the files of a pair out of its own archive or the release, and return their folder."""
+    """Unpack the files of a pair from its own archive or the release; return their folder."""
     langs = pair.split("-")
     train = {f"{pair}/train.tags.{pair}.{lang}" for lang in langs}
     wanted = train | {
@@ -151,14 +152,14 @@ def read_pairs(
     read: Callable[[Path], tuple[list[Sentence], dict[str, Any]]],
     files: dict[str, Any],
 ) -> list[tuple[Sentence, Sentence]]:
-    """Read the two sides of a set, and note in ``files`` what there was in them.
+    """Read the two sides of a set, and add the counts of each file to ``files``.
 
-    The sentences of a talk are paired in order. In the official TEDX.dev2012 a few are wrongly
-    aligned: that the sides number them differently is said, and no reason to refuse them.
+    The sentences of a talk are paired in order. If the two sides number them differently there is
+    only a warning: a few sentences of the official TEDX.dev2012 are wrongly aligned.
 
     Raises:
-        UserError: a side is missing or cannot be read, or has other talks or more sentences than
-            the other.
+        UserError: a side is missing or cannot be read, or the sides differ in their talks or their
+            numbers of sentences.
     """
     for path, other in (paths, paths[::-1]):
         if not path.exists():
@@ -168,13 +169,12 @@ def read_pairs(
         sentences, counts = read(path)
         side += sentences
         files[path.name] = {"sha256": sha256(path), **counts}
-        print_counts(path.name, counts)
     source, target = talk_by_talk(source, target, paths)
-    apart = find_difference(source, target)
+    apart = first_mismatch(source, target)
     if len(source) != len(target):
         raise UserError(
             f"{paths[0].name} has {len(source)} sentences but {paths[1].name} has {len(target)}: "
-            f"they part at sentence {apart.number} of talk {apart.talk}"
+            f"they differ from sentence {apart.number} of talk {apart.talk} on"
         )
     if apart:
         print(
@@ -188,20 +188,21 @@ def read_pairs(
 def talk_by_talk(
     source: list[Sentence], target: list[Sentence], paths: list[Path]
 ) -> tuple[list[Sentence], list[Sentence]]:
-    """The two sides with the same talks in the same order, that of the source side.
+    """Return the two sides with the target's talks in the order of the source's.
 
     Raises:
-        UserError: the sides of a test set have other talks.
+        UserError: the two sides of a test set do not have the same talks.
     """
     ours, theirs = group_by_talk(source), group_by_talk(target)
     if list(ours) == list(theirs):
         return source, target
     if others := sorted(ours.keys() ^ theirs.keys()):
-        if paths[0].suffix != ".xml":  # of training text no identifier is sure
+        if paths[0].suffix != ".xml":  # identifiers in training text are unreliable
             return source, target
         side = paths[others[0] in theirs].name
         raise UserError(
-            f"{paths[0].name} and {paths[1].name} have other talks: {others[0]} is in {side} alone"
+            f"{paths[0].name} and {paths[1].name} have different talks: "
+            f"{others[0]} is only in {side}"
         )
     in_order = ([*chain.from_iterable(side[talk] for talk in ours)] for side in (ours, theirs))
     return tuple(in_order)
@@ -214,8 +215,8 @@ def group_by_talk(sentences: list[Sentence]) -> dict[str, list[Sentence]]:
     return talks
 
 
-def find_difference(source: list[Sentence], target: list[Sentence]) -> Sentence | None:
-    """Return the first sentence whose counterpart stands in another place, or is missing."""
+def first_mismatch(source: list[Sentence], target: list[Sentence]) -> Sentence | None:
+    """Return the first sentence whose counterpart has another talk or number, or is missing."""
     for one, other in zip_longest(source, target):
         if one is None or other is None:
             return one or other
@@ -225,10 +226,10 @@ def find_difference(source: list[Sentence], target: list[Sentence]) -> Sentence 
 
 
 def read_tags(path: Path) -> tuple[list[Sentence], dict[str, Any]]:
-    """Read one side of the training set: a sentence a line, between lines of metadata.
+    """Read one side of the training set: one sentence a line, between lines of metadata.
 
-    A talk begins with its <url>, and has its identifier in the next lines. Titles and descriptions
-    are sentences.
+    A talk begins with its <url>; its identifier is in one of the next lines. Titles and
+    descriptions are sentences.
     """
     sentences = []
     dropped: Counter[str] = Counter()
@@ -251,10 +252,10 @@ def read_tags(path: Path) -> tuple[list[Sentence], dict[str, Any]]:
 def read_xml(path: Path) -> tuple[list[Sentence], dict[str, Any]]:
     """Read one side of a test set: the segments of its documents, and nothing else.
 
-    Read by pattern, since the files are not always XML: they have bare ampersands.
+    It is read by patterns: with their bare ampersands not all files are XML.
 
     Raises:
-        UserError: the file cannot be read, or a segment has no number or end, or another in it.
+        UserError: the file cannot be read, or a segment has no number, no end or another in it.
     """
     lines = list(read_lines(path))
     content = "\n".join(lines)
@@ -281,10 +282,10 @@ def read_xml(path: Path) -> tuple[list[Sentence], dict[str, Any]]:
 
 
 def text_of(line: str) -> str:
-    """Return text on one line, without white space around, its entities replaced once.
+    """Return text on one line, stripped, with its character entities replaced once.
 
-    An ampersand that begins no entity is one. Zero-width and directional characters stay, but for a
-    byte order mark at the start.
+    An ampersand that begins no entity stays. Zero-width and directional characters stay too, except
+    for a byte order mark at the start.
     """
     text = ENTITY.sub(lambda entity: html.unescape(entity[0]), line)
     return plain(re.sub(r"[ \t]*[\r\n]+[ \t]*", " ", text).strip(" \t"))

@@ -1,4 +1,4 @@
-"""WMT'17 English-German: three corpora without Rapid, and newstest2014 → plain parallel text."""
+"""Makes plain parallel text of WMT'17 English-German, without Rapid, and newstest2014."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,14 +11,14 @@ from tqdm import tqdm
 from ...errors import UserError
 from ...files import plain, read_lines, write_lines
 from .archive import unpack
-from .download import Remote, bytes_to_fetch, check_space, fetch, find_fault, is_url, writing
+from .download import Remote, bytes_to_fetch, check_space, disk_errors, fetch, find_fault, is_url
 
 LANGS = ("en", "de")
 NEWSTEST = ("wmt14/full", "en-de")
 
 
 class Corpus(NamedTuple):
-    """A training corpus: its archive, and the name of its files there without the language."""
+    """A training corpus: its archive, and the path of its files there without the language."""
 
     remote: Remote
     prefix: str
@@ -52,18 +52,20 @@ CORPORA = {
 }
 
 
-def write_text(source: str | None, downloads: Path, folder: Path) -> dict[str, Any]:
-    """Write the four files of text into ``folder``, and return what to say of them.
+def write_wmt17(source: str | None, downloads: Path, folder: Path) -> dict[str, Any]:
+    """Write the four files of text into ``folder``, and return what the report says of them.
+
+    Prints the numbers of pairs.
 
     Raises:
-        UserError: a corpus or the test set cannot be had, its sides differ in their numbers of
+        UserError: a corpus or the test set is not available, its sides have different numbers of
             lines, or the disk has too little room.
     """
     test = write_newstest(folder)
     if source is None or is_url(source):
         found = fetch_archives(source, downloads, folder)
     else:
-        found = find_local(Path(source))
+        found = find_corpora(Path(source))
         check_space(folder, room_to_unpack())
     prefixes = {name: unpack_corpus(name, path, folder) for name, path in found.items()}
     lines = {lang: dict.fromkeys(CORPORA, 0) for lang in LANGS}
@@ -85,7 +87,7 @@ def write_newstest(folder: Path) -> int:
     """Write the test set and return its number of pairs."""
     try:
         paths = [get_source_file(*NEWSTEST), *get_reference_files(*NEWSTEST)]
-    except (Exception, SystemExit) as error:  # whatever sacreBLEU's download ends with
+    except (Exception, SystemExit) as error:  # whatever sacreBLEU's download raises
         raise UserError(
             f"sacreBLEU cannot get newstest2014 ({error}): remove {SACREBLEU_DIR}/wmt14/full and "
             "try again, or copy that folder from a machine where "
@@ -99,28 +101,29 @@ def write_newstest(folder: Path) -> int:
 
 
 def check_sides(name: str, english: int, german: int) -> None:
-    """Raise UserError unless each line has its translation."""
+    """Raise UserError unless both sides have the same number of lines, at least one."""
     if english != german or english == 0:
         raise UserError(
-            f"{name} has {english} English lines and {german} German ones, which should be as many"
+            f"{name} has {english} English lines and {german} German ones: "
+            "each line needs its translation"
         )
 
 
 def fetch_archives(source: str | None, downloads: Path, folder: Path) -> dict[str, Path]:
-    """Return the archives of all corpora by name, fetched to ``downloads`` if need be."""
+    """Return the archives of all corpora by name; fetch to ``downloads`` those that it lacks."""
     remotes = {name: corpus.remote for name, corpus in CORPORA.items()}
     if source is not None:
         remotes = {
             name: replace(remote, url=f"{source.rstrip('/')}/{remote.name}")
             for name, remote in remotes.items()
         }
-    with writing(downloads):
+    with disk_errors(downloads):
         downloads.mkdir(parents=True, exist_ok=True)
     to_fetch = sum(bytes_to_fetch(remote, downloads) for remote in remotes.values())
     to_unpack = room_to_unpack()
     print(
         f"{to_fetch / 1e9:.1f} GB to fetch to {downloads}, "
-        f"and {to_unpack / 1e9:.1f} GB of room needed to unpack"
+        f"and {to_unpack / 1e9:.1f} GB of free space needed to unpack"
     )
     if downloads.stat().st_dev == folder.stat().st_dev:
         check_space(folder, to_fetch + to_unpack)
@@ -133,8 +136,8 @@ def fetch_archives(source: str | None, downloads: Path, folder: Path) -> dict[st
     }
 
 
-def find_local(source: Path) -> dict[str, Path]:
-    """Return for each corpus its archive in ``source``, or else its unpacked files' prefix."""
+def find_corpora(source: Path) -> dict[str, Path]:
+    """Return for each corpus its archive in ``source``, or else the prefix of its files."""
     found = {}
     for name, (remote, prefix) in CORPORA.items():
         archive = source / remote.name
@@ -159,15 +162,15 @@ def is_archive(name: str, path: Path) -> bool:
 
 
 def room_to_unpack() -> int:
-    """Bytes of disk enough for the unpacked text and the copy of it that stays.
+    """Bytes of disk that are enough for the unpacked text and the copy of it that stays.
 
-    The English and German text is at most as large as the archives, which have other languages.
+    The English and German text is at most as large as the archives, which have more languages.
     """
     return 2 * sum(corpus.remote.size for corpus in CORPORA.values())
 
 
 def unpack_corpus(name: str, path: Path, folder: Path) -> Path:
-    """Return the prefix of a corpus's files, which an archive is unpacked for in ``folder``."""
+    """Return the prefix of a corpus's files; unpack them in ``folder`` if it is an archive."""
     if not is_archive(name, path):
         return path
     wanted = {f"{CORPORA[name].prefix}.{lang}" for lang in LANGS}
@@ -177,7 +180,7 @@ def unpack_corpus(name: str, path: Path, folder: Path) -> Path:
 
 
 def concatenate(prefixes: dict[str, Path], lang: str, counts: dict[str, int]) -> Iterator[str]:
-    """Yield the lines of all corpora in a language, and leave their numbers in ``counts``."""
+    """Yield the lines of all corpora in a language, and count those of each in ``counts``."""
     for name, prefix in prefixes.items():
         lines = tqdm(
             read_lines(f"{prefix}.{lang}"),

@@ -1,0 +1,1 @@
+"""Raw text → the data directory that fairseq-train reads."""

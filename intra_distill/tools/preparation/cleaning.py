@@ -1,6 +1,6 @@
-"""Cleaning of training pairs: the filters of Xu et al. (2022), appendix A, on all cores.
+"""Filters training pairs as in Xu et al. (2022), appendix A, on all cores.
 
-Nothing here imports torch or fairseq, which the processes that clean do without.
+Nothing here imports torch or fairseq, so that the processes that filter start quickly and small.
 """
 
 import functools
@@ -30,20 +30,24 @@ from .normalization import leaves_no_piece
 
 Pair = tuple[str, str]
 
-
-RULES = ("empty", "word", "ratio", "length")
+FILTERS = ("empty", "word", "ratio", "length")
 LONGEST_WORD = 1000  # characters
-BLOCK = 1000  # pairs that a process cleans at a time
+BLOCK = 1000  # pairs that a process filters at a time
 IN_FLIGHT = 4  # blocks per process that are read ahead
 
 
 @dataclass(frozen=True)
 class Cleaner:
-    """Drops pairs by their lengths in Moses tokens, and lower-cases the others if asked.
+    """Drops pairs by their lengths in Moses tokens, and can lower-case the others.
 
-    ``max_ratio`` is that of the longer side to the shorter, ``max_length`` that of the longer. A
-    side is empty if it has no token, or if ``normalization``, a rule of SentencePiece, leaves
-    nothing of it. As in Moses' clean-corpus-n.perl a word of over 1,000 characters is none.
+    Attributes:
+        max_ratio: of the longer side's length to the shorter side's.
+        max_length: of the longer side.
+        lowercase: lower-case the pairs that are kept.
+        normalization: SentencePiece's rule. A side is empty if it has no token, or if the rule
+            leaves nothing of it.
+
+    As in Moses' clean-corpus-n.perl, a pair with a word of over 1,000 characters is dropped too.
     """
 
     source_lang: str
@@ -54,7 +58,7 @@ class Cleaner:
     normalization: str
 
     def clean(self, pairs: Iterable[Pair]) -> tuple[list[Pair], Counter[str]]:
-        """Return the pairs that are kept, and how many were kept or dropped by each rule."""
+        """Return the pairs that are kept, and how many were kept or dropped by each filter."""
         kept = []
         counts = Counter()
         for pair in pairs:
@@ -65,24 +69,24 @@ class Cleaner:
         return kept, counts
 
     def judge(self, source: str, target: str) -> str:
-        """Return the first rule that drops a pair, or "kept"."""
+        """Return the first filter that drops a pair, or "kept"."""
         if has_long_word(source) or has_long_word(target):
             return "word"
         if any(leaves_no_piece(side, self.normalization) for side in (source, target)):
             return "empty"
-        # Moses splits at an accent that stands by itself: the same text has to count the same
+        # Moses splits at a combining accent: without NFC the same text would have several lengths
         source, target = unicodedata.normalize("NFC", source), unicodedata.normalize("NFC", target)
         source_lang, target_lang = moses(self.source_lang), moses(self.target_lang)
         least_source, most_source = source_lang.bounds(source)
         least_target, most_target = target_lang.bounds(target)
-        # Most pairs are kept however Moses would tokenise them: then it need not.
+        # Most pairs are kept whatever their exact lengths are: then Moses need not tokenise them.
         extremes = (least_source, most_target), (most_source, least_target)
         if all(self.judge_lengths(*lengths) == "kept" for lengths in extremes):
             return "kept"
         return self.judge_lengths(source_lang.length(source), target_lang.length(target))
 
     def judge_lengths(self, source_length: int, target_length: int) -> str:
-        """Return the first rule that drops a pair of so many Moses tokens, or "kept"."""
+        """Return the first filter that drops a pair of these lengths, or "kept"."""
         shorter, longer = sorted((source_length, target_length))
         if shorter == 0:
             return "empty"
@@ -98,10 +102,10 @@ def has_long_word(text: str) -> bool:
 
 
 class Moses(MosesTokenizer):
-    """The Moses tokeniser of a language, with the rules of English where it knows none.
+    """The Moses tokeniser of a language; it uses English rules for languages without their own.
 
-    It makes the same tokens as sacremoses, which builds a set of its alphabets, of a hundred
-    thousand characters, for every full stop.
+    The tokens are those of sacremoses. It is faster: for every full stop, sacremoses builds a set
+    of a hundred thousand letters.
     """
 
     def __init__(self, lang: str) -> None:
@@ -122,10 +126,10 @@ class Moses(MosesTokenizer):
         return len(self.tokenize(line, escape=False))
 
     def bounds(self, line: str) -> tuple[int, int]:
-        """The least and the greatest number of tokens that a line can have, found quickly.
+        """Return a lower and an upper bound of the number of tokens, without tokenising.
 
-        Moses only ever splits, and only beside a character that is no letter or digit. It joins
-        nothing, but leaves out control characters, of which a word may consist.
+        Moses only splits, and only next to a character that is neither a letter nor a digit. It
+        never joins words, but removes control characters, and a word may consist of them.
         """
         least = 0 if self._vanishing.search(line) else len(line.split())
         return least, len(self._finest.findall(line))
@@ -139,9 +143,9 @@ def moses(lang: str) -> Moses:
 def clean_in_parallel(
     cleaner: Cleaner, pairs: Iterable[Pair], workers: int
 ) -> Iterator[tuple[list[Pair], Counter[str]]]:
-    """Yield what ``cleaner`` makes of the pairs, block after block, in their order.
+    """Yield what ``cleaner.clean`` returns for each block of pairs, in order.
 
-    Few blocks are in memory at a time, however many pairs there are.
+    Only a few blocks are in memory at a time.
 
     Raises:
         UserError: a process was killed.
@@ -149,31 +153,32 @@ def clean_in_parallel(
     pairs = iter(pairs)
     blocks = iter(lambda: list(islice(pairs, BLOCK)), [])
     try:
-        with ProcessPoolExecutor(workers, clean_processes(), start_worker) as processes:
-            yield from in_order(processes, cleaner.clean, blocks, IN_FLIGHT * workers)
+        with ProcessPoolExecutor(workers, forkserver_context(), start_worker) as processes:
+            yield from map_in_order(processes, cleaner.clean, blocks, IN_FLIGHT * workers)
     except BrokenProcessPool as error:
         raise UserError(
-            "a process that cleans text was killed: if for want of memory, lower --workers"
+            "a process that filters text was killed: if the memory was full, lower --workers"
         ) from error
 
 
-def clean_processes() -> BaseContext:
-    """Processes that begin without the threads of this one.
+def forkserver_context() -> BaseContext:
+    """Return a context whose processes do not inherit the threads of this one.
 
-    A fork of a process in which torch, OpenMP or SentencePiece has started threads may wait for
-    ever on a lock that one of them held. These are forks of a server that has one thread, and has
-    imported this module for them all.
+    If torch, OpenMP or SentencePiece has started threads, a fork may wait forever for a lock that
+    one of them held. The processes are forked from a server with a single thread instead, which has
+    imported this module once for all of them.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    with environment({WITHOUT_FAIRSEQ: "1", "OMP_NUM_THREADS": "1"}):  # numpy starts threads too
+    one_thread = {"OMP_NUM_THREADS": "1"}  # numpy would start threads too
+    with environment_variables({WITHOUT_FAIRSEQ: "1", **one_thread}):
         forkserver.ensure_running()
     return context
 
 
 @contextmanager
-def environment(variables: dict[str, str]) -> Iterator[None]:
-    """Have these environment variables for the processes that begin within."""
+def environment_variables(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the processes that start within."""
     before = {name: os.environ[name] for name in variables if name in os.environ}
     os.environ.update(variables)
     try:
@@ -184,10 +189,10 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def in_order(
+def map_in_order(
     executor: Executor, function: Callable[[Any], Any], arguments: Iterable[Any], in_flight: int
 ) -> Iterator[Any]:
-    """Like ``executor.map``, which would take up all arguments at once: only so many ahead."""
+    """Like ``executor.map``, but only ``in_flight`` arguments are read ahead, not all."""
     pending = deque()
     for argument in arguments:
         pending.append(executor.submit(function, argument))
@@ -198,7 +203,7 @@ def in_order(
 
 
 def start_worker() -> None:
-    """Leave Ctrl-C to the parent process, and end when that is killed."""
+    """Leave Ctrl-C to the parent process, and end when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end_with_parent() -> None:

@@ -1,4 +1,7 @@
-"""What a data directory is asked for: the options and the text, checked before the work begins."""
+"""Checks what a data directory of translation pairs is made from: the options and the text.
+
+All checks are done before the work begins. Their result is the request: what the files depend on.
+"""
 
 import os
 import re
@@ -12,27 +15,38 @@ from ...files import plain, read_lines, sha256
 from ..options import check_number
 from .subwords import SPECIAL_PIECES
 
-MAX_PIECES = 10**6  # SentencePiece would fill the memory before it finds its text too short
+MAX_PIECES = 10**6  # SentencePiece would fill the memory before it finds that the text is too short
 MAX_WORKERS = 1024
 VALIDATION_OPTIONS = ("valid", "hold_out_every", "hold_out")
 
 
 def usable_cores() -> int:
-    """The cores that this process may run on."""
+    """The number of cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
-class Preparation:
-    """What to prepare and how: the options of the command.
+class TranslationPreparation:
+    """The parallel text to prepare, and how: the options of ``intra-distill prepare``.
 
-    ``train``, ``valid`` and each of ``test`` is a PREFIX of the files PREFIX.SOURCE_LANG and
-    PREFIX.TARGET_LANG. Instead of ``valid``, every ``hold_out_every``-th training pair, or
-    ``hold_out`` of them drawn at random, are the validation set. ``max_length`` counts Moses
-    tokens, ``sentencepiece_sample`` lines, ``workers`` processes, and ``train_pairs`` the training
-    pairs that are read, from the first one on.
+    Attributes:
+        train, valid, test: a PREFIX, or several, of the files PREFIX.SOURCE_LANG and
+            PREFIX.TARGET_LANG.
+        destdir: the data directory to make.
+        hold_out_every: instead of ``valid``, validate on every N-th training pair.
+        hold_out: instead of ``valid``, validate on N training pairs that are drawn at random.
+        vocab_size: pieces in the joint SentencePiece model.
+        sentencepiece_text: "train", or "all" to train that model on the text of all splits.
+        sentencepiece_sample: the lines of that text to draw at random; None for all.
+        normalization: SentencePiece's rule, one of :data:`.normalization.RULES`.
+        max_ratio: drop training pairs whose longer side has more than so many times the Moses
+            tokens of the shorter one.
+        max_length: drop training pairs with a side of more Moses tokens.
+        train_pairs: read only the first N training pairs; None for all.
+        lowercase: lower-case all text.
+        workers: parallel processes; the files do not depend on it.
     """
 
     source_lang: str
@@ -59,7 +73,7 @@ class Preparation:
 
     @property
     def prefixes(self) -> dict[str, str]:
-        """The prefix of each split that is given, by the name fairseq gives the split."""
+        """The prefix of each given split, by fairseq's name of the split."""
         valid = {} if self.valid is None else {"valid": self.valid}
         tests = {f"test{k or ''}": prefix for k, prefix in enumerate(self.test)}
         return {"train": self.train, **valid, **tests}
@@ -69,22 +83,17 @@ class Preparation:
         """The names of all splits, training first."""
         return list(dict.fromkeys(["train", "valid", *self.prefixes]))
 
-    @property
-    def work(self) -> Path:
-        """Where the files are made, and where those stay that only later steps need."""
-        return self.destdir / ".partial"
 
-
-def check_options(preparation: Preparation) -> None:
-    """Raise UserError for an option that can never work."""
+def check_preparation(preparation: TranslationPreparation) -> None:
+    """Raise UserError for an option that can never work, whatever the text is."""
     least_pieces = len(SPECIAL_PIECES) + 1
     for name in ("source_lang", "target_lang"):
         lang = getattr(preparation, name)
         if not re.fullmatch(r"\w+", lang):
             better = re.sub(r"\W+", "_", lang) or "de"
             raise UserError(
-                f"{option(name)} {lang!r}: fairseq finds a language in the names of files by "
-                f"letters, digits and _ alone: rename it, such as {better}"
+                f"{option_of(name)} {lang!r}: fairseq finds a language in file names only if it "
+                f"has nothing but letters, digits and _: rename it, such as {better}"
             )
     if preparation.source_lang == preparation.target_lang:
         raise UserError(f"--source-lang and --target-lang are both {preparation.source_lang}")
@@ -93,10 +102,12 @@ def check_options(preparation: Preparation) -> None:
             f"--vocab-size must be at least {least_pieces} ({', '.join(SPECIAL_PIECES)} and a "
             f"piece of text), not {preparation.vocab_size}"
         )
-    given = [option(name) for name in VALIDATION_OPTIONS if getattr(preparation, name) is not None]
+    given = [
+        option_of(name) for name in VALIDATION_OPTIONS if getattr(preparation, name) is not None
+    ]
     if len(given) != 1:
         raise UserError(
-            f"give one of {', '.join(map(option, VALIDATION_OPTIONS))} for the validation set, "
+            f"give one of {', '.join(map(option_of, VALIDATION_OPTIONS))} for the validation set, "
             f"not {' and '.join(given) or 'none'}"
         )
     limits = {"vocab_size": (least_pieces, MAX_PIECES), "workers": (1, MAX_WORKERS)}
@@ -105,23 +116,32 @@ def check_options(preparation: Preparation) -> None:
     for name, least_and_most in limits.items():
         value = getattr(preparation, name)
         if value is not None:
-            check_number(option(name), value, *least_and_most)
+            check_number(option_of(name), value, *least_and_most)
     for prefix, times in Counter(preparation.test).items():
         if times > 1:
             raise UserError(f"--test names {prefix} {times} times: name each test set once")
     if {",", ":"} & set(str(preparation.destdir)):
         raise UserError(
-            f"--destdir {preparation.destdir} has a ',' or ':', at which hydra or fairseq would "
-            "split it: choose another name"
+            f"--destdir {preparation.destdir} has a ',' or ':', where hydra or fairseq would split "
+            "it: choose another name"
         )
 
 
-def check_inputs(preparation: Preparation) -> dict[str, dict[str, Any]]:
-    """Return the file, SHA-256 and number of lines of each input, by SPLIT.LANG.
+def make_request(preparation: TranslationPreparation) -> dict[str, Any]:
+    """Return what the files depend on: the ``options`` and ``inputs`` of a preparation.
+
+    Raises:
+        UserError: as :func:`check_inputs`.
+    """
+    return {"options": recorded_options(preparation), "inputs": check_inputs(preparation)}
+
+
+def check_inputs(preparation: TranslationPreparation) -> dict[str, dict[str, Any]]:
+    """Check each input file, and return its path, SHA-256 and number of lines by SPLIT.LANG.
 
     Raises:
         UserError: a file cannot be read, is not UTF-8 or has no lines, or the two sides of a
-            split differ in their numbers of lines.
+            split have different numbers of lines.
     """
     inputs = {}
     for split, prefix in preparation.prefixes.items():
@@ -135,56 +155,52 @@ def check_inputs(preparation: Preparation) -> dict[str, dict[str, Any]]:
         if lines[0] == 0:
             raise UserError(f"{files[0]} and {files[1]} are empty")
         for lang, file in zip(preparation.langs, files):
-            inputs[f"{split}.{lang}"] = {
-                "file": file,
-                "sha256": sha256(file),
-                "lines": lines[0],
-            }
+            inputs[f"{split}.{lang}"] = {"file": file, "sha256": sha256(file), "lines": lines[0]}
     return inputs
 
 
 def count_lines(file: str) -> int:
-    """The lines of an input file, all of which are read to see that they can be."""
+    """Count the lines of an input file, and check that all of it is plain UTF-8 text."""
     if os.path.exists(file) and not os.path.isfile(file):
-        raise UserError(f"{file} is no file: it must be one, which can be read again and again")
+        raise UserError(f"{file} is not a file: give one, which can be read several times")
     number = 0
     for number, line in enumerate(read_lines(file), start=1):
-        # by itself a mark makes an empty line, which the filters drop
+        # a line with nothing but a byte order mark counts as empty, and the filters drop it
         if plain(line) != line and not (number > 1 and line.strip() == "\ufeff"):
             raise UserError(
-                f"{file}, line {number}: there is a byte order mark or NUL, which are no text: "
+                f"{file}, line {number}: a byte order mark or NUL, which is not text: "
                 "convert the file to plain UTF-8"
             )
     return number
 
 
-def find_difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:
-    """Name the first thing in which two requests would give other files, or None.
+def find_other_input(old: dict[str, Any], new: dict[str, Any]) -> str | None:
+    """Name the first option or text of a new request that changes the files, or None.
 
-    Where a text lies does not matter, only what it says.
+    The content of a text matters, its path does not.
     """
     for name, value in new["options"].items():
         if old["options"].get(name) != value:
-            return f"{option(name)} {old['options'].get(name)}, not {value}"
+            return f"{option_of(name)} {old['options'].get(name)}, not {value}"
     if old["inputs"].keys() != new["inputs"].keys():
         return "another number of --test sets"
     for name, now in new["inputs"].items():
         then = old["inputs"][name]
         if then["sha256"] != now["sha256"]:
-            return f"another {name} text ({then['file']} as it was then, not {now['file']} of now)"
+            return f"another {name} text ({then['file']} as it was then, not {now['file']})"
     return None
 
 
-def recorded_options(preparation: Preparation) -> dict[str, Any]:
-    """The options that the files depend on, apart from the text."""
-    no_matter = {"train", "valid", "test", "destdir", "workers"}
+def recorded_options(preparation: TranslationPreparation) -> dict[str, Any]:
+    """Return the options that the files depend on, except the text."""
+    without_effect = {"train", "valid", "test", "destdir", "workers"}
     return {
         field.name: getattr(preparation, field.name)
         for field in fields(preparation)
-        if field.name not in no_matter
+        if field.name not in without_effect
     }
 
 
-def option(name: str) -> str:
-    """The command-line option of a field of Preparation."""
+def option_of(name: str) -> str:
+    """The command-line option of a field of a preparation."""
     return f"--{name.replace('_', '-')}"

@@ -1,4 +1,4 @@
-"""Random draws that need to hold neither what they draw from nor what they draw."""
+"""Draws random subsets of a stream in constant memory."""
 
 import random
 from collections.abc import Iterator
@@ -6,11 +6,12 @@ from collections.abc import Iterator
 SEED = 1
 
 
-def draw(number: int, total: int) -> Iterator[bool]:
-    """Yield for each of ``total`` things whether it is among the ``number`` that are drawn.
+def sample_mask(number: int, total: int) -> Iterator[bool]:
+    """Yield for each of ``total`` items whether it is among the ``number`` that are drawn.
 
-    All subsets are equally likely (Knuth, The Art of Computer Programming 3.4.2, algorithm S).
-    The same two numbers give the same draw everywhere: Python keeps ``random()`` as it is.
+    All subsets are equally likely (Knuth, The Art of Computer Programming 3.4.2, algorithm S). The
+    same two numbers give the same subset on every machine: Python guarantees that ``random()`` of
+    a seed does not change.
     """
     generator = random.Random(SEED)
     for left in range(total, 0, -1):

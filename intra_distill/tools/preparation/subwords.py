@@ -1,4 +1,4 @@
-"""Subwords: the joint SentencePiece model, fairseq's dictionary of it, and text as its numbers."""
+"""The joint SentencePiece model, fairseq's dictionary of its pieces, and text as their indices."""
 
 import io
 import re
@@ -15,20 +15,20 @@ from ...errors import UserError
 from .normalization import for_sentencepiece
 
 SPECIAL_PIECES = ("<unk>", "<s>", "</s>")
-BLOCK = 10_000  # lines that are encoded at a time
+BLOCK = 10_000  # lines to encode at a time
 
 
-def learn(lines: Iterable[str], vocab_size: int, normalization: str) -> bytes:
-    """Learn a unigram SentencePiece model (Kudo, 2018); it holds all lines in memory.
+def train_sentencepiece(lines: Iterable[str], vocab_size: int, normalization: str) -> bytes:
+    """Train a unigram SentencePiece model (Kudo, 2018); all lines are held in memory.
 
-    The model normalises by the rule ``normalization``, here and whatever it encodes later.
+    The model contains the rule ``normalization``, and applies it to all text that it encodes.
 
     Raises:
-        UserError: the text does not support such a vocabulary.
+        UserError: the text does not support a vocabulary of this size.
     """
     model = io.BytesIO()
     try:
-        # Given file names instead, SentencePiece would store them in the model.
+        # SentencePiece would store file names in the model.
         SentencePieceTrainer.train(
             sentence_iterator=(for_sentencepiece(line, normalization) for line in lines),
             model_writer=model,
@@ -36,7 +36,7 @@ def learn(lines: Iterable[str], vocab_size: int, normalization: str) -> bytes:
             vocab_size=vocab_size,
             normalization_rule_name=normalization,
             character_coverage=1.0,
-            max_sentence_length=2**30,  # bytes, the most it takes; by default it skips long lines
+            max_sentence_length=2**30,  # bytes, its maximum; by default it skips long lines
             num_threads=16,  # its default; the scores depend on it
             minloglevel=2,
         )
@@ -46,7 +46,7 @@ def learn(lines: Iterable[str], vocab_size: int, normalization: str) -> bytes:
 
 
 def explain_sentencepiece(message: str, vocab_size: int) -> str:
-    """Say what a failure of SentencePiece's training means for --vocab-size."""
+    """Return what an error of SentencePiece's training means for --vocab-size."""
     if too_high := re.search(r"too high .* <= (\d+)", message):
         return (
             f"--vocab-size {vocab_size} is more than the training text supports: "
@@ -57,18 +57,18 @@ def explain_sentencepiece(message: str, vocab_size: int) -> str:
             f"--vocab-size {vocab_size} has no room for all characters of the training text: "
             f"the smallest possible is {too_low[1]}"
         )
-    return f"SentencePiece cannot learn from the training text: {message}"
+    return f"SentencePiece cannot be trained on the training text: {message}"
 
 
 def pieces_of(processor: SentencePieceProcessor) -> list[str]:
-    """The pieces of a SentencePiece model in the order of their ids."""
+    """Return the pieces of a SentencePiece model in the order of their ids."""
     return [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
 
 
 def make_dictionary(processor: SentencePieceProcessor) -> Dictionary:
-    """fairseq's dictionary of the pieces: its own four special symbols, then the pieces of text.
+    """Return fairseq's dictionary: its own four special symbols, then the pieces of text.
 
-    fairseq-preprocess would instead count words, and pad their number to a multiple of 8.
+    fairseq-preprocess would count words instead, and pad their number to a multiple of 8.
     """
     dictionary = Dictionary()
     for piece in pieces_of(processor):
@@ -85,22 +85,22 @@ def binarise(
     normalization: str,
     threads: int,
 ) -> dict[str, int]:
-    """Write PREFIX.bin and PREFIX.idx, as fairseq-preprocess would from the pieces of the lines.
+    """Write PREFIX.bin and PREFIX.idx, bitwise as fairseq-preprocess does from the pieces.
 
-    What the model does not know is <unk>, also where it says "</s>" or "<pad>", which fairseq
-    would take for its own symbol if it read the pieces as text.
+    Text that the model does not know becomes <unk>, also where it reads "</s>" or "<pad>". From
+    pieces as text, fairseq would make its own symbols of those.
 
     Returns:
         How many ``tokens`` are <unk>, and how many ``lines`` have one.
     """
-    # SentencePiece's <unk> and </s> have the names, not the numbers, of fairseq's
-    numbers = np.array([dictionary.index(piece) for piece in pieces_of(processor)])
+    # SentencePiece's <unk> and </s> have fairseq's names, but other indices
+    indices = np.array([dictionary.index(piece) for piece in pieces_of(processor)])
     builder = indexed_dataset.make_builder(f"{prefix}.bin", impl="mmap", vocab_size=len(dictionary))
     lines = (for_sentencepiece(line, normalization) for line in lines)
     unknown = {"tokens": 0, "lines": 0}
     while block := list(islice(lines, BLOCK)):
         for ids in processor.encode(block, add_eos=True, num_threads=threads):
-            builder.add_item(torch.from_numpy(numbers[ids]))
+            builder.add_item(torch.from_numpy(indices[ids]))
             if number := ids.count(processor.unk_id()):
                 unknown["tokens"] += number
                 unknown["lines"] += 1
@@ -109,6 +109,6 @@ def binarise(
 
 
 def decode(dictionary: Dictionary, prefix: Path) -> Iterator[str]:
-    """Yield the lines of PREFIX.bin as text, as fairseq-generate prints what a model says."""
+    """Yield the lines of PREFIX.bin as text, in the way fairseq-generate prints a translation."""
     for tokens in indexed_dataset.MMapIndexedDataset(str(prefix)):
         yield dictionary.string(tokens, "sentencepiece")

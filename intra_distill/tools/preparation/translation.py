@@ -1,10 +1,11 @@
-"""The steps from raw parallel text to fairseq's data directory, each made whole or not at all."""
+"""The steps from raw parallel text to the data directory that fairseq trains a translation on."""
 
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict
+from functools import partial
 from importlib import metadata
 from itertools import chain, compress, islice
 from pathlib import Path
@@ -17,117 +18,71 @@ from tqdm import tqdm
 
 from ...errors import UserError
 from ...files import read_json, read_lines, sha256, write_json, write_lines
+from ..directory import Directory
 from ..languages import WITHOUT_SPACES, base_language
 from ..scoring.ceiling import Ceiling, measure_ceiling
 from ..scoring.metrics import tokenizer_advice
-from .cleaning import LONGEST_WORD, RULES, Cleaner, clean_in_parallel
-from .request import Preparation, check_inputs, check_options, find_difference, recorded_options
-from .sampling import SEED, draw
-from .subwords import binarise, decode, learn, make_dictionary, pieces_of
+from .cleaning import FILTERS, LONGEST_WORD, Cleaner, clean_in_parallel
+from .request import TranslationPreparation, check_preparation, find_other_input, make_request
+from .sampling import SEED, sample_mask
+from .subwords import binarise, decode, make_dictionary, pieces_of, train_sentencepiece
 
+REPORT = "prepare.json"
 MODEL_NAMES = ("sentencepiece.model", "sentencepiece.vocab")
-MANY_DROPPED = 0.2  # of the pairs, by their ratio: then something is wrong with the text or it
+MANY_DROPPED = 0.2  # of the pairs, by their ratio: then the text or the ratio is wrong
 
 
-def prepare(preparation: Preparation) -> None:
-    """Make the data directory ``preparation.destdir``, or what an unfinished one lacks.
+def prepare(preparation: TranslationPreparation) -> bool:
+    """Make the data directory ``preparation.destdir``, or complete it, unless it is finished.
+
+    Prints what the filters, the pieces and the normalisation did to the text.
+
+    Returns:
+        Whether there was anything to do.
 
     Raises:
-        UserError: an option or an input file is wrong, the directory holds something else or
-            cannot be written in, or the training text does not support such a vocabulary or as
+        UserError: an option or an input file is wrong, the directory was made from another request
+            or cannot be written to, or the training text is too small for such a vocabulary or so
             many validation pairs.
     """
-    check_options(preparation)
+    check_preparation(preparation)
     if advice := tokenizer_advice(preparation.target_lang):
         print(advice)
-    request = {"options": recorded_options(preparation), "inputs": check_inputs(preparation)}
-    destdir = preparation.destdir
-    if is_finished(preparation, request):
-        shutil.rmtree(preparation.work, ignore_errors=True)  # a kill at the last moment left it
-        print(f"{destdir} is finished, from the same options and text: nothing to do")
-        return
-    try:
-        make_directory(preparation, request)
-    except OSError as error:
-        raise UserError(f"cannot write in --destdir {destdir}: {error.strerror}") from error
-    print(f"{destdir} is finished")
+    request = make_request(preparation)
+    directory = Directory(preparation.destdir, REPORT, request, find_other_input)
+    return directory.make(partial(take_steps, preparation))
 
 
-def make_directory(preparation: Preparation, request: dict[str, Any]) -> None:
-    """Take the steps that are not yet taken."""
-    destdir, work = preparation.destdir, preparation.work
-    if not (work / "request.json").exists():
-        shutil.rmtree(work, ignore_errors=True)  # what it holds, if anything, is of who knows what
-    work.mkdir(parents=True, exist_ok=True)
-    write_json(work / "request.json", request)
-    try:
-        make_files(preparation, work, [*text_names(preparation), "counts.json"], write_text)
-        counts = read_json(work / "counts.json")
-        print_counts(preparation, counts)
-        make_files(preparation, destdir, MODEL_NAMES, write_sentencepiece)
-    except UserError as error:
-        # What is here would only have the corrected options refused as another preparation.
-        if not isinstance(error.__cause__, OSError):  # a full disk, for one, is no wrong option
-            shutil.rmtree(work)
-            if not any(destdir.iterdir()):
-                destdir.rmdir()
-        raise
-    make_files(preparation, destdir, reference_names(preparation), write_references)
-    make_files(preparation, destdir, fairseq_names(preparation), write_fairseq)
-    make_files(preparation, work, ["ceilings.json"], write_ceilings)
+def take_steps(preparation: TranslationPreparation, directory: Directory) -> dict[str, Any]:
+    """Take the steps that have not been taken yet, and return what the report says of them."""
+    destdir, work = directory.path, directory.work
+
+    def make(
+        folder: Path,
+        names: Collection[str],
+        write: Callable[[TranslationPreparation, Directory, Path], None],
+    ) -> None:
+        directory.make_files(folder, names, lambda scratch: write(preparation, directory, scratch))
+
+    make(work, [*text_names(preparation), "counts.json"], write_filtered_text)
+    counts = read_json(work / "counts.json")
+    print_counts(preparation, counts)
+    make(destdir, MODEL_NAMES, write_sentencepiece)
+    make(destdir, reference_names(preparation), write_references)
+    make(destdir, fairseq_names(preparation), write_fairseq)
     counts["unknown"] = read_json(work / "unknown.json")
-    ceilings = read_json(work / "ceilings.json")
     print_unknown(counts["unknown"])
+    make(work, ["ceilings.json"], write_ceilings)
+    ceilings = read_json(work / "ceilings.json")
     print_ceilings(preparation, ceilings)
-    report = {**request, "counts": counts, "ceilings": ceilings, **provenance(preparation)}
-    write_json(destdir / "prepare.json", report)
-    shutil.rmtree(work)
+    return {"counts": counts, "ceilings": ceilings, **provenance(preparation)}
 
 
-def is_finished(preparation: Preparation, request: dict[str, Any]) -> bool:
-    """Whether ``request`` is done: if not, the directory is free for it or holds a part of it.
-
-    Raises:
-        UserError: the directory holds another preparation or other files.
-    """
-    destdir, work = preparation.destdir, preparation.work
-    advice = "choose another --destdir or delete this one"
-    if destdir.exists() and not destdir.is_dir():
-        raise UserError(f"--destdir {destdir} is not a directory")
-    for state in (destdir / "prepare.json", work / "request.json"):
-        if state.exists():
-            difference = find_difference(read_json(state), request)
-            if difference:
-                raise UserError(f"{destdir} was prepared with {difference}: {advice}")
-            return state.name == "prepare.json"
-    if destdir.exists() and any(path != work for path in destdir.iterdir()):
-        raise UserError(f"{destdir} holds files of something else: {advice}")
-    return False
-
-
-def make_files(
-    preparation: Preparation,
-    directory: Path,
-    names: Sequence[str],
-    write: Callable[[Preparation, Path], None],
+def write_filtered_text(
+    preparation: TranslationPreparation, directory: Directory, scratch: Path
 ) -> None:
-    """Have ``write`` make the files ``names`` of ``directory`` unless all of them are there.
-
-    It writes them in a scratch directory, so that no file has its name before it is whole.
-    """
-    if all((directory / name).exists() for name in names):
-        return
-    scratch = preparation.work / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    write(preparation, scratch)
-    for name in names:
-        os.replace(scratch / name, directory / name)
-
-
-def write_text(preparation: Preparation, scratch: Path) -> None:
-    """Write the text of all splits that is left by the filters, and ``counts.json``."""
-    inputs = read_json(preparation.work / "request.json")["inputs"]
+    """Write the text of all splits, with the training text filtered, and ``counts.json``."""
+    inputs = directory.request["inputs"]
     lines = {
         split: inputs[f"{split}.{preparation.source_lang}"]["lines"]
         for split in preparation.prefixes
@@ -153,7 +108,7 @@ def write_text(preparation: Preparation, scratch: Path) -> None:
     check_unchanged(inputs)
     counts = {
         "read": read,
-        "dropped": {rule: verdicts[rule] for rule in RULES},
+        "dropped": {name: verdicts[name] for name in FILTERS},
         "kept": kept,
         "held_out": kept - lines["train"],
         "lines": {split: lines[split] for split in preparation.splits},
@@ -161,11 +116,13 @@ def write_text(preparation: Preparation, scratch: Path) -> None:
     write_json(scratch / "counts.json", counts)
 
 
-def write_training_text(preparation: Preparation, scratch: Path, number: int) -> Counter[str]:
+def write_training_text(
+    preparation: TranslationPreparation, scratch: Path, number: int
+) -> Counter[str]:
     """Write those of the first ``number`` training pairs that the filters keep.
 
     Returns:
-        How many were kept, and how many dropped by each rule.
+        How many were kept, and how many were dropped by each filter.
     """
     cleaner = Cleaner(
         *preparation.langs,
@@ -186,20 +143,21 @@ def write_training_text(preparation: Preparation, scratch: Path, number: int) ->
     return verdicts
 
 
-def hold_out(preparation: Preparation, scratch: Path, kept: int) -> int:
-    """Move validation pairs out of the ``kept`` training pairs; return their number."""
+def hold_out(preparation: TranslationPreparation, scratch: Path, kept: int) -> int:
+    """Move validation pairs out of the ``kept`` training pairs, and return their number."""
     every, number = preparation.hold_out_every, preparation.hold_out
     asked = f"--hold-out-every {every}" if every else f"--hold-out {number}"
     number = number or kept // every
     if not 0 < number < kept:
         raise UserError(
             f"{asked} makes {number} validation pairs of the {kept} that the filters keep: "
-            "there must be some for validation, and some left to train on"
+            "some must be for validation and some left to train on"
         )
     for lang in preparation.langs:
         train, valid, both = (scratch / f"{name}.{lang}" for name in ("train", "valid", "both"))
         os.replace(train, both)
-        held = (n % every == 0 for n in range(1, kept + 1)) if every else draw(number, kept)
+        every_nth = (n % every == 0 for n in range(1, kept + 1))
+        held = every_nth if every else sample_mask(number, kept)
         with open(both, "rb") as text, open(train, "wb") as rest, open(valid, "wb") as drawn:
             for line, is_held in zip(text, held):
                 (drawn if is_held else rest).write(line)
@@ -208,14 +166,14 @@ def hold_out(preparation: Preparation, scratch: Path, kept: int) -> int:
 
 
 def check_unchanged(inputs: dict[str, dict[str, Any]]) -> None:
-    """Raise UserError if an input file is not what it was when it was checked."""
+    """Raise UserError if an input file has changed since it was checked."""
     for entry in inputs.values():
         if sha256(entry["file"]) != entry["sha256"]:
-            raise UserError(f"{entry['file']} was changed while it was read: start again")
+            raise UserError(f"{entry['file']} was changed while it was read: run again")
 
 
-def print_counts(preparation: Preparation, counts: dict[str, Any]) -> None:
-    """Print what the filters did."""
+def print_counts(preparation: TranslationPreparation, counts: dict[str, Any]) -> None:
+    """Print how many pairs the filters dropped, and advice if the ratio dropped many."""
     dropped = counts["dropped"]
     print(
         f"{counts['read']} training pairs read; dropped: {dropped['empty']} with an empty side, "
@@ -235,21 +193,23 @@ def print_counts(preparation: Preparation, counts: dict[str, Any]) -> None:
         )
 
 
-def write_sentencepiece(preparation: Preparation, scratch: Path) -> None:
-    """Learn the joint SentencePiece model."""
-    counts = read_json(preparation.work / "counts.json")["lines"]
+def write_sentencepiece(
+    preparation: TranslationPreparation, directory: Directory, scratch: Path
+) -> None:
+    """Train the joint SentencePiece model."""
+    counts = read_json(directory.work / "counts.json")["lines"]
     splits = preparation.splits if preparation.sentencepiece_text == "all" else ["train"]
     lines = chain.from_iterable(
-        read_lines(preparation.work / f"{split}.{lang}")
+        read_lines(directory.work / f"{split}.{lang}")
         for split in splits
         for lang in preparation.langs
     )
     total = number = sum(counts[split] for split in splits) * len(preparation.langs)
     if preparation.sentencepiece_sample is not None:
         number = min(preparation.sentencepiece_sample, total)
-        lines = compress(lines, draw(number, total))
-    lines = progress(lines, number, "learning SentencePiece")
-    model = learn(lines, preparation.vocab_size, preparation.normalization)
+        lines = compress(lines, sample_mask(number, total))
+    lines = progress(lines, number, "training SentencePiece")
+    model = train_sentencepiece(lines, preparation.vocab_size, preparation.normalization)
     (scratch / "sentencepiece.model").write_bytes(model)
     processor = SentencePieceProcessor(model_proto=model)
     write_lines(
@@ -258,26 +218,28 @@ def write_sentencepiece(preparation: Preparation, scratch: Path) -> None:
     )
 
 
-def write_references(preparation: Preparation, scratch: Path) -> None:
+def write_references(
+    preparation: TranslationPreparation, directory: Directory, scratch: Path
+) -> None:
     """Write the target side of the validation and test sets as plain text."""
     for split in preparation.splits[1:]:
         shutil.copyfile(
-            preparation.work / f"{split}.{preparation.target_lang}",
+            directory.work / f"{split}.{preparation.target_lang}",
             scratch / f"{split}.ref.{preparation.target_lang}",
         )
 
 
-def write_fairseq(preparation: Preparation, scratch: Path) -> None:
+def write_fairseq(preparation: TranslationPreparation, directory: Directory, scratch: Path) -> None:
     """Write the dictionaries and binaries that fairseq-train reads, and ``unknown.json``."""
-    processor = SentencePieceProcessor(model_file=str(preparation.destdir / "sentencepiece.model"))
+    processor = SentencePieceProcessor(model_file=str(directory.path / "sentencepiece.model"))
     dictionary = make_dictionary(processor)
-    counts = read_json(preparation.work / "counts.json")["lines"]
+    counts = read_json(directory.work / "counts.json")["lines"]
     unknown: dict[str, dict[str, int]] = {}
     for lang in preparation.langs:
         dictionary.save(str(scratch / f"dict.{lang}.txt"))
         for split, number in counts.items():
             name = f"{split}.{lang}"
-            lines = progress(read_lines(preparation.work / name), number, f"encoding {name}")
+            lines = progress(read_lines(directory.work / name), number, f"encoding {name}")
             unknown[name] = binarise(
                 processor,
                 dictionary,
@@ -286,40 +248,46 @@ def write_fairseq(preparation: Preparation, scratch: Path) -> None:
                 preparation.normalization,
                 preparation.workers,
             )
-    write_json(preparation.work / "unknown.json", unknown)
+    write_json(directory.work / "unknown.json", unknown)
 
 
 def print_unknown(unknown: dict[str, dict[str, int]]) -> None:
-    """Say where the text has characters that the pieces do not know."""
+    """Print where the text has characters that are in no piece."""
     numbers = [f"{name} {counts['tokens']}" for name, counts in unknown.items() if counts["tokens"]]
     if numbers:
         print(
-            f"<unk> for characters that no piece was learnt from: {', '.join(numbers)}; learn the "
-            "pieces from more text: --sentencepiece-sample, --sentencepiece-text all"
+            f"<unk> for characters that are in no piece: {', '.join(numbers)}; train SentencePiece "
+            "on more text: --sentencepiece-sample, --sentencepiece-text all"
         )
 
 
-def write_ceilings(preparation: Preparation, scratch: Path) -> None:
-    """Measure what a model without any error would score on each test set, where below 100."""
+def write_ceilings(
+    preparation: TranslationPreparation, directory: Directory, scratch: Path
+) -> None:
+    """Measure the score of a model without any error on each test set; keep those below 100."""
     lang = preparation.target_lang
-    dictionary = Dictionary.load(str(preparation.destdir / f"dict.{lang}.txt"))
+    dictionary = Dictionary.load(str(directory.path / f"dict.{lang}.txt"))
     ceilings = {}
     for split in preparation.splits[2:]:
-        references = list(read_lines(preparation.destdir / f"{split}.ref.{lang}"))
-        said = list(decode(dictionary, preparation.destdir / binary_name(preparation, split, lang)))
-        ceiling = measure_ceiling(references, said, lang, preparation.lowercase)
+        references = list(read_lines(directory.path / f"{split}.ref.{lang}"))
+        binary = directory.path / binary_name(preparation, split, lang)
+        ceiling = measure_ceiling(
+            references, list(decode(dictionary, binary)), lang, preparation.lowercase
+        )
         if ceiling is not None:
             ceilings[split] = asdict(ceiling)
     write_json(scratch / "ceilings.json", ceilings)
 
 
-def print_ceilings(preparation: Preparation, ceilings: dict[str, dict[str, Any]]) -> None:
-    """Say what the pieces alone cost, and what to do about it."""
+def print_ceilings(
+    preparation: TranslationPreparation, ceilings: dict[str, dict[str, Any]]
+) -> None:
+    """Print what normalisation and pieces alone cost, and what to do about it."""
     for split, content in ceilings.items():
         ceiling = Ceiling(**content)
         remedy = ""
         if preparation.normalization != "identity" and "<unk>" not in ceiling.pieces_say:
-            remedy = "; --normalization identity leaves text as it is"
+            remedy = "; --normalization identity changes no text"
         print(f"{split}: {ceiling}{remedy}")
 
 
@@ -328,15 +296,15 @@ def progress(lines: Iterable[Any], total: int, doing: str) -> Iterable[Any]:
     return tqdm(lines, desc=doing, total=total, unit=" lines", unit_scale=True, disable=None)
 
 
-def text_names(preparation: Preparation) -> list[str]:
+def text_names(preparation: TranslationPreparation) -> list[str]:
     return [f"{split}.{lang}" for split in preparation.splits for lang in preparation.langs]
 
 
-def reference_names(preparation: Preparation) -> list[str]:
+def reference_names(preparation: TranslationPreparation) -> list[str]:
     return [f"{split}.ref.{preparation.target_lang}" for split in preparation.splits[1:]]
 
 
-def fairseq_names(preparation: Preparation) -> list[str]:
+def fairseq_names(preparation: TranslationPreparation) -> list[str]:
     return [f"dict.{lang}.txt" for lang in preparation.langs] + [
         f"{binary_name(preparation, split, lang)}.{extension}"
         for split in preparation.splits
@@ -345,13 +313,13 @@ def fairseq_names(preparation: Preparation) -> list[str]:
     ]
 
 
-def binary_name(preparation: Preparation, split: str, lang: str) -> str:
-    """What fairseq calls the two files of a side of a split, without their extensions."""
+def binary_name(preparation: TranslationPreparation, split: str, lang: str) -> str:
+    """fairseq's name of the two files of a side of a split, without their extensions."""
     return f"{split}.{'-'.join(preparation.langs)}.{lang}"
 
 
-def provenance(preparation: Preparation) -> dict[str, Any]:
-    """What made the files."""
+def provenance(preparation: TranslationPreparation) -> dict[str, Any]:
+    """Return the versions and the seed that the files depend on."""
     return {
         "versions": {
             "sentencepiece": metadata.version("sentencepiece"),

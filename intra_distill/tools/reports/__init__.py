@@ -1,0 +1,1 @@
+"""From results and logs to tables and pictures."""

@@ -1,4 +1,4 @@
-"""What fairseq-train logged: the curves of a run."""
+"""Training curves, read from the logs of fairseq-train."""
 
 import json
 import math
@@ -18,7 +18,7 @@ STATISTIC = re.compile(r"([A-Za-z_]\w*)[ =]([^\s,|]+)")
 
 @dataclass(frozen=True)
 class Log:
-    """What fairseq-train wrote of a run."""
+    """A log of fairseq-train."""
 
     path: Path
     system: str
@@ -27,29 +27,26 @@ class Log:
 
 @dataclass(frozen=True)
 class Curve:
-    """A statistic of a run over training."""
+    """A statistic of one run over its training."""
 
     system: str
     points: dict[int, float]  # by update
 
 
-# Logs
-
-
 def read_logs(paths: Iterable[Path]) -> list[Log]:
-    """Read logs of fairseq-train and those that folders hold.
+    """Read logs of fairseq-train, given as files or as folders to search.
 
-    A system has the name of its folder, the one above where that is of a seed, and what
-    distinguishes it from the other logs' above that.
+    A system is named after the folder of its log, or the one above ``seedN``. The folders above
+    that are part of the name if the logs differ in them.
 
     Raises:
-        UserError: a log cannot be read, or a folder holds none
+        UserError: a log cannot be read, or a folder has none
     """
-    files: dict[str, Path] = {}  # each file once, under the first name it was met by
+    files: dict[str, Path] = {}  # by real path, so that each counts once
     for path in paths:
         found = sorted(path.rglob(LOG)) if path.is_dir() else [path]
         if not found:
-            raise UserError(f"{path} holds no {LOG}: keep there what fairseq-train writes")
+            raise UserError(f"{path} holds no {LOG}: save the output of fairseq-train there")
         for file in found:
             files.setdefault(os.path.realpath(file), file.absolute())
     names = {file: named_after(file) for file in files.values()}
@@ -64,7 +61,7 @@ def named_after(log: Path) -> Path:
 
 
 def read_log(path: Path) -> list[str]:
-    """The lines of a log but for one without an end, whose last number may be half of one."""
+    """Read the lines of a log, except an unfinished last one: its last number may be cut."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
     except OSError as error:
@@ -72,12 +69,14 @@ def read_log(path: Path) -> list[str]:
 
 
 def curves_of(logs: list[Log], tag: str, key: str, remedy: str) -> list[Curve]:
-    """A statistic over training in each log; where some lack it, they are named on standard error.
+    """Extract a statistic from each log; a log without it is named on standard error.
 
     Args:
-        tag: of the lines: a validation subset, or train_inner
-        key: the statistic, as fairseq calls it
-        remedy: what to do where no log has it
+        tag: of the log's lines: a validation subset, or train_inner
+        key: fairseq's name of the statistic
+        remedy: what the user can do if no log has it
+    Raises:
+        UserError: no log has it
     """
     points = {log.path: points_of(log.lines, tag, key) for log in logs}
     if not any(points.values()):
@@ -89,7 +88,7 @@ def curves_of(logs: list[Log], tag: str, key: str, remedy: str) -> list[Curve]:
 
 
 def points_of(lines: Iterable[str], tag: str, key: str) -> dict[int, float]:
-    """A statistic by update; a resumed run begins again where the points are that it replaces."""
+    """Extract a statistic by update; a resumed run replaces the points from its first one on."""
     points: dict[int, float] = {}
     for line in lines:
         _, _, line_tag, message = ([*line.split(" | ", 3), "", "", ""])[:4]
@@ -106,12 +105,12 @@ def points_of(lines: Iterable[str], tag: str, key: str) -> dict[int, float]:
 
 
 def statistics_of(message: str, tag: str) -> dict[str, Any]:
-    """What a line says, in either of fairseq's formats: text (simple, tqdm) or json."""
+    """Parse the statistics of a line in one of fairseq's formats: text (simple, tqdm) or json."""
     if not message.startswith("{"):
         return dict(STATISTIC.findall(message))
     try:
         return {key.removeprefix(f"{tag}_"): value for key, value in json.loads(message).items()}
-    except ValueError:  # a line that a kill cut
+    except ValueError:  # the line was cut when the run was killed
         return {}
 
 

@@ -1,4 +1,4 @@
-"""Markdown tables, and how names and numbers stand in them."""
+"""Markdown tables, and the format of the names and numbers in them."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -7,14 +7,14 @@ MISSING = "—"
 
 
 def table_text(rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table of a header and rows, numbers to the right."""
+    """Format rows, the header first, as a Markdown table with right-aligned numbers."""
     header, *body = rows
     alignment = ["---", *("---:" for _ in header[1:])]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, alignment, *body))
 
 
 def difference(ours: float, theirs: float, digits: int) -> str:
-    """Of the rounded scores, so that the table adds up."""
+    """Format the difference of the rounded scores, so that the table adds up."""
     return f" ({round(ours, digits) - round(theirs, digits):+.{digits}f})"
 
 
@@ -27,12 +27,12 @@ def millions(parameters: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``m:ss``, from an hour on ``h:mm:ss``."""
+    """Format a duration as ``m:ss``, or from one hour on as ``h:mm:ss``."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def escape(name: str) -> str:
-    """A name as Markdown shows it, also one that would be HTML or end its cell."""
+    """Escape a name that Markdown would read as HTML or as the end of a cell."""
     return html.escape(name, quote=False).replace("|", r"\|")

@@ -1,6 +1,6 @@
-"""What all pictures share: colours, names, file types, and files that are whole or not there.
+"""What all pictures share: colours, legends, file types and atomic writes.
 
-matplotlib is imported where something is drawn, since no other command has to wait for it.
+matplotlib is imported inside functions, so that no other command waits for it.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# of Okabe and Ito: told apart by the colour-blind
+# the palette of Okabe and Ito, which the colour-blind can tell apart
 COLOURS = ["#999999", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"]
-AS_IT_IS = {"parse_math": False}  # of texts with names in them, whose $ is no mathematics
+AS_IT_IS = {"parse_math": False}  # for text with names: a $ is not mathematics
 
 
 def add_legend(figure: Figure, handles: dict[str, Any], **options: Any) -> None:
-    """Name what is drawn, above it.
+    """Add a legend above a figure.
 
     Args:
-        handles: what matplotlib drew, by its name; one that begins with _ stands there as well
+        handles: matplotlib's artists by name; a name that begins with _ is shown as well
         options: of matplotlib's legend
     """
-    places = [str(place) for place in range(len(handles))]
+    placeholders = [str(i) for i in range(len(handles))]
     options = {"loc": "outside upper center", "frameon": False, **options}
-    legend = figure.legend(list(handles.values()), places, **options)
+    legend = figure.legend(list(handles.values()), placeholders, **options)
     for text, name in zip(legend.get_texts(), handles, strict=True):
         text.set(text=name, **AS_IT_IS)
 
 
 def check_picture(path: Path) -> None:
-    """Raise UserError for what cannot be written, or whose ending is of no picture."""
+    """Raise UserError for a path that cannot be written or has no ending of a picture."""
     from matplotlib.figure import Figure
 
     check_output("--plot", path)

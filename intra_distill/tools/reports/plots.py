@@ -13,30 +13,30 @@ from ...criterions.objective import ObjectiveConfig
 from ...errors import UserError
 from ..config import System, load_config
 from ..scoring.metrics import METRICS
-from .grid import Run, gather, refuse_misfits
 from .logs import Curve, curves_of, read_logs
 from .picture import AS_IT_IS, COLOURS, add_legend
+from .runs import Run, gather, refuse_misfits
 
-if TYPE_CHECKING:  # no other command has to wait for it
+if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-VALIDATION = {  # what fairseq logs, and in which unit
+VALIDATION = {  # fairseq's statistics with their units
     "loss": "loss (bits per token)",
     "nll_loss": "negative log-likelihood (bits per token)",
     "ppl": "perplexity",
 }
 GROUPS = {"sensitivity_top": ("top 20 %", "-"), "sensitivity_rest": ("the rest", "--")}
 LINE_COLOURS = [colour for colour in COLOURS if colour != "#F0E442"]  # too light for a line
-LINE_STYLES = ["-", "--", ":"]  # the next where the colours are used up
+LINE_STYLES = ["-", "--", ":"]  # the next one once all colours are used
 POINTS = 500  # of the curve of α′
 
 
 def plot_loss(paths: Iterable[Path], log_key: str, subset: str) -> Figure:
-    """Validation over training: a line for each run, the seeds of a system in one colour.
+    """Draw a validation curve for each run; the seeds of a system have the same colour.
 
     Args:
-        paths: logs, and folders to search for them
+        paths: logs, or folders to search for them
         log_key: one of :data:`VALIDATION`
         subset: the validation subset
     """
@@ -54,7 +54,7 @@ def plot_loss(paths: Iterable[Path], log_key: str, subset: str) -> Figure:
 
 
 def plot_sensitivity(paths: Iterable[Path]) -> Figure:
-    """Two lines for each run: solid the top 20 %, dashed the rest."""
+    """Draw the mean sensitivity over training: the top 20 % solid, the rest dashed."""
     from matplotlib.lines import Line2D
 
     logs, remedy = read_logs(paths), "train with --track-sensitivity 100"
@@ -72,16 +72,16 @@ def plot_sensitivity(paths: Iterable[Path]) -> Figure:
 
 
 def plot_passes(paths: Iterable[Path], subset: str, metric: str | None) -> Figure:
-    """A metric against K; a system of one pass alone is a line across.
+    """Draw a metric against K; a system with only one pass becomes a horizontal line.
 
     Args:
-        paths: results, and folders to search for them
-        subset: of the results in folders
-        metric: by default the primary one
+        paths: results, or folders to search for them
+        subset: the subset to look for in folders
+        metric: by default the results' primary one
     """
     runs = gather(paths, subset)
     metric = metric or runs[0].result.primary_metric
-    systems: dict[str, dict[int, list[float]]] = {}  # by system, but for its K, and K
+    systems: dict[str, dict[int, list[float]]] = {}  # by system without its K, then by K
     named = []
     for run in runs:
         K = run.result.checkpoint.num_passes
@@ -119,7 +119,7 @@ def plot_passes(paths: Iterable[Path], subset: str, metric: str | None) -> Figur
 
 
 def plot_alpha(config: Path, overrides: list[str], updates: int | None) -> Figure:
-    """α′, and where it passes 1 and reaches α."""
+    """Draw α′ over training, equation (11), and mark where it passes 1 and where it reaches α."""
     schedule, N = read_schedule(config, overrides, updates)
     marks = {}
     if schedule.adaptive:
@@ -151,19 +151,19 @@ def plot_alpha(config: Path, overrides: list[str], updates: int | None) -> Figur
 def read_schedule(
     config: Path, overrides: list[str], updates: int | None
 ) -> tuple[AlphaSchedule, int]:
-    """The schedule of a configuration and its N.
+    """Read the schedule of α′ from a configuration, and N, the number of updates.
 
     Raises:
-        UserError: the configuration has no α, or no N and none is given, or they make no schedule
+        UserError: there is no α or no N, or they do not make a schedule
     """
     values = load_config(config, overrides)
     criterion, optimization = (values.get(group) or {} for group in ("criterion", "optimization"))
     if not (isinstance(criterion, dict) and isinstance(optimization, dict)):
         raise UserError(f"{config}: criterion and optimization must be groups of KEY: VALUE")
     if "alpha" not in criterion:
-        raise UserError(f"{config} has no criterion.alpha: it is of no intra-distilled system")
+        raise UserError(f"{config} has no criterion.alpha: it is not of an intra-distilled system")
     if updates is None and optimization.get("max_epoch"):
-        raise UserError(f"{config} has a max_epoch: say with --updates how many that makes")
+        raise UserError(f"{config} has a max_epoch: give the number of updates by --updates")
     names = ["alpha", "alpha_p", "alpha_q", "constant_alpha"]
     values = [criterion.get(name, getattr(ObjectiveConfig, name)) for name in names]
     for name, value in zip(names, values, strict=True):
@@ -175,7 +175,7 @@ def read_schedule(
     except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{config}: {error}") from error
     if N < 1:
-        raise UserError("α′ takes a run with an end: give optimization.max_update, or --updates")
+        raise UserError("α′ needs the run's length: give optimization.max_update, or --updates")
     return schedule, N
 
 
@@ -192,9 +192,9 @@ def new_figure(x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def line_styles(systems: Iterable[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """How the lines of each system look, and what they are called.
+    """Choose the line style and the name in the legend for each system.
 
-    Of overrides in a name the group is left out, where that leaves the names different.
+    Names leave out the group of an override, such as ``task.``, if they stay different.
     """
     n = len(LINE_COLOURS)
     systems = list(dict.fromkeys(systems))
@@ -215,7 +215,7 @@ def xy(curve: Curve) -> tuple[list[int], list[float]]:
 
 
 def add_names(figure: Figure, handles: dict[str, Any]) -> None:
-    """A legend in as many columns as the names leave room for."""
+    """Add a legend with as many columns as the names leave room for."""
     longest = max(map(len, handles))
     columns = 1 if longest > 30 else 2 if longest > 18 else 3
     add_legend(figure, handles, ncols=columns, fontsize=9)

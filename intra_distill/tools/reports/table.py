@@ -1,4 +1,4 @@
-"""The table of a grid: Markdown, CSV and bars."""
+"""The table of a grid in Markdown, as CSV and as a bar chart."""
 
 import csv
 import io
@@ -20,13 +20,13 @@ SIGNIFICANT = 0.05
 
 
 def table_markdown(table: Table) -> str:
-    """The table, with what it takes to read it below."""
+    """Format a table in Markdown, with notes below it."""
     rows = one_dataset(table) if len(table.datasets) == 1 else many_datasets(table)
     return "\n".join([table_text(rows), "", *(f"- {note}" for note in notes(table))])
 
 
 def one_dataset(table: Table) -> Iterable[Sequence[str]]:
-    """The header and the rows of a table of one data set: all that is known."""
+    """Yield the header and the rows of a table of one data set, with all metrics and costs."""
     (dataset,) = table.datasets
     cells = [table.cells.get((system, dataset)) for system in table.systems]
     reference = table.cells.get((table.reference, dataset))
@@ -55,7 +55,7 @@ def one_dataset(table: Table) -> Iterable[Sequence[str]]:
 
 
 def many_datasets(table: Table) -> Iterable[Sequence[str]]:
-    """The header and the rows of systems × data sets, as in the paper's Table 2."""
+    """Yield the header and the rows of systems × data sets, as in the paper's Table 2."""
     (metric,) = table.metrics
     digits = METRICS[metric].decimals + 1
     numbers_of_seeds = {len(cell.seeds) for cell in table.shown.values()}
@@ -82,7 +82,7 @@ def many_datasets(table: Table) -> Iterable[Sequence[str]]:
 
 
 def notes(table: Table) -> Iterable[str]:
-    """What the scores are, line by line."""
+    """Yield the notes below a table: how the scores were obtained, and what marks mean."""
     for metric, signature in table.signatures.items():
         lower = "" if METRICS[metric].higher_is_better else " (lower is better)"
         yield f"{metric}{lower}: `{signature}`"
@@ -111,7 +111,7 @@ def notes(table: Table) -> Iterable[str]:
     if untested and len(table.datasets) > 1:
         yield f"not compared with {table.reference}: {', '.join(untested)}"
     if table.paper:
-        yield f"paper: {table.paper.source}; in brackets what ours differs by"
+        yield f"paper: {table.paper.source}; in brackets our difference from it"
 
 
 def texts(cells: Sequence[Cell | None], text: Callable[[Cell], str]) -> list[str]:
@@ -119,7 +119,7 @@ def texts(cells: Sequence[Cell | None], text: Callable[[Cell], str]) -> list[str
 
 
 def score_text(score: MeanScore | None, base: MeanScore | None, digits: int) -> str:
-    """A score, and in brackets what it differs by from another than itself."""
+    """Format a score and, in brackets, its difference from ``base`` unless it is the base."""
     if score is None:
         return MISSING
     text = f"{score.mean:.{digits}f}"
@@ -137,7 +137,7 @@ def p_value_text(score: MeanScore | None, base: MeanScore | None) -> str:
 
 
 def published(digits: int, ours: float | None, theirs: float | None) -> str:
-    """A published score, and in brackets what ours differs from it by."""
+    """Format a published score and, in brackets, our difference from it."""
     text = decimals(theirs, digits)
     return text if None in (ours, theirs) else text + difference(ours, theirs, digits)
 
@@ -150,7 +150,7 @@ def complete_mean(values: Sequence[float | None]) -> float | None:
 
 
 def write_csv(path: Path, table: Table) -> None:
-    """Write a row for each system, dataset and metric; what is missing is empty."""
+    """Write a row for each system, dataset and metric; missing values are empty."""
     rows = [
         csv_row(table, system, dataset, metric)
         for system in table.systems
@@ -165,7 +165,7 @@ def write_csv(path: Path, table: Table) -> None:
 
 
 def csv_row(table: Table, system: str, dataset: str, metric: str) -> dict[str, object]:
-    """All that is known of a system on a dataset in a metric."""
+    """The row of a system, dataset and metric, by column."""
     cell = table.cells.get((system, dataset))
     score = cell and cell.scores[metric]
     paper = table.paper and table.paper.score(system, dataset, metric)
@@ -198,7 +198,7 @@ def csv_row(table: Table, system: str, dataset: str, metric: str) -> dict[str, o
 
 def draw_bars(path: Path, table: Table) -> None:
     """Draw the first metric: a group of bars per data set, a bar per system."""
-    from matplotlib.figure import Figure  # here, since no other command has to wait for it
+    from matplotlib.figure import Figure  # here, so that no other command waits for it
 
     metric, systems, datasets, paper = table.metrics[0], table.systems, table.datasets, table.paper
     bars = len(systems) * len(datasets)
@@ -207,7 +207,7 @@ def draw_bars(path: Path, table: Table) -> None:
     width = 0.8 / len(systems)
     handles = {}
     for i, system in enumerate(systems):
-        places = {
+        x = {
             dataset: p + (i - (len(systems) - 1) / 2) * width for p, dataset in enumerate(datasets)
         }
         scores = {
@@ -216,7 +216,7 @@ def draw_bars(path: Path, table: Table) -> None:
             if (system, dataset) in table.cells
         }
         container = axes.bar(
-            [places[dataset] for dataset in scores],
+            [x[dataset] for dataset in scores],
             [score.mean for score in scores.values()],
             width,
             yerr=[score.sd or 0 for score in scores.values()],
@@ -228,9 +228,13 @@ def draw_bars(path: Path, table: Table) -> None:
         axes.bar_label(container, fmt="%.1f", label_type="center", rotation=90, fontsize=8)
         if paper:
             dots = axes.scatter(
-                [places[dataset] for dataset in datasets],
+                [x[dataset] for dataset in datasets],
                 [paper.score(system, dataset, metric) for dataset in datasets],
-                **{"marker": "D", "s": 16, "facecolor": "white", "edgecolor": "black", "zorder": 3},
+                marker="D",
+                s=16,
+                facecolor="white",
+                edgecolor="black",
+                zorder=3,
             )
     axes.set_xticks(range(len(datasets)), datasets, **AS_IT_IS)
     axes.set_ylabel(f"{METRICS[metric].axis}, {table.subset}", **AS_IT_IS)

@@ -1,4 +1,4 @@
-"""What a model without any error would score: its pieces are normalised, the references are not."""
+"""The best score a model can reach: its pieces spell normalised text, the references are raw."""
 
 import os
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from .metrics import (
     tokenizer_obstacle,
 )
 
-ROUNDING = 0.005  # of a score with two decimals: what costs less is not seen
+ROUNDING = 0.005  # half of the last digit of a printed score: a smaller loss is invisible
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The score of the references as the pieces say them, where that is another text."""
+    """The score of the references after encoding and decoding, where this changes them."""
 
     scores: dict[str, float]  # by metric
     signatures: dict[str, str]
     lines: int
-    changed: int  # how many lines the pieces cannot say, not counting white space
-    first_changed: int  # the number of the first of them, from 1 on
+    changed: int  # how many lines encoding and decoding change, white space aside
+    first_changed: int  # number of the first such line, from 1
     reference: str  # this line
-    pieces_say: str
+    pieces_say: str  # this line, encoded and decoded
 
     def __str__(self) -> str:
         scores = " and ".join(f"{score:.2f} {name}" for name, score in self.scores.items())
@@ -42,14 +42,14 @@ class Ceiling:
 def measure_ceiling(
     references: Sequence[str], said: Sequence[str], lang: str, lowercase: bool
 ) -> Ceiling | None:
-    """Score the references as the pieces say them; None where that costs nothing.
+    """Score the references as the pieces spell them; None if that costs no points.
 
     Args:
-        references: one a sentence
+        references: one per sentence
         said: the same sentences, encoded and decoded
-        lang: their language, which decides how BLEU tokenises them; by characters, where that
-            tokeniser is not installed
-        lowercase: the text is lower-cased
+        lang: their language, which selects BLEU's tokeniser; if that is not installed, BLEU is
+            computed on characters
+        lowercase: whether the text is lower-cased
     """
     changed = [
         number
@@ -62,8 +62,8 @@ def measure_ceiling(
     if tokenizer_obstacle(tokenizer):
         tokenizer = "char"
     scorers = build_scorers(DEFAULT_METRICS, Text(lang, lowercase, tokenizer), references)
-    scores, most = scores_of(scorers, said), scores_of(scorers, references)
-    if all(scores[name] > most[name] - ROUNDING for name in scorers):
+    scores, perfect = scores_of(scorers, said), scores_of(scorers, references)
+    if all(scores[name] > perfect[name] - ROUNDING for name in scorers):
         return None
     first = changed[0]
     return Ceiling(
@@ -78,15 +78,15 @@ def measure_ceiling(
 
 
 def first_change(before: str, after: str) -> tuple[str, str]:
-    """The first characters that a line loses, and those that it gets instead, as code points."""
+    """Find the first characters of a line that changed, before and after, as code points."""
     start = len(os.path.commonprefix([before, after]))
     before, after = before[start : start + 50], after[start : start + 50]
-    _, _, end, _, other_end = next(
+    _, _, before_end, _, after_end = next(
         change
         for change in SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
         if change[0] != "equal"
     )
-    return code_points(before[:end]), code_points(after[:other_end])
+    return code_points(before[:before_end]), code_points(after[:after_end])
 
 
 def code_points(text: str) -> str:

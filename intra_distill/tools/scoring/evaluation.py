@@ -1,4 +1,4 @@
-"""An evaluation: translate, score, compare with a baseline, and keep the result."""
+"""The evaluation of a checkpoint: translate, score, compare with a baseline, write the result."""
 
 import platform
 from dataclasses import dataclass, replace
@@ -37,11 +37,11 @@ from .search import Search, generator_arguments, generator_config, translate
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What to evaluate and how: the options of the command.
+    """What to evaluate and how: the options of ``intra-distill evaluate``.
 
-    ``metrics`` are by default those of an earlier evaluation that is taken up, or else
-    :data:`~.metrics.DEFAULT_METRICS`; the first is the primary one. ``tokenizer`` is BLEU's, by
-    default that of the language.
+    The first of ``metrics`` is the primary one. The default is the metrics of a stored result that
+    is reused, or :data:`~.metrics.DEFAULT_METRICS`. ``tokenizer`` is BLEU's and defaults to that
+    of the target language.
     """
 
     data: Path
@@ -68,7 +68,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Scoring:
-    """A test set, and the metrics that hold its references."""
+    """A test set and the scorers that hold its references."""
 
     test_set: TestSet
     tokenizer: str  # of BLEU
@@ -82,7 +82,7 @@ class Scoring:
         metrics: tuple[str, ...] = (),
         tokenizer: str | None = None,
     ) -> "Scoring":
-        """The metrics, by default those of translation, with the language's tokeniser."""
+        """Build the scorers; the tokeniser defaults to that of the target language."""
         tokenizer = tokenizer or default_tokenizer(test_set.target_lang)
         text = test_set.text(tokenizer)
         return cls(test_set, tokenizer, build_scorers(metrics or DEFAULT_METRICS, text, references))
@@ -95,11 +95,11 @@ class Scoring:
 def evaluate(evaluation: Evaluation) -> Result:
     """Translate, score and, with a baseline, compare; write the result and return it.
 
-    Where ``results_path`` holds a result of the same checkpoint, test set, search and metrics,
-    its translations and scores are taken.
+    A stored result of the same checkpoint, test set and search is reused: its translations always,
+    its scores if the metrics are the same.
 
     Raises:
-        UserError: an option, the data, the checkpoint or the baseline do not fit.
+        UserError: the options, the data, the checkpoint or the baseline do not fit
     """
     evaluation.check()
     subset = evaluation.search.subset
@@ -191,7 +191,7 @@ def translate_and_score(
 
 
 def score_again(result: Result, results_path: Path, scoring: Scoring) -> Result:
-    """The result in other metrics: its hypotheses are those that were scored before."""
+    """Score the stored hypotheses of a result in other metrics."""
     return replace(
         result,
         primary_metric=next(iter(scoring.scorers)),
@@ -204,18 +204,18 @@ def score_again(result: Result, results_path: Path, scoring: Scoring) -> Result:
 
 
 def named(system: str) -> dict[str, str | list[str]]:
-    """What a result says of its system: the name, and the overrides in it."""
+    """The fields of a result that name its system: the name, and the overrides in it."""
     return {"system": system, "overrides": list(System.of(system).overrides)}
 
 
 def check_checkpoint(path: Path) -> None:
-    """Raise UserError where there is none."""
+    """Raise UserError unless the file exists."""
     if not path.is_file():
         raise UserError(f"--path {path}: there is no such checkpoint")
 
 
 def read_baseline(path: Path, scoring: Scoring) -> Result:
-    """Read the result to compare with, and make sure that it can be."""
+    """Read the result of a baseline, and raise UserError if it is not comparable."""
     baseline = read_result(path)
     obstacle = why_incomparable(baseline, scoring.test_set, scoring.signatures)
     if obstacle:
@@ -225,7 +225,7 @@ def read_baseline(path: Path, scoring: Scoring) -> Result:
 
 
 def is_translated(result: Result, results_path: Path, search: Search, test_set: TestSet) -> bool:
-    """Whether a result of some model is of this search, with its hypotheses still there."""
+    """Whether a result has this search and test set, and its hypotheses are still on disk."""
     hypotheses_path = results_path / result.hypotheses
     return (
         result.test_set == test_set

@@ -14,7 +14,11 @@ from .results import Checkpoint, TestSet
 
 
 def open_test_set(data: Path, subset: str) -> tuple[TestSet, list[str]]:
-    """Describe a subset of a prepared directory, and read its references."""
+    """Describe a subset of a prepared directory and read its references, one per sentence.
+
+    Raises:
+        UserError: the directory is not prepared, or has no such subset
+    """
     try:
         prepared = read_json(data / "prepare.json")["options"]
         source_lang, target_lang = prepared["source_lang"], prepared["target_lang"]
@@ -26,7 +30,7 @@ def open_test_set(data: Path, subset: str) -> tuple[TestSet, list[str]]:
             f"{data / 'prepare.json'} is not what intra-distill prepare wrote: prepare again"
         ) from error
     for lang in (source_lang, target_lang):
-        if not (isinstance(lang, str) and Path(lang).name == lang):  # it names files, also written
+        if not (isinstance(lang, str) and Path(lang).name == lang):  # it becomes part of file names
             raise UserError(f"{data / 'prepare.json'}: {lang!r} is no language")
         if not (data / f"dict.{lang}.txt").is_file():
             raise UserError(f"{data} has no dict.{lang}.txt: make it by intra-distill prepare")
@@ -57,7 +61,7 @@ def open_test_set(data: Path, subset: str) -> tuple[TestSet, list[str]]:
 
 
 def inspect_checkpoint(path: Path, cfg: DictConfig, test_set: TestSet) -> Checkpoint:
-    """Make sure that a checkpoint can translate a test set, and say what it is."""
+    """Describe a checkpoint, and raise UserError if it cannot translate a test set."""
     state = read_checkpoint(path)
     task = tasks.setup_task(cfg.task)
     check_fits(task, path, state)
@@ -85,7 +89,7 @@ def inspect_checkpoint(path: Path, cfg: DictConfig, test_set: TestSet) -> Checkp
 def refuse_long_sentences(
     dataset: LanguagePairDataset, subset: str, max_positions: tuple[int, int], max_tokens: int
 ) -> None:
-    """Refuse what fairseq would stop at: sentences over the model's or the batch's length."""
+    """Refuse sentences that are longer than the model or a batch takes: fairseq would fail."""
     for side, sizes, limit in zip(
         ("source", "target"), (dataset.src_sizes, dataset.tgt_sizes), max_positions, strict=True
     ):
@@ -98,7 +102,7 @@ def refuse_long_sentences(
 
 
 def training_seconds(path: Path, state: dict[str, Any]) -> float:
-    """The time the whole training took: the last checkpoint beside ``path`` knows it."""
+    """The seconds of the whole training, read from the last checkpoint beside ``path``."""
     last = path.with_name("checkpoint_last.pt")
     if last.is_file() and not last.samefile(path):
         state = read_checkpoint(last)

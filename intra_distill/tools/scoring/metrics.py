@@ -1,7 +1,7 @@
-"""The metrics of translation, by name, and how two systems are compared in them.
+"""The metrics of translation, and the significance of a difference between two systems.
 
-A metric is an entry of :data:`METRICS`. What scores text is sacreBLEU (Post, 2018), and a score
-never travels without its signature.
+A metric is an entry of :data:`METRICS`. sacreBLEU (Post, 2018) computes the scores, and each score
+comes with its signature.
 """
 
 import argparse
@@ -20,45 +20,45 @@ from ...errors import UserError, one_line
 from ..languages import WITHOUT_SPACES, base_language
 
 TOKENIZERS = list(BLEU.TOKENIZERS)
-TOKENIZER_OF = {"ja": "ja-mecab", "ko": "ko-mecab", "zh": "zh"}  # of the others, 13a
+TOKENIZER_OF = {"ja": "ja-mecab", "ko": "ko-mecab", "zh": "zh"}  # 13a for all others
 BOOTSTRAP_SAMPLES = 1000
 BOOTSTRAP_SEED = 12345
-# of n sentences there are C(2n − 1, n) different resamples: of 6 fewer than are drawn
+# n sentences have C(2n − 1, n) different resamples: 6 sentences have fewer than are drawn
 FEWEST_SENTENCES = 7
-# how sacreBLEU fails where a tokeniser's package is missing, or its model cannot be fetched
+# raised by sacreBLEU if a tokeniser's package is missing or its model cannot be downloaded
 TOKENIZER_FAILURES = (RuntimeError, ImportError, OSError)
 
 
 @dataclass(frozen=True)
 class Text:
-    """What a metric has to know of the text that it scores."""
+    """The properties of a text that its metrics depend on."""
 
     lang: str
-    lowercase: bool  # the text is lower-cased, and the signatures say so
-    tokenizer: str  # of BLEU, as sacreBLEU calls it
+    lowercase: bool  # whether the text is lower-cased; the signatures record it
+    tokenizer: str  # BLEU's, by its name in sacreBLEU
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: how it is called and shown, and what scores with it."""
+    """A metric: its name, how it is shown, and how it is computed."""
 
     name: str
     what: str
-    build: Callable[[Text, list[list[str]]], sacrebleu.metrics.base.Metric]  # with the references
+    build: Callable[[Text, list[list[str]]], sacrebleu.metrics.base.Metric]  # from references
     tokenize: Callable[[Text], Callable[[str], str]] | None = None  # hypotheses and references
-    tokens: Callable[[Text], str] | None = None  # what the signature says of these tokens
+    tokens: Callable[[Text], str] | None = None  # the name of these tokens in the signature
     higher_is_better: bool = True
-    decimals: int = 1  # in a table; beside published numbers, and over data sets, one more
+    decimals: int = 1  # in a table; one more beside published numbers or for several data sets
     scale: str = "0–100"
 
     @property
     def axis(self) -> str:
-        """What an axis of a picture says."""
+        """The label of an axis of a picture."""
         return f"{self.name} ({self.scale})"
 
     @property
     def heading(self) -> str:
-        """What a column of a table says."""
+        """The heading of a column of a table."""
         return self.name if self.higher_is_better else f"{self.name} ↓"
 
 
@@ -70,7 +70,7 @@ def bleu(text: Text, references: list[list[str]]) -> BLEU:
 
 
 def ter(text: Text, references: list[list[str]]) -> TER:
-    # without spaces a word is a whole clause: tercom then takes characters
+    # without spaces a word would be a whole clause, so tercom counts characters
     characters = base_language(text.lang) in WITHOUT_SPACES
     return TER(normalized=characters, asian_support=characters, references=references)
 
@@ -86,7 +86,7 @@ METRICS = {
         Metric("BLEU", "sacreBLEU's BLEU on detokenised text (Post, 2018)", bleu),
         Metric(
             "chrF",
-            "character 6-grams, recall twice as heavy (Popović, 2015)",
+            "F-score of character 1- to 6-grams, recall weighs double (Popović, 2015)",
             lambda text, references: CHRF(lowercase=text.lowercase, references=references),
         ),
         Metric(
@@ -98,14 +98,14 @@ METRICS = {
         ),
         Metric(
             "TER",
-            "edits per 100 words of the reference, lower is better (Snover et al., 2006)",
+            "edits per 100 reference words, lower is better (Snover et al., 2006)",
             ter,
             higher_is_better=False,
             scale="edits per 100 words",
         ),
         Metric(
             "tokenised-BLEU",
-            "BLEU on Moses tokens, to stand beside papers that print it; no other BLEU compares",
+            "BLEU on Moses tokens, to compare with papers that report it, never with other BLEU",
             lambda text, references: BLEU(
                 tokenize="none", force=True, lowercase=text.lowercase, references=references
             ),
@@ -120,15 +120,15 @@ DEFAULT_METRICS = ("BLEU", "chrF")
 
 
 def add_metric_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of what is scored."""
+    """Declare the options that choose the metrics."""
     what = "; ".join(f"{metric.name}: {metric.what}" for metric in METRICS.values())
     parser.add_argument(
         "--metrics",
         nargs="+",
         choices=METRICS,
         default=[],
-        help=f"what to score, the primary metric first ({what}; default: "
-        f"{' '.join(DEFAULT_METRICS)}, or those of an earlier evaluation)",
+        help=f"metrics, the primary one first ({what}; default: {' '.join(DEFAULT_METRICS)}, or "
+        "those of the stored result)",
     )
     parser.add_argument(
         "--tokenize",
@@ -139,12 +139,12 @@ def add_metric_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class Scorer:
-    """A metric that holds the references of a test set."""
+    """A metric with the references of a test set."""
 
     def __init__(self, metric: Metric, text: Text, references: Sequence[str]) -> None:
         """
         Args:
-            references: one a sentence
+            references: one per sentence
         Raises:
             UserError: BLEU's tokeniser is not available
         """
@@ -161,7 +161,7 @@ class Scorer:
         return self.metric.corpus_score([self.tokenize(line) for line in hypotheses], None).score
 
     def bootstrap(self, hypotheses: Sequence[str], baseline_hypotheses: Sequence[str]) -> "Test":
-        """Resample the sentences of two systems in pairs (Koehn, 2004)."""
+        """Compare two systems by paired bootstrap resampling (Koehn, 2004)."""
         os.environ["SACREBLEU_SEED"] = str(BOOTSTRAP_SEED)  # PairedTest has no argument for it
         systems = {"baseline": baseline_hypotheses, "system": hypotheses}
         signatures, results = PairedTest(
@@ -171,7 +171,7 @@ class Scorer:
             test_type="bs",
             n_samples=BOOTSTRAP_SAMPLES,
         )()
-        # in what it returns chrF is called chrF2, after its β
+        # PairedTest uses the metric's long name, such as chrF2 for chrF
         ((long_name, signature),) = signatures.items()
         theirs, ours = results[long_name]
         return {
@@ -183,17 +183,17 @@ class Scorer:
 
 
 class Test(TypedDict, total=False):
-    """Of the difference in a metric, see :func:`compare`."""
+    """The test of a difference in one metric, see :func:`compare`."""
 
     p_value: Required[float | None]
-    why_none: str  # where there is no p-value, and nothing else
-    system: dict[str, float]  # mean and ci
+    why_none: str  # the only other field if there is no p-value
+    system: dict[str, float]  # mean and ci, in points of the metric
     baseline: dict[str, float]
     signature: str
 
 
 def build_scorers(names: Iterable[str], text: Text, references: Sequence[str]) -> dict[str, Scorer]:
-    """The metrics of these names, holding the references, one a sentence.
+    """Build scorers by the names of their metrics, with the references, one per sentence.
 
     Raises:
         UserError: BLEU's tokeniser is not available
@@ -206,24 +206,24 @@ def signatures_of(scorers: dict[str, Scorer]) -> dict[str, str]:
 
 
 def scores_of(scorers: dict[str, Scorer], hypotheses: Sequence[str]) -> dict[str, float]:
-    """The score in each metric, on its own scale."""
+    """The corpus score in each metric, on the metric's own scale."""
     return {name: scorer.score(hypotheses) for name, scorer in scorers.items()}
 
 
 def compare(
     hypotheses: list[str], baseline_hypotheses: list[str], scorers: dict[str, Scorer]
 ) -> dict[str, Test]:
-    """Test the difference to a baseline by paired bootstrap resampling (Koehn, 2004).
+    """Test the difference from a baseline by paired bootstrap resampling (Koehn, 2004).
 
-    Returns for each metric the p-value, and of both systems the mean of the resamples and half
-    the width of their 95 % confidence interval. Where the scores are equal, p is 1: sacreBLEU
-    counts the resamples that differ by more, and finds none. Of different translations of fewer
-    than :data:`FEWEST_SENTENCES` sentences resampling says nothing, and there is no p-value.
+    Returns for each metric the p-value and, for both systems, the mean of the resampled scores and
+    half the width of their 95 % confidence interval. Equal scores get p = 1: for identical texts
+    sacreBLEU finds no resample with a larger difference, and reports a small p. Different
+    translations of fewer than :data:`FEWEST_SENTENCES` sentences get no p-value.
     """
     number = len(hypotheses)
     if number < FEWEST_SENTENCES and hypotheses != baseline_hypotheses:
         sentences = "sentence is" if number == 1 else "sentences are"
-        why_none = f"{number} {sentences} too few to resample: it takes {FEWEST_SENTENCES}"
+        why_none = f"{number} {sentences} too few to resample: {FEWEST_SENTENCES} are needed"
         return {name: {"p_value": None, "why_none": why_none} for name in scorers}
     return {
         name: scorer.bootstrap(hypotheses, baseline_hypotheses) for name, scorer in scorers.items()
@@ -234,12 +234,12 @@ def compare(
 
 
 def default_tokenizer(lang: str) -> str:
-    """The tokeniser that sacreBLEU has for a language, by whatever name it goes."""
+    """sacreBLEU's tokeniser for a language code of any form, such as ja, JA or jpn."""
     return TOKENIZER_OF.get(base_language(lang), "13a")
 
 
 def tokenizer_obstacle(tokenizer: str) -> str:
-    """Why sacreBLEU cannot tokenise so here; empty where it can."""
+    """Why a tokeniser of sacreBLEU is not available; empty if it is."""
     try:
         BLEU(tokenize=tokenizer)
     except TOKENIZER_FAILURES as error:
@@ -248,16 +248,16 @@ def tokenizer_obstacle(tokenizer: str) -> str:
 
 
 def tokenizer_advice(lang: str) -> str:
-    """What to know of BLEU in a language before a model is trained for it; empty for most."""
+    """Advice on BLEU for a target language before a model is trained; empty for most."""
     tokenizer = default_tokenizer(lang)
     if obstacle := tokenizer_obstacle(tokenizer):
         return (
-            f"BLEU of {lang} takes the tokeniser {tokenizer}, which intra-distill evaluate will "
-            f"not find: {obstacle} Or evaluate with --tokenize char"
+            f"BLEU for {lang} needs the tokeniser {tokenizer}, which is not available: {obstacle} "
+            "Or evaluate with --tokenize char"
         )
     if tokenizer == "13a" and base_language(lang) in WITHOUT_SPACES:
         return (
-            f"BLEU of {lang}, which is written without spaces, says little with sacreBLEU's "
+            f"BLEU for {lang}, which is written without spaces, says little with sacreBLEU's "
             "tokeniser 13a: evaluate with --tokenize char or flores200"
         )
     return ""

@@ -1,6 +1,6 @@
-"""The result of an evaluation, as ``intra-distill evaluate`` keeps it in a JSON file.
+"""The result of an evaluation, which ``intra-distill evaluate`` writes as a JSON file.
 
-A score never stands there without its signature and what it takes to get it again.
+Each score has its signature, and the result holds all that is needed to reproduce it.
 """
 
 import sys
@@ -18,14 +18,14 @@ from .search import PIECES
 
 @dataclass(frozen=True)
 class TestSet:
-    """What is translated, and what it is scored against."""
+    """The source that is translated, and the references that it is scored against."""
 
     data: str
     subset: str
     source_lang: str
     target_lang: str
     lowercase: bool
-    sentencepiece_text: str  # what the pieces were learnt from: train, or all
+    sentencepiece_text: str  # the text that the pieces were learnt from: train or all
     sentences: int
     source_sha256: str  # of the binarised source
     references: str  # file in data
@@ -33,7 +33,7 @@ class TestSet:
 
     @property
     def dataset(self) -> str:
-        """The name of the data, which is that of the language pair, such as ``de-en``."""
+        """The name of the data set: the language pair, such as ``de-en``."""
         return f"{self.source_lang}-{self.target_lang}"
 
     @property
@@ -41,13 +41,13 @@ class TestSet:
         return self.source_lang, self.target_lang
 
     def text(self, tokenizer: str) -> Text:
-        """What the metrics have to know of the references."""
+        """The properties of the references that the metrics depend on."""
         return Text(self.target_lang, self.lowercase, tokenizer)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What translates, and what it took to train it."""
+    """The model that translates, and the cost of its training."""
 
     path: str
     sha256: str
@@ -55,11 +55,11 @@ class Checkpoint:
     updates: int
     training_seconds: float
     parameters: int
-    num_passes: int  # K in training; 1 of what was trained otherwise
+    num_passes: int  # K of the training; 1 for a task without passes
 
 
 class Significance(TypedDict, total=False):
-    """Of the differences to a baseline."""
+    """The tests of the differences from a baseline."""
 
     baseline: str
     baseline_system: str
@@ -69,16 +69,16 @@ class Significance(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Result:
-    """An evaluation: the content of its JSON file."""
+    """The result of an evaluation: the content of its JSON file."""
 
     system: str
-    overrides: list[str]  # what the system's name says of its configuration, GROUP.KEY=VALUE each
-    task: str  # as fairseq's --task, such as translation
+    overrides: list[str]  # of the configuration, in the system's name: GROUP.KEY=VALUE each
+    task: str  # fairseq's --task, such as translation
     dataset: str
-    primary_metric: str  # the one that is shown where there is room for one
+    primary_metric: str  # the metric that is shown where only one fits
     scores: dict[str, float]  # by metric
     signatures: dict[str, str]  # by metric
-    tokenizer: str  # of BLEU, as sacreBLEU's --tokenize calls it
+    tokenizer: str  # BLEU's, as in sacreBLEU's --tokenize
     significance: Significance | None
     test_set: TestSet
     checkpoint: Checkpoint
@@ -86,16 +86,16 @@ class Result:
     lenpen: float
     max_len_a: float | None
     max_len_b: int | None
-    hypotheses: str  # file beside the JSON
+    hypotheses: str  # name of a file beside the JSON file
     hypotheses_sha256: str
-    cut_hypotheses: int  # that met the limit of length, which the model did not end
-    unknown_hypotheses: int  # that have an <unk>
+    cut_hypotheses: int  # how many reached the limit of length before the model ended them
+    unknown_hypotheses: int  # how many have an <unk>
     generator_arguments: list[str]
     versions: dict[str, str]
 
     @property
     def limit_of_length(self) -> str:
-        """Where a hypothesis is cut, in words."""
+        """The length at which hypotheses are cut, in words."""
         if self.max_len_a is self.max_len_b is None:
             return f"{PIECES} pieces, or twice the source"
         a, b = self.max_len_a or 0, PIECES if self.max_len_b is None else self.max_len_b
@@ -103,46 +103,46 @@ class Result:
 
 
 def read_result(path: Path) -> Result:
-    """Read a result that :func:`evaluate` wrote.
+    """Read the result of an evaluation.
 
     Raises:
-        UserError: there is none, or it holds what evaluate does not write: other fields or types,
-            infinite numbers, text of several lines or with control characters, other folders' files
+        UserError: there is no such file, or it differs from what evaluate writes: other fields or
+            types, infinite numbers, control characters, several lines, files of other folders
     """
-    what_it_is = f"{path} is not a result of intra-distill evaluate"
+    not_a_result = f"{path} is not a result of intra-distill evaluate"
     if path.exists() and not path.is_file():
-        raise UserError(what_it_is)
+        raise UserError(not_a_result)
     try:
         content = read_json(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(what_it_is) from error
+        raise UserError(not_a_result) from error
     if not fits(content, Result):
-        raise UserError(what_it_is)
+        raise UserError(not_a_result)
     test_set, checkpoint = TestSet(**content["test_set"]), Checkpoint(**content["checkpoint"])
     result = Result(**{**content, "test_set": test_set, "checkpoint": checkpoint})
     by_metric = [result.signatures]
     if result.significance:
         by_metric.append(result.significance["tests"])
     if any(metrics.keys() != result.scores.keys() for metrics in by_metric):
-        raise UserError(f"{what_it_is}: its scores and signatures are of different metrics")
+        raise UserError(f"{not_a_result}: its scores and signatures are of different metrics")
     if unknown := result.scores.keys() - METRICS.keys():
-        raise UserError(f"{what_it_is}: {min(unknown)!r} is no metric")
+        raise UserError(f"{not_a_result}: {min(unknown)!r} is no metric")
     if result.primary_metric not in result.scores:
-        raise UserError(f"{what_it_is}: it has no {result.primary_metric}, its primary metric")
+        raise UserError(f"{not_a_result}: it has no {result.primary_metric}, its primary metric")
     if result.dataset != test_set.dataset:
-        raise UserError(f"{what_it_is}: its dataset is {result.dataset}, not {test_set.dataset}")
+        raise UserError(f"{not_a_result}: its dataset is {result.dataset}, not {test_set.dataset}")
     if result.tokenizer not in TOKENIZERS:
-        raise UserError(f"{what_it_is}: {result.tokenizer!r} is no tokeniser of sacreBLEU")
+        raise UserError(f"{not_a_result}: {result.tokenizer!r} is no tokeniser of sacreBLEU")
     for name in (result.hypotheses, test_set.references):
         if not name or Path(name).name != name:
-            raise UserError(f"{what_it_is}: {name!r} is no name of a file")
+            raise UserError(f"{not_a_result}: {name!r} is no name of a file")
     return result
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether what JSON holds is of a type, its text printable on one line, its numbers finite."""
+    """Whether a JSON value has a type, with finite numbers and text printable on one line."""
     origin, parts = get_origin(kind), get_args(kind)
     if is_dataclass(kind) or is_typeddict(kind):
         kinds = get_type_hints(kind)
@@ -171,7 +171,7 @@ def write_result(path: Path, result: Result) -> None:
 
 
 def why_incomparable(result: Result, test_set: TestSet, signatures: dict[str, str]) -> str:
-    """What makes the scores of a result mean something else; empty where nothing does."""
+    """Why the scores of a result are not comparable with others; empty if they are."""
     return why_other_test_set(result, test_set) or why_other_metrics(result, signatures)
 
 
@@ -180,12 +180,12 @@ def why_other_test_set(result: Result, test_set: TestSet) -> str:
     if theirs.subset != test_set.subset:
         return f"its subset is {theirs.subset}, not {test_set.subset}"
     if theirs.references_sha256 != test_set.references_sha256:
-        return f"its references, {theirs.data}/{theirs.references}, are others"
+        return f"its references, {theirs.data}/{theirs.references}, are different"
     return ""
 
 
 def why_other_metrics(result: Result, signatures: dict[str, str]) -> str:
-    """What makes a metric of a result another one; it may lack some that are asked for."""
+    """Which metric has another signature; empty if none. It may be missing on either side."""
     for metric in result.signatures.keys() & signatures.keys():
         if result.signatures[metric] != signatures[metric]:
             return f"its {metric} is {result.signatures[metric]}, not {signatures[metric]}"
@@ -193,10 +193,10 @@ def why_other_metrics(result: Result, signatures: dict[str, str]) -> str:
 
 
 def load_scorers(test_set: TestSet, tokenizer: str, metrics: Iterable[str]) -> dict[str, Scorer]:
-    """Metrics with the references of a test set, where these are still there.
+    """Build scorers with the references of a test set, read from its data directory.
 
     Raises:
-        UserError: they are not, or BLEU's tokeniser is not available
+        UserError: the references are missing or changed, or BLEU's tokeniser is not available
     """
     path = Path(test_set.data) / test_set.references
     if not path.is_file():
@@ -207,7 +207,7 @@ def load_scorers(test_set: TestSet, tokenizer: str, metrics: Iterable[str]) -> d
 
 
 def read_hypotheses(directory: Path, result: Result) -> list[str]:
-    """Read the hypotheses of a result, which are in the same directory."""
+    """Read the hypotheses in a result's directory; UserError if they are missing or changed."""
     path = directory / result.hypotheses
     if not path.is_file():
         raise UserError(f"{path}, the hypotheses of {result.system}, is not there")
@@ -217,6 +217,6 @@ def read_hypotheses(directory: Path, result: Result) -> list[str]:
 
 
 def is_compared(result: Result, baseline: Result) -> bool:
-    """Whether a result holds the comparison with just these hypotheses of the baseline."""
+    """Whether a result holds the comparison with the same hypotheses of the baseline."""
     compared = result.significance or {}
     return compared.get("baseline_hypotheses_sha256") == baseline.hypotheses_sha256

@@ -21,20 +21,20 @@ from omegaconf import DictConfig
 from ...errors import UserError
 from ..options import MAX_TOKENS, as_argument, check_number, user_dir
 
-# where a hypothesis is cut unless the user says: fairseq's 200 pieces, or twice the source
+# default limit of a hypothesis: fairseq's 200 pieces or, if that is more, twice the source
 PIECES, PIECES_FOR_EACH = 200, 2
-MAX_BEAM = 1000  # a larger one would fill the memory, not find more
-MAX_LENPEN = 100  # the power of a hypothesis' length, which has to be a number
-MAX_LEN = 10_000  # pieces of a hypothesis, for each piece of the source and beside
+MAX_BEAM = 1000  # a larger beam only fills the memory
+MAX_LENPEN = 100  # an exponent of the length: the power must stay finite
+MAX_LEN = 10_000  # of --max-len-a and --max-len-b
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is translated, and by which beam search.
+    """The subset to translate, and the options of the beam search.
 
-    ``max_len_a`` and ``max_len_b`` bound a hypothesis as in fairseq: it has at most a · x + b
-    pieces, where x is the number of pieces of the longest source in its batch. Without both it has
-    at most the larger of 200 and 2 · x. ``max_tokens`` bounds a batch, in tokens of its longer
+    ``max_len_a`` and ``max_len_b`` limit a hypothesis as in fairseq: it has at most a · x + b
+    pieces, where x is the number of pieces of the longest source in its batch. Without both, the
+    limit is the larger of 200 and 2 · x. ``max_tokens`` limits a batch, in tokens of its longer
     side, padding included.
     """
 
@@ -48,7 +48,7 @@ class Search:
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Search":
-        """The search that :func:`add_search_arguments` declares the options of."""
+        """Take the options that :func:`add_search_arguments` declares."""
         return cls(
             subset=args.gen_subset,
             beam=args.beam,
@@ -61,14 +61,14 @@ class Search:
 
     @property
     def has_default_limit(self) -> bool:
-        """Whether a hypothesis is cut at 200 pieces, or at twice the source where that is more."""
+        """Whether the limit is the default: 200 pieces or, if that is more, twice the source."""
         return self.max_len_a is self.max_len_b is None
 
     def check(self) -> None:
-        """Raise UserError for numbers without meaning."""
+        """Raise UserError for numbers out of range."""
         check_number("--beam", self.beam, 1, MAX_BEAM)
         if not 0 <= self.lenpen <= MAX_LENPEN:
-            raise UserError(f"--lenpen must be a number from 0 on, not {self.lenpen}")
+            raise UserError(f"--lenpen must be from 0 to {MAX_LENPEN}, not {self.lenpen}")
         if self.max_len_a is not None:
             check_number("--max-len-a", self.max_len_a, 0, MAX_LEN)
         if self.max_len_b is not None:
@@ -77,7 +77,7 @@ class Search:
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of what is translated, and how."""
+    """Declare the options of :class:`Search`."""
     parser.add_argument(
         "--gen-subset",
         default=Search.subset,
@@ -96,16 +96,16 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=Search.lenpen,
         metavar="P",
-        help="length penalty: below 1 favours shorter, above 1 longer translations "
+        help="length penalty: below 1 it favours shorter translations, above 1 longer ones "
         "(default: %(default)s)",
     )
     parser.add_argument(
         "--max-len-a",
         type=float,
         metavar="A",
-        help="cut a translation at A × source + B pieces, as fairseq-generate does, whose defaults "
-        f"are 0 and 200 (default without both: {PIECES}, or {PIECES_FOR_EACH} × source where that "
-        "is more)",
+        help="cut a translation at A × source + B pieces, as in fairseq-generate, where A is 0 "
+        f"and B {PIECES} by default (default without both: {PIECES} pieces or, if that is more, "
+        f"{PIECES_FOR_EACH} × source)",
     )
     parser.add_argument("--max-len-b", type=int, metavar="B", help="see --max-len-a")
     parser.add_argument(
@@ -113,12 +113,12 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=Search.max_tokens,
         metavar="N",
-        help="source tokens in a batch (default: %(default)s)",
+        help="tokens in a batch, padding included (default: %(default)s)",
     )
     parser.add_argument("--cpu", action="store_true", help="translate on the CPU")
 
 
-# The search
+# fairseq's generator
 
 
 def generator_arguments(
@@ -126,7 +126,7 @@ def generator_arguments(
 ) -> list[str]:
     """The command line of fairseq-generate for a search in a data directory.
 
-    Where no limit of length is asked for, it has one that a hypothesis meets only after ours.
+    The default limit of length becomes 2 · x + 200 pieces, and :func:`translate` lowers it.
     """
     a, b = search.max_len_a, search.max_len_b
     if search.has_default_limit:
@@ -144,83 +144,84 @@ def generator_arguments(
         *("--max-len-a", str(a or 0)),
         *("--max-len-b", str(PIECES if b is None else b)),
         *("--max-tokens", str(search.max_tokens)),
-        # with a larger multiple fairseq drops the last batch where it is not one
+        # with a larger multiple fairseq drops a last batch of another size
         *("--required-batch-size-multiple", "1"),
-        # a worker process wins nothing here, and its end is waited for
+        # a worker process saves no time here, and fairseq waits for its end
         *("--num-workers", "0"),
         *("--post-process", "sentencepiece"),
         *("--log-interval", "10"),
-        # its score is not used, but fairseq's own scorer fails where all hypotheses are empty
+        # the score is not used, but fairseq's default scorer fails if all hypotheses are empty
         *("--scoring", "sacrebleu"),
     ]
     return [*arguments, "--cpu"] if search.cpu else arguments
 
 
 def generator_config(arguments: list[str]) -> DictConfig:
-    """fairseq's configuration for the command line of fairseq-generate."""
+    """Parse a command line of fairseq-generate into fairseq's configuration."""
     parser = options.get_generation_parser()
     return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))
 
 
 class Translation(NamedTuple):
-    """What a search found."""
+    """The result of a search."""
 
-    hypotheses: list[str]  # the best one of each sentence, detokenised, in corpus order
-    cut: int  # how many are as long as the search allows
+    hypotheses: list[str]  # the best one for each sentence, detokenised, in corpus order
+    cut: int  # how many reached the limit of length before the model ended them
     unknown: int  # how many have an <unk>
 
 
-def translate(cfg: DictConfig, sentences: int, grows: bool) -> Translation:
+def translate(cfg: DictConfig, sentences: int, default_limit: bool) -> Translation:
     """Run fairseq's generator.
 
     Args:
         cfg: of fairseq-generate
-        sentences: of the test set
-        grows: cut hypotheses at 200 pieces, or twice the source, and not where ``cfg`` says
+        sentences: their number in the test set
+        default_limit: cut at 200 pieces or twice the source instead of the limit in ``cfg``
     """
     output = io.StringIO()
     log = logging.getLogger("sacrebleu")
-    log.disabled = True  # fairseq has it score text that is still in pieces, which it warns of
-    with watch_search(grows) as seen:
+    log.disabled = True  # it warns because fairseq scores text that is still in pieces
+    with watch_search(default_limit) as count:
         generate._main(cfg, output)
     log.disabled = False
-    return Translation(in_corpus_order(output.getvalue(), sentences), seen["cut"], seen["unknown"])
+    hypotheses = in_corpus_order(output.getvalue(), sentences)
+    return Translation(hypotheses, count["cut"], count["unknown"])
 
 
 @contextmanager
-def watch_search(grows: bool) -> Iterator[Counter[str]]:
+def watch_search(default_limit: bool) -> Iterator[Counter[str]]:
     """Count the best hypotheses that were ``cut``, and those with an ``unknown`` piece.
 
-    fairseq's output says neither: how long a hypothesis may be depends on the batch. With ``grows``
-    the limit of a batch of short sentences is that of fairseq, whatever is in the other batches.
+    fairseq's output has neither, and the limit of length depends on the batch. ``default_limit``
+    sets it for each batch: 200 pieces or, if that is more, twice the longest source.
     """
-    seen = Counter(cut=0, unknown=0)
+    count = Counter(cut=0, unknown=0)
     inference_step = FairseqTask.inference_step
 
     def watched(self, generator: SequenceGenerator, models, sample, *args, **kwargs):
         source = sample["net_input"]["src_tokens"].size(1)
-        if grows:
+        if default_limit:
             long = PIECES_FOR_EACH * source > PIECES
             generator.max_len_a, generator.max_len_b = (PIECES_FOR_EACH, 0) if long else (0, PIECES)
         limit = int(generator.max_len_a * source + generator.max_len_b)
         limit = min(limit, generator.max_len - 1)  # of the model
         batch = inference_step(self, generator, models, sample, *args, **kwargs)
         for best in (hypotheses[0]["tokens"] for hypotheses in batch):
-            seen["cut"] += len(best) > limit  # it ends with </s>
-            seen["unknown"] += bool(best.eq(generator.unk).any())
+            count["cut"] += len(best) > limit  # it ends with </s>
+            count["unknown"] += bool(best.eq(generator.unk).any())
         return batch
 
     FairseqTask.inference_step = watched
     try:
-        yield seen
+        yield count
     finally:
         FairseqTask.inference_step = inference_step
 
 
 def in_corpus_order(output: str, sentences: int) -> list[str]:
-    """The hypotheses in the generator's output, which is in the order of its batches.
+    """Extract the hypotheses from the generator's output, which has the order of its batches.
 
-    They are its lines ``D-NUMBER<tab>SCORE<tab>HYPOTHESIS``, numbered from 0.
+    They are the lines ``D-NUMBER<tab>SCORE<tab>HYPOTHESIS``, numbered from 0 in corpus order.
     """
     lines = [line[2:].split("\t", 2) for line in output.split("\n") if line.startswith("D-")]
     hypotheses = sorted((int(number), text) for number, _, text in lines)
@@ -233,9 +234,9 @@ def in_corpus_order(output: str, sentences: int) -> list[str]:
 
 
 def quieten_fairseq() -> None:
-    """Show of fairseq's log the warnings and the progress alone."""
-    # Importing fairseq has set the log up for debugging. Without a set-up the generator would
-    # have the log written among its output.
+    """Limit fairseq's log to warnings and progress."""
+    # Importing fairseq sets the level DEBUG. Without any configuration the generator would
+    # write the log into its output.
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     logging.getLogger("fairseq.logging.progress_bar").setLevel(logging.INFO)
-    warnings.simplefilter("ignore")  # hydra and torch complain of how fairseq uses them
+    warnings.simplefilter("ignore")  # from hydra and torch, about how fairseq uses them

@@ -1,0 +1,1 @@
+"""A small German-English corpus, written by a grammar."""

@@ -1,0 +1,107 @@
+"""Evaluated runs: results that are gathered from folders, and checked to be comparable."""
+
+import glob
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import UserError
+from ..scoring.results import Result, read_result, why_other_metrics, why_other_test_set
+
+
+@dataclass(frozen=True)
+class Run:
+    """A result and its file."""
+
+    path: Path
+    result: Result
+
+    @property
+    def system(self) -> str:
+        return self.result.system
+
+    @property
+    def dataset(self) -> str:
+        return self.result.dataset
+
+    @property
+    def seed(self) -> int:
+        return self.result.checkpoint.seed
+
+
+def gather(paths: Iterable[Path], subset: str) -> list[Run]:
+    """Read results, given as files or as folders to search.
+
+    Args:
+        paths: JSON files of ``intra-distill evaluate``, or folders to search for ``SUBSET.json``
+        subset: the subset to look for in folders
+    Raises:
+        UserError: a folder has no result, a file is not a result, or the subset is not a name
+    """
+    if Path(f"{subset}.json").name != f"{subset}.json":
+        raise UserError(f"--gen-subset {subset!r} is no name of a subset, such as test")
+    files: dict[str, Path] = {}  # by real path, so that each counts once
+    for path in paths:
+        found = sorted(path.rglob(f"{glob.escape(subset)}.json")) if path.is_dir() else [path]
+        if not found:
+            raise UserError(f"{path} holds no {subset}.json: run intra-distill evaluate first")
+        for file in found:
+            files.setdefault(os.path.realpath(file), file)
+    return [Run(file, read_result(file)) for file in files.values()]
+
+
+def refuse_misfits(runs: list[Run], metrics: Iterable[str]) -> None:
+    """Refuse results that are not comparable, and two results of the same seed.
+
+    All must share metrics and search; those of a data set, the test set; those of a system on a
+    data set, the number of parameters.
+    """
+    of_dataset: dict[str, Run] = {}
+    of_cell: dict[tuple[str, str], Run] = {}
+    of_seed: dict[tuple[str, str, int], Run] = {}
+    for run in runs:
+        same_dataset = of_dataset.setdefault(run.dataset, run)
+        same_cell = of_cell.setdefault((run.system, run.dataset), run)
+        same_seed = of_seed.setdefault((run.system, run.dataset, run.seed), run)
+        for other, obstacle in (
+            (runs[0], why_other_settings(run.result, runs[0].result, metrics)),
+            (same_dataset, why_other_test_set(run.result, same_dataset.result.test_set)),
+            (same_cell, why_other_model(run.result, same_cell.result)),
+        ):
+            if obstacle:
+                raise UserError(f"{run.path} cannot be in one table with {other.path}: {obstacle}")
+        if same_seed is not run:
+            raise UserError(
+                f"{run.path} and {same_seed.path} are both {run.system} on {run.dataset} with seed "
+                f"{run.seed}: leave one out, or evaluate it under another --name"
+            )
+
+
+def metrics_of_all(runs: list[Run]) -> list[str]:
+    """The metrics that every result has, in the order of the first."""
+    first, *others = (run.result.scores for run in runs)
+    common = [metric for metric in first if all(metric in scores for scores in others)]
+    if not common:
+        raise UserError("the results have no metric in common: evaluate them again with --metrics")
+    return common
+
+
+def why_other_settings(result: Result, other: Result, metrics: Iterable[str]) -> str:
+    for metric in metrics:
+        if metric not in result.scores:
+            return f"it has no {metric}: evaluate it again with --metrics"
+    if result.task != other.task:
+        return f"its task is {result.task}, not {other.task}"
+    if result.test_set.subset != other.test_set.subset:
+        return f"its subset is {result.test_set.subset}, not {other.test_set.subset}"
+    for setting in ("beam", "lenpen", "limit_of_length"):
+        ours, theirs = getattr(result, setting), getattr(other, setting)
+        if ours != theirs:
+            return f"its {setting.replace('_', ' ')} is {ours}, not {theirs}"
+    return why_other_metrics(result, other.signatures)
+
+
+def why_other_model(result: Result, other: Result) -> str:
+    ours, theirs = result.checkpoint.parameters, other.checkpoint.parameters
+    return "" if ours == theirs else f"its {result.system} has {ours} parameters, not {theirs}"

@@ -1,0 +1,29 @@
+"""What fairseq-train writes, in lines that are made up."""
+
+from pathlib import Path
+
+STAMP = "2026-11-22 10:00:00 | INFO"
+
+
+def valid_line(update: int, loss: float) -> str:
+    return (
+        f"{STAMP} | valid | epoch 001 | valid on 'valid' subset | loss {loss} "
+        f"| nll_loss {loss - 1} | ppl {2 ** (loss - 1):g} | wps 1288.1 | num_updates {update} "
+        f"| best_loss {loss}"
+    )
+
+
+def train_line(update: int, top: object = 2e-6, rest: object = 1e-8) -> str:
+    return (
+        f"{STAMP} | train_inner | epoch 001:    100 / 102 loss=10.112, num_updates={update}, "
+        f"lr=0.0006, sensitivity_top={top}, sensitivity_rest={rest}, train_wall=536"
+    )
+
+
+def write_log(folder: Path, *lines: str, end: str = "\n") -> Path:
+    """Write a log as a recipe keeps it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    start = f"{STAMP} | fairseq_cli.train | {{'_name': None, 'task': {{'_name': 'x'}}}}"
+    path = folder / "train.log"
+    path.write_text("\n".join([start, *lines]) + end, encoding="utf-8")
+    return path

@@ -1,0 +1,65 @@
+import math
+
+import pytest
+import torch
+
+from intra_distill.cli import main
+from intra_distill.tools.analysis.batches import open_data
+from intra_distill.tools.analysis.disagreement import disagree, read_sentence
+
+
+def test_the_passes_disagree_as_equation_8_says(prepared, checkpoint):
+    task = open_data(prepared)
+    sentence = read_sentence(task, "test", 3)
+    system = disagree(task, checkpoint, sentence, num_passes=4, seed=1)
+    assert system.lprobs.shape == (4, len(sentence.target), len(task.target_dictionary))
+    torch.testing.assert_close(system.lprobs.exp().sum(-1), torch.ones(4, len(sentence.target)))
+    p = system.lprobs.exp().double()
+    mean = p.mean(dim=0)
+    by_definition = (p * (p / mean).log() + mean * (mean / p).log()).sum(-1).mean(0) / math.log(2)
+    torch.testing.assert_close(system.divergence.double(), by_definition, rtol=1e-4, atol=1e-6)
+    assert (system.divergence > 0).all()
+    again = disagree(task, checkpoint, sentence, num_passes=4, seed=1)
+    torch.testing.assert_close(again.lprobs, system.lprobs, rtol=0, atol=0)
+    other = disagree(task, checkpoint, sentence, num_passes=4, seed=2)
+    assert not torch.equal(other.lprobs, system.lprobs)
+
+
+def test_a_panel_for_each_pass_of_each_system(prepared, checkpoint, distilled, tmp_path, figures):
+    paths = [str(checkpoint), str(distilled)]
+    options = ["--names", "a,b$", "--line", "2", "--plot", str(tmp_path / "passes.png")]
+    main(["plot", "passes", str(prepared), "--path", *paths, *options])
+    (figure,) = figures
+    assert len(figure.axes) == 2 * 3
+    assert [figure.axes[row * 3].get_ylabel() for row in range(2)] == ["a", "b$"]
+    task = open_data(prepared)
+    sentence = read_sentence(task, "test", 2)
+    system = disagree(task, checkpoint, sentence, num_passes=3, seed=1)
+    position = int(system.divergence.argmax())
+    for i, axes in enumerate(figure.axes[:3]):
+        widths = [bar.get_width() for bar in axes.patches]
+        words = system.lprobs[:, position].exp().mean(0).topk(len(widths)).indices
+        probs = system.lprobs[i, position, words].exp().tolist()
+        assert widths == pytest.approx(probs)
+    said = figure.axes[2].get_title(loc="right")
+    assert said.startswith(f"{system.divergence[position]:.2f} bits here")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--line", "0"], "--line must be 1 to "),
+        (["--line", "1000"], "the sentences of test, not 1000"),
+        (["--num-passes", "1"], "--num-passes must be at least 2, not 1"),
+        (["--num-passes", "9"], "--num-passes must be at most 8, not 9"),
+        (["--gen-subset", "dev"], "has no subset 'dev', only test, test1, train"),
+        (["--seed", "-1"], "--seed must be at least 0, not -1"),
+    ],
+)
+def test_bad_options_are_refused(prepared, checkpoint, tmp_path, options, said):
+    picture = tmp_path / "passes.png"
+    command = ["plot", "passes", str(prepared), "--path", str(checkpoint), "--plot", str(picture)]
+    with pytest.raises(SystemExit) as refusal:
+        main([*command, *options])
+    assert said in str(refusal.value) and "\n" not in str(refusal.value)
+    assert not picture.exists()

@@ -1,0 +1,367 @@
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from fairseq import checkpoint_utils
+from matplotlib import rc_context
+
+from intra_distill.checkpoints import read_checkpoint
+from intra_distill.cli import main, prune
+from intra_distill.files import sha256
+from intra_distill.tools.analysis import pruning
+from intra_distill.tools.analysis.parameter_scores import read_scores, write_scores
+from intra_distill.tools.scoring import evaluation
+from intra_distill.tools.scoring.evaluation import Evaluation, evaluate
+from intra_distill.tools.scoring.results import read_result
+from intra_distill.tools.scoring.search import Search, Translation
+
+from ...support.checkpoints import fairseq_generate, train_model
+
+
+@pytest.fixture(scope="module")
+def scores(prepared, checkpoint, distilled, tmp_path_factory) -> dict[Path, Path]:
+    """The files of sensitivities by checkpoint."""
+    folder = tmp_path_factory.mktemp("sensitivity")
+    paths = [checkpoint, distilled]
+    main(
+        ["sensitivity", str(prepared), "--path", *map(str, paths), "--batches", "2"]
+        + ["--results-path", str(folder), "--cpu"]
+    )
+    return {path: folder / f"{path.parent.name}.sensitivity.pt" for path in paths}
+
+
+@pytest.fixture
+def run(prepared, checkpoint, scores, tmp_path):
+    """Options → the content of prune.json, for ``checkpoint`` and its sensitivities."""
+
+    def run(*options, systems=(checkpoint,), sensitivity=None):
+        files = [scores[path] for path in systems] if sensitivity is None else sensitivity
+        arguments = ["prune", prepared, "--path", *systems, "--results-path", tmp_path / "pruned"]
+        arguments += ["--sensitivity", *files] if files else []
+        main([*map(str, arguments), "--beam", "2", "--cpu", *map(str, options)])
+        return json.loads((tmp_path / "pruned" / "prune.json").read_text())
+
+    return run
+
+
+@pytest.fixture
+def translations(monkeypatch) -> list[str]:
+    """The folders of what is to be translated; instead of a search, all hypotheses are alike."""
+    translated = []
+
+    def translate_and_score(checkpoint, system, *rest):
+        translated.append(system)
+        return original(checkpoint, system, *rest)
+
+    original = pruning.translate_and_score
+    monkeypatch.setattr(pruning, "translate_and_score", translate_and_score)
+    monkeypatch.setattr(
+        evaluation, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0)
+    )
+    return translated
+
+
+def parameters(path: Path) -> torch.Tensor:
+    """All parameters that a checkpoint has, in order; those that are tied once."""
+    (model,), _ = checkpoint_utils.load_model_ensemble([str(path)])
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def test_the_curves_of_two_systems(run, checkpoint, distilled, tmp_path, capsys):
+    content = run(
+        *("--ratios", "0.9,0.2", "--plot", tmp_path / "pruned.png"), systems=(checkpoint, distilled)
+    )
+    models = content["models"]
+    assert [(model["system"], model["ratio"]) for model in models] == [
+        (system, ratio) for system in ("plain", "distilled") for ratio in (0, 0.2, 0.9)
+    ]
+    whole, pruned, ruined = (model["scores"]["BLEU"] for model in models[:3])
+    assert ruined < 10 < pruned < 100 and whole > 40
+    assert models[2]["changes"]["BLEU"] == ruined - whole and models[0]["changes"]["BLEU"] == 0
+    for model in models:
+        result = read_result(tmp_path / "pruned" / model["result"])
+        assert result.scores == model["scores"] and result.signatures == content["signatures"]
+        assert result.beam == content["beam"] == 2
+    assert (tmp_path / "pruned.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.tmp"))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| Removed | plain | distilled |"
+    assert lines[4].startswith(f"| 90 % | {ruined:.1f} (-") and "nrefs:1" in lines[6]
+
+
+def test_the_least_sensitive_are_removed_over_the_whole_model(
+    run,
+    checkpoint,
+    scores,
+    translations,
+    tmp_path,
+):
+    (_, model) = run("--ratios", "0.29", "--write-checkpoint")["models"]
+    before = parameters(checkpoint)
+    after = parameters(tmp_path / "pruned/plain/sensitivity/0.29/checkpoint.pt")
+    sensitivity = torch.cat([t.flatten() for t in read_scores(scores[checkpoint]).tensors.values()])
+    removed = sensitivity.sort(stable=True).indices[: len(before) * 29 // 100]
+    expected = before.clone()
+    expected[removed] = 0
+    assert torch.equal(after, expected)
+    assert (model["removed"], model["parameters"]) == (len(removed), len(before))
+
+
+@pytest.mark.parametrize("order", ["magnitude", "random"])
+def test_controls_need_no_sensitivity(run, checkpoint, translations, order, tmp_path):
+    run("--ratios", "0.3,0.6", "--order", order, "--write-checkpoint", sensitivity=[])
+    before = parameters(checkpoint)
+    some, more = (
+        parameters(tmp_path / f"pruned/plain/{order}/{ratio}/checkpoint.pt") == 0
+        for ratio in ("0.3", "0.6")
+    )
+    assert bool((more | ~some).all())  # what is removed first stays removed
+    smallest = before.abs() <= before.abs().kthvalue(int(0.6 * len(before))).values
+    share_of_smallest = (more & smallest).sum() / smallest.sum()
+    assert share_of_smallest == 1 if order == "magnitude" else 0.5 < share_of_smallest < 0.7
+
+
+def test_a_seed_draws_the_random_order(run, translations, tmp_path):
+    path = tmp_path / "pruned/plain/random/0.5/checkpoint.pt"
+    removed = []
+    for seed in (1, 2, 1):
+        run(
+            "--ratios=0.5", "--order=random", f"--seed={seed}", "--write-checkpoint", sensitivity=[]
+        )
+        removed.append(parameters(path) == 0)
+    assert torch.equal(removed[0], removed[2]) and not torch.equal(removed[0], removed[1])
+    assert translations == ["plain/unpruned", *["plain/random/0.5"] * 3]
+
+
+def test_tied_parameters_are_pruned_alike(run, checkpoint, translations, tmp_path):
+    state = read_checkpoint(checkpoint)
+    names = [f"{side}.embed_tokens.weight" for side in ("encoder", "decoder")]
+    names.append("decoder.output_projection.weight")
+    assert len({state["model"][name].data_ptr() for name in names}) == 1
+    run("--ratios", "0.5", "--write-checkpoint")
+    pruned = read_checkpoint(tmp_path / "pruned/plain/sensitivity/0.5/checkpoint.pt")
+    assert pruned["model"].keys() == state["model"].keys() and "last_optimizer_state" not in pruned
+    assert len({pruned["model"][name].data_ptr() for name in names}) == 1
+    assert 0 < int((pruned["model"][names[0]] == 0).sum()) < state["model"][names[0]].numel()
+
+
+def test_fairseq_loads_what_is_written(run, prepared, tmp_path):
+    (_, model) = run("--ratios", "0.2", "--write-checkpoint")["models"]
+    path = tmp_path / "pruned/plain/sensitivity/0.2/checkpoint.pt"
+    result = evaluate(Evaluation(prepared, path, tmp_path / "again", Search(beam=2, cpu=True)))
+    assert result.scores == model["scores"] and result.checkpoint.updates == 150
+    assert len(fairseq_generate(prepared, path, tmp_path)) == 19
+
+    finetune = ("--task", "translation", "--finetune-from-model", str(path))
+    tuned = train_model(prepared, tmp_path / "tuned", 2, *finetune)
+    assert read_checkpoint(tuned)["optimizer_history"][-1]["num_updates"] == 2
+
+
+def test_several_orders_share_the_unpruned_model(run, translations, tmp_path, capsys):
+    orders = ["sensitivity", "random", "magnitude"]
+    models = run("--ratios", "0,0.5", "--order", *orders)["models"]
+    assert translations == ["plain/unpruned", *(f"plain/{order}/0.5" for order in orders)]
+    assert [(model["order"], model["ratio"]) for model in models] == [
+        (order, ratio) for order in orders for ratio in (0, 0.5)
+    ]
+    header = capsys.readouterr().out.splitlines()[0]
+    assert header == "| Removed | plain, sensitivity | plain, random | plain, magnitude |"
+
+
+# Going on
+
+
+def test_what_is_done_is_not_translated_again(run, translations, tmp_path):
+    first = run("--ratios", "0.1,0.5")
+    assert len(translations) == 3
+    assert run("--ratios", "0.1,0.5") == first and len(translations) == 3
+    run("--ratios", "0.1,0.3,0.5")
+    assert translations[3:] == ["plain/sensitivity/0.3"]
+
+
+def test_a_killed_run_goes_on(run, translations, tmp_path, monkeypatch):
+    def killed(checkpoint, *_):
+        assert checkpoint.exists()
+        raise KeyboardInterrupt
+
+    run("--ratios", "0")
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(pruning, "translate_and_score", killed)
+        run("--ratios", "0.5")
+    assert not list(tmp_path.rglob("*.pt"))
+    run("--ratios", "0.5")
+    assert translations == ["plain/unpruned", "plain/sensitivity/0.5"]
+
+
+def test_a_kept_checkpoint_is_made_later_without_translating(run, translations, tmp_path):
+    run("--ratios", "0.5")
+    del translations[:]
+    path = tmp_path / "pruned/plain/sensitivity/0.5/checkpoint.pt"
+    assert not path.exists()
+    run("--ratios", "0.5", "--write-checkpoint")
+    written = path.stat().st_mtime_ns
+    run("--ratios", "0.5", "--write-checkpoint")
+    run("--ratios", "0.5")
+    assert path.stat().st_mtime_ns == written and not translations
+
+
+@pytest.mark.parametrize(
+    "change, again",
+    [
+        (["--lenpen", "0.5"], ["plain/unpruned", "plain/sensitivity/0.5"]),
+        (["--beam", "3"], ["plain/unpruned", "plain/sensitivity/0.5"]),
+        (["--gen-subset", "test1"], ["plain/unpruned", "plain/sensitivity/0.5"]),
+        (["--max-tokens", "100", "--seed", "5"], []),
+    ],
+)
+def test_another_search_is_another_result(run, translations, change, again):
+    run("--ratios", "0.5")
+    del translations[:]
+    run("--ratios", "0.5", *change)
+    assert translations == again
+
+
+def test_other_scores_or_changed_hypotheses_are_another_result(
+    run,
+    checkpoint,
+    scores,
+    translations,
+    tmp_path,
+):
+    run("--ratios", "0.5")
+    del translations[:]
+    other = read_scores(scores[checkpoint])
+    reverse = {name: 1 / (1 + tensor) for name, tensor in other.tensors.items()}
+    write_scores(tmp_path / "other.pt", replace(other, tensors=reverse))
+    run("--ratios", "0.5", sensitivity=[tmp_path / "other.pt"])
+    assert translations == ["plain/sensitivity/0.5"]
+    (tmp_path / "pruned/plain/unpruned/test.hyp.en").write_text("changed\n")
+    run("--ratios", "0.5", sensitivity=[tmp_path / "other.pt"])
+    assert translations[1:] == ["plain/unpruned"]
+
+
+def test_another_checkpoint_of_that_name_is_another_result(
+    run,
+    checkpoint,
+    distilled,
+    translations,
+):
+    run("--ratios", "0.5", "--names", "system")
+    run("--ratios", "0.5", "--names", "system", systems=[distilled])
+    assert translations == ["system/unpruned", "system/sensitivity/0.5"] * 2
+
+
+# What is shown
+
+
+@pytest.mark.parametrize(
+    "text, ratios",
+    [("0.5", ["0", "0.5"]), ("0.30,0,.1", ["0", "0.1", "0.3"]), ("-0,1e-3", ["0", "0.001"])],
+)
+def test_ratios_are_sorted_and_begin_with_none(text, ratios):
+    assert [f"{ratio:f}" for ratio in prune.parse_ratios(text)] == ratios
+
+
+@pytest.mark.parametrize("parameters", [100, 5568, 49_976_832])
+def test_a_share_is_exact(parameters):
+    system = pruning.Unpruned("s", Path("s"), "", parameters, None, None)
+    ratios = prune.parse_ratios(",".join(f"0.{i:02}" for i in range(100)))
+    removed = [pruning.Pruning(system, "random", ratio, 1).removed for ratio in ratios]
+    assert removed == [i * parameters // 100 for i in range(100)]
+
+
+def test_the_picture_shows_the_scores(run, checkpoint, distilled, tmp_path, figures):
+    models = run("--plot", tmp_path / "p.png", "--ratios=0.5", systems=(checkpoint, distilled))[
+        "models"
+    ]
+    for axes, values in zip(
+        figures[0].axes,
+        ([m["scores"]["BLEU"] for m in models], [m["changes"]["BLEU"] for m in models]),
+        strict=True,
+    ):
+        assert [y for line in axes.lines for y in line.get_ydata()] == values
+        assert list(axes.lines[0].get_xdata()) == [0, 50]
+        assert axes.get_xlabel() == "parameters removed (%)" and "BLEU" in axes.get_ylabel()
+    legend = [text.get_text() for text in figures[0].legends[0].get_texts()]
+    assert legend == ["plain", "distilled"]
+
+
+def test_names_stand_in_the_picture_as_they_are(run, checkpoint, distilled, tmp_path):
+    drawn = tmp_path / "p.svg"
+    systems = (checkpoint, distilled)
+    with rc_context({"svg.fonttype": "none"}):
+        run("--plot", drawn, "--ratios=0.5", "--names", "_a,b$x$", systems=systems)
+    assert ">_a</text>" in drawn.read_text() and ">b$x$</text>" in drawn.read_text()
+
+
+# What is refused
+
+
+def test_a_file_for_each_checkpoint(run, prepared, checkpoint, distilled, scores, translations):
+    both, ours, theirs = [checkpoint, distilled], scores[checkpoint], scores[distilled]
+    with pytest.raises(SystemExit, match="--sensitivity has 1 files for 2 checkpoints: make one"):
+        run(systems=both, sensitivity=[ours])
+    with pytest.raises(SystemExit, match="--sensitivity has 0 files for 1 checkpoints: make one"):
+        run(sensitivity=[])
+    with pytest.raises(SystemExit, match=f"no file has the scores of {checkpoint} as it is now"):
+        run(sensitivity=[theirs])
+    with pytest.raises(SystemExit, match=f"no file has the scores of {distilled} as it is now"):
+        run(systems=both, sensitivity=[ours, ours])
+    with pytest.raises(SystemExit, match="none.pt: there is no such file of scores"):
+        run(sensitivity=["none.pt"])
+    with pytest.raises(SystemExit, match="is the same as"):
+        run("--names=a,b", systems=[checkpoint] * 2, sensitivity=[ours, ours])
+    assert not translations
+    run("--ratios=0", systems=both, sensitivity=[theirs, ours])  # each finds its own
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda t: t.pop("encoder.layers.0.fc1.bias"), "last.pt has encoder.layers.0.fc1.bias, "),
+        (lambda t: t.update(more=torch.ones(1)), "scores.pt has more, .*last.pt has not"),
+        (lambda t: t.update({"encoder.layers.0.fc1.bias": torch.ones(3)}), r"\[3\] .* not \[32\]"),
+        (lambda t: t["encoder.layers.0.fc1.bias"].fill_(math.nan), "fc1.bias has scores that are"),
+        (lambda t: t["encoder.layers.0.fc1.bias"].fill_(-1), "fc1.bias has scores that are neg"),
+    ],
+)
+def test_scores_that_do_not_fit(run, checkpoint, scores, change, message, tmp_path, translations):
+    good = read_scores(scores[checkpoint])
+    tensors = {name: tensor.clone() for name, tensor in good.tensors.items()}
+    change(tensors)
+    write_scores(tmp_path / "scores.pt", replace(good, tensors=tensors))
+    with pytest.raises(SystemExit, match=message):
+        run(sensitivity=[tmp_path / "scores.pt"])
+    assert not translations
+
+
+def test_a_checkpoint_of_other_data(run, checkpoint, tmp_path, translations):
+    state = read_checkpoint(checkpoint)
+    state["model"] = {
+        name: tensor[:-1] if "embed_tokens" in name else tensor
+        for name, tensor in state["model"].items()
+    }
+    torch.save(state, tmp_path / "other.pt")
+    with pytest.raises(SystemExit, match="other.pt is of other data: its encoder knows"):
+        run(
+            "--order=random",
+            "--names=a,b",
+            systems=(checkpoint, tmp_path / "other.pt"),
+            sensitivity=[],
+        )
+    assert not translations
+
+
+def test_a_checkpoint_is_not_written_over(run, checkpoint, tmp_path, translations):
+    path = tmp_path / "pruned/system/random/0.1/checkpoint.pt"
+    path.parent.mkdir(parents=True)
+    shutil.copy(checkpoint, path)
+    before = sha256(path)
+    with pytest.raises(SystemExit, match="would be written over: take another folder"):
+        run("--order=random", "--names=system", systems=[path], sensitivity=[])
+    assert sha256(path) == before and not translations

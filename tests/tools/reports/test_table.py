@@ -1,0 +1,289 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from intra_distill.cli import main
+from intra_distill.cli import table as cli_table
+from intra_distill.files import read_lines
+from intra_distill.tools.reports import markdown
+
+from ...support.results import SIGNATURES, compared, make_result, put
+from ...support.training import CONFIGS
+
+TRAINED = make_result().checkpoint
+NOTES = [
+    f"- BLEU: `{SIGNATURES['BLEU']}`",
+    f"- chrF: `{SIGNATURES['chrF']}`",
+    "- test, beam 5, length penalty 1",
+]
+
+
+@pytest.fixture
+def printed(capsys):
+    """Arguments of the command → the lines it prints on standard output, and on standard error."""
+
+    def printed(*arguments: object) -> tuple[list[str], list[str]]:
+        main(["table", *map(str, arguments)])
+        output = capsys.readouterr()
+        return output.out.splitlines(), output.err.splitlines()
+
+    return printed
+
+
+@pytest.fixture
+def grid(tmp_path) -> Path:
+    """2 systems × 3 data sets × 2 seeds; of intra_x nl-en lacks one, pl-en all."""
+    for dataset, bleu in {"ar-en": 28.0, "nl-en": 36.0, "pl-en": 20.0}.items():
+        for seed in (1, 2):
+            put(tmp_path, make_result(dataset=dataset, seed=seed, bleu=bleu + seed, chrf=50 + seed))
+            if dataset == "ar-en" or (dataset, seed) == ("nl-en", 1):
+                result = make_result("intra_x", dataset, seed, bleu=bleu + 3 * seed)
+                p_value = 0.01 * seed if dataset == "ar-en" else 0.051
+                put(tmp_path, compared(result, p_value))
+    return tmp_path
+
+
+# Several data sets
+
+
+def test_systems_by_data_sets(grid, printed):
+    lines, errors = printed(grid)
+    assert lines == [
+        "| System | ar-en | nl-en | pl-en | average | parameters |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| transformer | 29.50 ± 0.71 (n = 2) | 37.50 ± 0.71 (n = 2) | 21.50 ± 0.71 (n = 2) "
+        "| 29.50 | 49.98M |",
+        "| intra_x | 32.50 ± 2.12† (n = 2) | 39.00 (n = 1) | — | — | 49.98M |",
+        "",
+        NOTES[0],
+        NOTES[2],
+        "- mean ± standard deviation over the seeds",
+        "- †: p < 0.05: paired bootstrap against transformer, 1000 resamples, the largest over the "
+        "seeds",
+    ]
+    assert errors == []
+
+
+def test_where_all_have_the_same_seeds_their_number_is_said_once(grid, printed):
+    lines, _ = printed(grid, "--datasets", "ar-en,pl-en", "--metric", "chrF")
+    assert lines[2:] == [
+        "| transformer | 51.50 ± 0.71 | 51.50 ± 0.71 | 51.50 | 49.98M |",
+        "| intra_x | 50.00 ± 0.00 | — | — | 49.98M |",
+        "",
+        NOTES[1],
+        NOTES[2],
+        "- mean ± standard deviation over the seeds (n = 2)",
+        "- †: p < 0.05: paired bootstrap against transformer, 1000 resamples, the largest over the "
+        "seeds",
+    ]
+
+
+def test_the_paper_stands_below(grid, printed, tmp_path):
+    paper = tmp_path / "paper.yaml"
+    paper.write_text(
+        "source: Somebody, Table 1\nmetric: BLEU\nsystems:\n"
+        "  transformer: {parameters: 50M, scores: {ar-en: 28.62, nl-en: 38, pl-en: 19}}\n"
+        "  intra_x: {parameters: 50M, scores: {ar-en: 33.42}}\n"
+    )
+    lines, _ = printed(grid, "--paper", paper, "--systems", "intra_x,transformer,r_drop")
+    assert lines[2:7] == [
+        "| intra_x | 32.50 ± 2.12† (n = 2) | 39.00 (n = 1) | — | — | 49.98M |",
+        "| intra_x, paper | 33.42 (-0.92) | — | — | — | 50M |",
+        "| transformer | 29.50 ± 0.71 (n = 2) | 37.50 ± 0.71 (n = 2) | 21.50 ± 0.71 (n = 2) "
+        "| 29.50 | 49.98M |",
+        "| transformer, paper | 28.62 (+0.88) | 38.00 (-0.50) | 19.00 (+2.50) | 28.54 (+0.96) "
+        "| 50M |",
+        "| r_drop | — | — | — | — | — |",
+    ]
+    assert lines[-1] == "- paper: Somebody, Table 1; in brackets our difference from it"
+
+
+def test_what_was_not_compared_is_said(grid, printed):
+    put(grid, make_result("sage", "ar-en", bleu=40))
+    lines, errors = printed(grid)
+    assert "| sage | 40.00 (n = 1) | — | — | — | 49.98M |" in lines
+    assert lines[-1] == "- not compared with transformer: sage on ar-en"
+    assert errors == [
+        f"no p-value: {grid}/ar-en/sage/seed1/test.hyp.en, the hypotheses of sage, is not there"
+    ]
+
+
+def test_what_was_cut_is_said(grid, printed):
+    put(grid, make_result("sage", "ar-en", bleu=40, cut_hypotheses=3))
+    lines, _ = printed(grid, "--systems", "transformer,sage")
+    assert "- hypotheses cut at 200 pieces, or twice the source: sage on ar-en 3" in lines
+
+
+def test_a_difference_that_is_none_has_no_dagger(grid, printed):
+    put(grid, compared(make_result("same", "ar-en", bleu=29), 1.0))
+    lines, _ = printed(grid, "--systems", "transformer,same", "--metric", "BLEU")
+    assert "| same | 29.00 (n = 1) | — | — | — | 49.98M |" in lines
+    lines, _ = printed(grid, "--systems", "transformer,same", "--datasets", "ar-en")
+    assert any(line.startswith("| same | 29.0 (-0.5) | 1.000 |") for line in lines)
+
+
+def test_parameters_that_depend_on_the_data_set_are_a_range(tmp_path, printed):
+    for dataset, parameters in {"ar-en": 50_100_000, "de-en": 9, "nl-en": 50_200_000}.items():
+        put(tmp_path, make_result(dataset=dataset, parameters=parameters))
+    lines, _ = printed(tmp_path)
+    assert lines[2].endswith("| 9–50.20M |")
+
+
+# One data set
+
+
+def test_one_data_set_has_all_metrics(tmp_path, printed):
+    slow = replace(TRAINED, updates=9000, training_seconds=3723.0, parameters=10)
+    better = make_result("id|x", bleu=32.751, chrf=49.96, checkpoint=slow)
+    base = put(tmp_path, make_result(bleu=29.649, chrf=50.04))
+    lines, errors = printed(base, put(tmp_path, compared(better, 0.004, 0.3333)))
+    # 32.8 - 29.6: the difference of what is shown, not of 32.751 - 29.649
+    assert lines == [
+        "| System | BLEU | p | chrF | p | updates | training time | parameters |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| transformer | 29.6 |  | 50.0 |  | 4500 | 12:35 | 49.98M |",
+        r"| id\|x | 32.8 (+3.2) | 0.004 | 50.0 (+0.0) | 0.333 | 9000 | 1:02:03 | 10 |",
+        "",
+        *NOTES,
+        "- p: paired bootstrap against transformer, 1000 resamples",
+    ]
+    assert errors == []
+
+
+def test_one_data_set_of_several_seeds(grid, printed):
+    lines, _ = printed(grid, "--datasets", "nl-en", "--metric", "BLEU", "--systems", "intra_x,x")
+    assert lines[:4] == [
+        "| System | BLEU | p | updates | training time | parameters |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| intra_x | 39.0 (+1.5) | 0.051 | 4500 | 12:35 | 49.98M |",
+        "| x | — | — | — | — | — |",
+    ]
+    lines, _ = printed(grid, "--datasets", "ar-en")
+    assert lines[2:4] == [
+        "| transformer | 29.5 ± 0.7 |  | 51.5 ± 0.7 |  | 2 | 4500 | 12:35 | 49.98M |",
+        "| intra_x | 32.5 ± 2.1 (+3.0) | 0.020 | 50.0 ± 0.0 (-1.5) | 0.500 "
+        "| 2 | 4500 | 12:35 | 49.98M |",
+    ]
+
+
+def test_one_data_set_beside_the_paper(tmp_path, printed):
+    put(tmp_path, make_result("transformer", "en-de", bleu=27.5))
+    lines, _ = printed(tmp_path, "--paper", CONFIGS / "wmt17" / "paper.yaml")
+    assert lines[0] == (
+        "| System | BLEU | p | paper | chrF | p | updates | training time | parameters |"
+    )
+    assert lines[2] == (
+        "| transformer | 27.50 |  | 27.56 (-0.06) | 50.00 |  | 4500 | 12:35 | 49.98M |"
+    )
+    assert lines[6] == "| intra_x | — | — | 28.62 | — | — | — | — | — |"
+
+
+def test_one_system_is_compared_with_nothing(tmp_path, printed):
+    lines, _ = printed(put(tmp_path, make_result()))
+    assert lines == [
+        "| System | BLEU | chrF | updates | training time | parameters |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| transformer | 30.0 | 50.0 | 4500 | 12:35 | 49.98M |",
+        "",
+        *NOTES,
+    ]
+
+
+@pytest.mark.parametrize(
+    "seconds, expected",
+    [(4.4, "0:04"), (59.6, "1:00"), (3599.4, "59:59"), (3599.6, "1:00:00"), (90000, "25:00:00")],
+)
+def test_duration(seconds, expected):
+    assert markdown.duration(seconds) == expected
+
+
+# Files
+
+
+def test_csv_has_a_row_for_every_cell(grid, printed, tmp_path):
+    paper = tmp_path / "paper.yaml"
+    paper.write_text(
+        "{source: S, metric: BLEU, systems: "
+        "{transformer: {parameters: 50M, scores: {ar-en: 28.62}}}}"
+    )
+    path = tmp_path / "table.csv"
+    printed(grid, "--csv", path, "--paper", paper)
+    rows = {(row["system"], row["dataset"]): row for row in csv.DictReader(read_lines(path))}
+    assert len(rows) == 2 * 3
+    assert rows["transformer", "ar-en"] == {
+        "system": "transformer",
+        "dataset": "ar-en",
+        "metric": "BLEU",
+        "n": "2",
+        "seeds": "1 2",
+        "mean": "29.5",
+        "sd": str(0.5**0.5),
+        "p_value": "",
+        "baseline": "transformer",
+        "paper": "28.62",
+        "difference": "0.88",
+        "parameters": "49976832",
+        "updates": "4500.0",
+        "training_seconds": "754.6",
+        "subset": "test",
+        "beam": "5",
+        "lenpen": "1.0",
+        "limit_of_length": "200 pieces, or twice the source",
+        "cut_hypotheses": "0",
+        "signature": SIGNATURES["BLEU"],
+    }
+    assert rows["intra_x", "ar-en"]["p_value"] == "0.02"
+    missing = rows["intra_x", "pl-en"]
+    assert {name for name, value in missing.items() if value} == {
+        *("system", "dataset", "metric", "n", "baseline", "subset", "beam", "lenpen", "signature"),
+        "limit_of_length",
+    }
+    assert missing["n"] == "0"
+
+    printed(grid, "--csv", path, "--datasets", "ar-en")
+    metrics = [row["metric"] for row in csv.DictReader(read_lines(path))]
+    assert metrics == ["BLEU", "chrF"] * 2
+
+
+def test_the_picture_shows_what_the_table_does(grid, printed, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    drawn = []
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, path, **_: (drawn.append(self), path.touch())
+    )
+    paper = tmp_path / "paper.yaml"
+    paper.write_text(
+        "{source: S, metric: BLEU, systems: "
+        "{transformer: {parameters: 50M, scores: {ar-en: 28.62}}}}"
+    )
+    printed(grid, "--plot", tmp_path / "table.png", "--paper", paper)
+    (axes,) = drawn[0].axes
+    transformer, intra_x = axes.containers[1::2]  # each before it holds the error bars
+    assert [bar.get_height() for bar in transformer] == [29.5, 37.5, 21.5]
+    assert [bar.get_height() for bar in intra_x] == [32.5, 39.0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["ar-en", "nl-en", "pl-en"]
+    assert axes.get_ylabel() == "BLEU (0–100), test" and axes.get_ylim()[0] == 0
+    marker = next(dots for dots in axes.collections if len(dots.get_offsets()) == 3)
+    assert marker.get_offsets()[0].tolist() == [-0.2, 28.62]
+    legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert legend == ["transformer", "intra_x", "paper"]
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--datasets", "pl-en"], ["--systems", "none,transformer"]]
+)
+def test_a_picture_is_drawn(grid, printed, tmp_path, options):
+    path = tmp_path / "table.png"
+    printed(grid, "--plot", path, *options)
+    assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("option", ["--csv=none/x.csv", "--plot=none/x.png", "--paper=none/x.yaml"])
+def test_bad_options_end_before_anything_is_compared(option, monkeypatch):
+    monkeypatch.setattr(cli_table, "gather", lambda *_: pytest.fail("began"))
+    with pytest.raises(SystemExit, match="none"):
+        main(["table", "runs", option])

@@ -1,0 +1,85 @@
+"""Results: read as they were written, or refused."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from intra_distill.errors import UserError
+from intra_distill.tools.scoring.results import read_result, why_incomparable, write_result
+
+from ...support.results import SIGNATURES, in_metrics, make_result
+
+
+def test_a_result_is_read_as_it_was_written(tmp_path):
+    test = {"p_value": 0.1}
+    result = make_result(
+        "intra_x+task.num_passes=5",
+        seed=7,
+        num_passes=5,
+        significance={"tests": {"BLEU": test, "chrF": test}},
+    )
+    write_result(tmp_path / "test.json", result)
+    assert read_result(tmp_path / "test.json") == result
+    assert result.overrides == ["task.num_passes=5"]
+
+
+def test_a_test_set_knows_its_data_set():
+    assert make_result(dataset="zh_cn-en").test_set.dataset == "zh_cn-en"
+
+
+@pytest.mark.parametrize(
+    "changes, why",
+    [
+        ({"signatures": {"BLEU": "x", "TER": "x"}}, "its scores and signatures are of different"),
+        ({"scores": {"BLEU": 1, "chrF": 1, "TER": 1}}, "scores and signatures are of different"),
+        ({"significance": {"tests": {"BLEU": {"p_value": 1}}}}, "are of different metrics"),
+        ({"scores": {"f1": 1}, "signatures": {"f1": "x"}}, "'f1' is no metric"),
+        ({"primary_metric": "TER"}, "it has no TER, its primary metric"),
+        ({"primary_metric": ""}, "it has no , its primary metric"),
+        ({"dataset": "de-fr"}, "its dataset is de-fr, not de-en"),
+        ({"dataset": "../../etc"}, "its dataset is ../../etc, not de-en"),
+        ({"tokenizer": "14a"}, "'14a' is no tokeniser of sacreBLEU"),
+        ({"hypotheses": "../test.hyp.en"}, "'../test.hyp.en' is no name of a file"),
+        ({"task": None}, ""),
+        ({"task": "\x1b[2J"}, ""),
+        ({"overrides": "task.num_passes=5"}, ""),
+        ({"overrides": ["a\nb"]}, ""),
+        ({"overrides": [1]}, ""),
+        ({"checkpoint": {**asdict(make_result().checkpoint), "num_passes": "3"}}, ""),
+        ({"checkpoint": {**asdict(make_result().checkpoint), "num_passes": 1.5}}, ""),
+    ],
+    ids=ascii,
+)
+def test_a_result_that_evaluate_does_not_write_is_refused(changes, why, tmp_path):
+    path = tmp_path / "test.json"
+    path.write_text(json.dumps({**asdict(make_result()), **changes}))
+    with pytest.raises(UserError) as refusal:
+        read_result(path)
+    line = str(refusal.value)
+    assert line.startswith(f"{path} is not a result of intra-distill evaluate")
+    assert why in line and line.isprintable()
+
+
+@pytest.mark.parametrize("field", asdict(make_result()))
+def test_a_result_without_a_field_is_refused(field, tmp_path):
+    content = asdict(make_result())
+    del content[field]
+    (tmp_path / "test.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="test.json is not a result of intra-distill evaluate"):
+        read_result(tmp_path / "test.json")
+
+
+def test_results_on_the_same_references_compare_wherever_these_are():
+    result, other = make_result(), make_result("other", beam=1)
+    moved = replace(other, test_set=replace(other.test_set, data="elsewhere"))
+    assert why_incomparable(moved, result.test_set, result.signatures) == ""
+    nl = make_result(dataset="nl-en")
+    assert "are different" in why_incomparable(nl, result.test_set, result.signatures)
+    signatures = {**result.signatures, "BLEU": "tok:intl"}
+    assert why_incomparable(result, result.test_set, signatures).startswith("its BLEU is nrefs:1")
+
+
+def test_a_result_in_fewer_metrics_compares_in_those(tmp_path):
+    result = in_metrics(make_result(), {"BLEU": 30.0})
+    assert why_incomparable(result, result.test_set, SIGNATURES) == ""
