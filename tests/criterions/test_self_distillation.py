@@ -11,6 +11,7 @@ from fairseq.options import get_validation_parser, parse_args_and_arch
 from fairseq_cli import validate
 
 from ..support.checkpoints import fairseq_generate
+from ..support.payload import Payload
 from ..support.training import (
     LSTM,
     PLAIN,

@@ -16,6 +16,7 @@ NUMBERS = {
     "--hold-out-every --sentencepiece-sample",
     "evaluate": "--beam --lenpen --max-tokens --max-len-a --max-len-b",
     "average": "--num-epoch-checkpoints --num-update-checkpoints --checkpoint-upper-bound",
+    "plot passes": "--num-passes --line --seed",
     "plot alpha": "--updates",
     "sensitivity": "--batches --seed --max-tokens",
     "prune": "--beam --lenpen --max-tokens --max-len-a --max-len-b --seed",
@@ -38,7 +39,7 @@ CHOICES = [
     ("prune", "--order", "size"),
     ("table", "--metric", "bleu"),
     ("plot loss", "--log-key", "bleu"),
-    ("plot passes", "--metric", "bleu"),
+    ("plot bleu", "--metric", "bleu"),
     ("iwslt14", "--pair", "de-de"),
 ]
 NAMES_OF_NOTHING = [("table", "--systems"), ("table", "--datasets")]
@@ -74,6 +75,12 @@ NO_FOLDER = {
     "--results-path raw/train.de: File exists": ["raw/train.de"],
     "Not a directory": ["raw/train.de/x"],
     "File exists": ["strange/loop.de"],
+    "is a pipe or a device": ["strange/pipe"],
+    "File name too long": [LONG],
+}
+NO_DATA = {
+    "there is no such data directory": ["none", "raw/train.de"],
+    "is not a data directory": ["raw"],
     "is a pipe or a device": ["strange/pipe"],
     "File name too long": [LONG],
 }
@@ -236,12 +243,22 @@ REFUSED: dict[str, Refusals] = {
         "--plot": NO_PICTURE,
         "--valid-subset": {"no log has loss in its lines of none": ["none"]},
     },
-    "plot passes": {
+    "plot bleu": {
         "paths": NO_RESULTS,
         "--plot": NO_PICTURE,
         "--gen-subset": {"is no name of a subset": ["/x"], "runs holds no none.json": ["none"]},
     },
     "plot sensitivity": {"paths": NO_LOG, "--plot": NO_PICTURE},
+    "plot passes": {
+        "data": NO_DATA,
+        "--path": NO_CHECKPOINT,
+        "--names": NO_NAMES,
+        "--num-passes": {"must be at least 2": ["1", "-1"], "must be at most 8": ["9", HUGE]},
+        "--line": {"must be 1 to 12": ["0", "-1", "13", HUGE]},
+        "--seed": {"must be at least 0": ["-1"], "must be at most": [HUGE]},
+        "--gen-subset": {"has no subset": ["none", "../bin/none"]},
+        "--plot": NO_PICTURE,
+    },
     "plot alpha": {
         "config": {
             "no such configuration file": ["none"],
@@ -266,12 +283,7 @@ REFUSED: dict[str, Refusals] = {
         "--plot": NO_PICTURE,
     },
     "sensitivity": {
-        "data": {
-            "there is no such data directory": ["none", "raw/train.de"],
-            "is not a data directory": ["raw"],
-            "is a pipe or a device": ["strange/pipe"],
-            "File name too long": [LONG],
-        },
+        "data": NO_DATA,
         "--path": NO_CHECKPOINT,
         "--results-path": NO_FOLDER,
         "--plot": NO_PICTURE,

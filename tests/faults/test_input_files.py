@@ -37,7 +37,7 @@ UNREADABLE = {
     "evaluate": "--baseline",
     "table": "paths",
     "plot loss": "paths",
-    "plot passes": "paths",
+    "plot bleu": "paths",
     "plot alpha": "config",
 }
 UNWRITABLE = {
@@ -103,8 +103,9 @@ def test_all_commands_work_in_a_folder_of_any_name(
     works("prune", {**scored, "--results-path": "pruned", "--plot": "pruned.png"})
     works("average", {"--inputs": CHECKPOINT, "--output": "average.pt"})
     works("table", {**runs, "--csv": "table.csv", "--plot": "table.png"})
-    for kind in ("loss", "passes", "sensitivity"):
+    for kind in ("loss", "bleu", "sensitivity"):
         works(f"plot {kind}", {**runs, "--plot": f"{kind}.png"})
+    works("plot passes", {**model, "--plot": "passes.png"})
     works("plot alpha", {"config": "config.yaml", "--plot": "alpha.png"})
     works("args", {"config": "config.yaml"})
 

@@ -164,7 +164,9 @@ TOOLS = ["prepare", "download", "evaluate", "prune", "prune, kept", "sensitivity
 
 @pytest.fixture(autouse=True)
 def no_search(monkeypatch):
-    monkeypatch.setattr(evaluation, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0))
+    monkeypatch.setattr(
+        evaluation, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0)
+    )
 
 
 @pytest.fixture(params=TOOLS)

@@ -24,8 +24,9 @@ WORKING: dict[str, Changes] = {
     "average": {"--inputs": [CHECKPOINT, "runs/other/checkpoint_best.pt"], "--output": "new.pt"},
     "table": {"paths": ["runs"], "--csv": "new.csv", "--plot": "new.png"},
     "plot loss": {"paths": ["runs"], "--plot": "new.png"},
-    "plot passes": {"paths": ["runs"], "--plot": "new.png"},
+    "plot bleu": {"paths": ["runs"], "--plot": "new.png"},
     "plot sensitivity": {"paths": ["runs"], "--plot": "new.png"},
+    "plot passes": {"data": "bin", "--path": [CHECKPOINT], "--plot": "new.png"},
     "plot alpha": {"config": "config.yaml", "--plot": "new.png"},
     "sensitivity": {
         "data": "bin",
