@@ -1,6 +1,7 @@
 """A tiny parallel corpus, and trainers of fairseq's on it: fixtures of all tests."""
 
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from fairseq.options import get_preprocessing_parser, get_training_parser, parse
 from fairseq.trainer import Trainer
 from fairseq_cli import preprocess
 
+from .support.prepared import make_prepared
 from .support.training import PLAIN, SELF, TINY_TRANSFORMER, USER_DIR
 
 pytest_plugins = ["tests.support.fault_table"]
@@ -17,7 +19,10 @@ pytest_plugins = ["tests.support.fault_table"]
 
 # what these fixtures give takes seconds: binarised data, trained models, finished work
 SLOW_FIXTURES = {"data", "prepared", "work"}
-SLOW_FILES = {"test_numbers.py", "test_ranks.py", "test_input_scripts.py", "test_killed_tools.py"}
+SLOW_FILES = {
+    *["test_benchmark.py", "test_end_to_end.py", "test_recipes.py", "test_plain_fairseq.py"],
+    *["test_numbers.py", "test_ranks.py", "test_killed_tools.py", "test_input_scripts.py"],
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,6 +58,12 @@ def data(tmp_path_factory) -> str:
     parser = get_preprocessing_parser()
     preprocess.main(parser.parse_args(["-s", "de", "-t", "en", *prefixes, *options]))
     return str(root / "bin")
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """A data directory with the subsets train, test and test1."""
+    return make_prepared(tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

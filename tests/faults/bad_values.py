@@ -16,6 +16,7 @@ NUMBERS = {
     "--hold-out-every --sentencepiece-sample",
     "evaluate": "--beam --lenpen --max-tokens --max-len-a --max-len-b",
     "average": "--num-epoch-checkpoints --num-update-checkpoints --checkpoint-upper-bound",
+    "plot passes": "--num-passes --line --seed",
     "plot alpha": "--updates",
     "sensitivity": "--batches --seed --max-tokens",
     "prune": "--beam --lenpen --max-tokens --max-len-a --max-len-b --seed",
@@ -74,6 +75,12 @@ NO_FOLDER = {
     "--results-path raw/train.de: File exists": ["raw/train.de"],
     "Not a directory": ["raw/train.de/x"],
     "File exists": ["strange/loop.de"],
+    "is a pipe or a device": ["strange/pipe"],
+    "File name too long": [LONG],
+}
+NO_DATA = {
+    "there is no such data directory": ["none", "raw/train.de"],
+    "is not a data directory": ["raw"],
     "is a pipe or a device": ["strange/pipe"],
     "File name too long": [LONG],
 }
@@ -242,6 +249,16 @@ REFUSED: dict[str, Refusals] = {
         "--gen-subset": {"is no name of a subset": ["/x"], "runs holds no none.json": ["none"]},
     },
     "plot sensitivity": {"paths": NO_LOG, "--plot": NO_PICTURE},
+    "plot passes": {
+        "data": NO_DATA,
+        "--path": NO_CHECKPOINT,
+        "--names": NO_NAMES,
+        "--num-passes": {"must be at least 2": ["1", "-1"], "must be at most 8": ["9", HUGE]},
+        "--line": {"must be 1 to 12": ["0", "-1", "13", HUGE]},
+        "--seed": {"must be at least 0": ["-1"], "must be at most": [HUGE]},
+        "--gen-subset": {"has no subset": ["none", "../bin/none"]},
+        "--plot": NO_PICTURE,
+    },
     "plot alpha": {
         "config": {
             "no such configuration file": ["none"],
@@ -266,12 +283,7 @@ REFUSED: dict[str, Refusals] = {
         "--plot": NO_PICTURE,
     },
     "sensitivity": {
-        "data": {
-            "there is no such data directory": ["none", "raw/train.de"],
-            "is not a data directory": ["raw"],
-            "is a pipe or a device": ["strange/pipe"],
-            "File name too long": [LONG],
-        },
+        "data": NO_DATA,
         "--path": NO_CHECKPOINT,
         "--results-path": NO_FOLDER,
         "--plot": NO_PICTURE,
@@ -368,72 +380,112 @@ def bad_values() -> Iterator[tuple[str, Changes, str]]:
     yield from TOGETHER
 
 
-# The options that the plugin adds to fairseq-train: what it is asked for, and the options' values
+# The options that the plugin adds to fairseq-train: how it is asked for, option → message, values
 
 SELF_DISTILLATION = [*TASK, "--num-passes=1", "--criterion=self_distillation"]
 SAGE = ["--optimizer=sage"]
 SWITCH = [*TASK, "--num-passes=1", "--criterion=label_smoothed_cross_entropy"]
 SWITCH += ["--arch=switch_transformer"]
-NO_DECAY = ["x", "nan", "-0.1", "1", "inf"]
-REFUSED_IN_TRAINING: list[tuple[list[str], dict[str, list[str]]]] = [
+NOT_BELOW_1 = "must be at least 0 and below 1, not {value}", ["nan", "-0.1", "1.0"]
+NOT_POSITIVE = "must be finite and above 0, not {value}", ["nan", "inf", "0.0", "-1.0"]
+NEGATIVE = "must be finite and at least 0, not {value}", ["nan", "inf", "-1.0"]
+NO_P_AND_Q = "0 < p < q must hold, with p/q above 0, but p is "
+NO_INTEGERS = {"--num-passes": ["nan", "2.5"]}
+REFUSED_IN_TRAINING: list[tuple[list[str], dict[str, tuple[str, list[str]]]]] = [
     (
         INTRA,
         {
-            "--num-passes": ["x", "nan", "2.5", "0", "-1"],
-            "--passes-in-memory": ["x", "0", "-1", "4", HUGE],
-            "--track-sensitivity": ["x", "-1"],
-            "--alpha": ["x", "nan", "inf", "-1"],
-            "--alpha-p": ["x", "nan", "inf", "0", "-5", "10", "20"],
-            "--alpha-q": ["x", "nan", "inf", "0", "-5", "5"],
-            "--constant-alpha": ["yes"],
-            "--divergence": ["kl", "X", " "],
-            "--loss-implementation": ["fast", " "],
+            "--num-passes": ("must be at least 1, not {value}", ["0", "-1"]),
+            "--passes-in-memory": (
+                "must be 1 to --num-passes 3, not {value}",
+                ["0", "-1", "4", HUGE],
+            ),
+            "--track-sensitivity": ("must be at least 0, not {value}", ["-1"]),
+            "--alpha": (
+                "--alpha, --alpha-p, --alpha-q: alpha must be finite and at least 0, not {value}",
+                ["nan", "inf", "-1.0"],
+            ),
+            "--alpha-p": (
+                f"--alpha, --alpha-p, --alpha-q: {NO_P_AND_Q}{{value}} and q is 10.0",
+                ["nan", "inf", "0.0", "-5.0", "10.0", "20.0"],
+            ),
+            "--alpha-q": (
+                f"--alpha, --alpha-p, --alpha-q: {NO_P_AND_Q}5.0 and q is {{value}}",
+                ["nan", "inf", "0.0", "-5.0", "5.0"],
+            ),
+            "--divergence": ("must be x or js, not '{value}'", ["kl", "X", " "]),
+            "--loss-implementation": (
+                "must be one of auto, fused, plain, not '{value}'",
+                ["fast", " "],
+            ),
         },
     ),
     (
         SELF_DISTILLATION,
         {
-            "--teacher-path": ["none", ".", "/dev/zero", LONG],
-            "--distillation-weight": ["x", "nan", "inf", "0", "-1"],
+            "--teacher-path": (
+                "{value}: there is no such checkpoint",
+                ["none", ".", "/", "/dev/zero", LONG],
+            ),
+            "--distillation-weight": NOT_POSITIVE,
         },
     ),
     (
         SAGE,
         {
-            "--sage-base": ["sgd", " "],
-            "--sage-beta1": NO_DECAY,
-            "--sage-beta2": NO_DECAY,
-            "--sage-beta3": [*NO_DECAY, "0"],
-            "--sage-eps": ["x", "nan", "0", "-1", "1", "inf"],
-            "--weight-decay": ["x", "nan", "-1", "inf"],
+            "--sage-base": ("must be adam or adamax, not '{value}'", ["sgd", " "]),
+            "--sage-beta1": (NOT_BELOW_1[0], [*NOT_BELOW_1[1], "inf"]),
+            "--sage-beta2": (NOT_BELOW_1[0], [*NOT_BELOW_1[1], "inf"]),
+            "--sage-beta3": (
+                "must be above 0 and below 1, not {value}",
+                ["nan", "inf", "-0.1", "0.0", "1.0"],
+            ),
+            "--sage-eps": (
+                "must be at least 1e-16 and below 1, not {value}",
+                ["nan", "inf", "-1.0", "0.0", "1.0"],
+            ),
+            "--weight-decay": NEGATIVE,
         },
     ),
     (
         SWITCH,
         {
-            "--num-experts": ["x", "1", "0", "-4"],
-            "--capacity-factor": ["x", "nan", "0", "-1", "inf"],
-            "--router-jitter": ["x", "nan", "-0.1", "1"],
-            "--load-balance-alpha": ["x", "nan", "-1", "inf"],
-            "--expert-dropout": ["x", "nan", "-0.1", "1"],
+            "--num-experts": ("must be at least 2, not {value}", ["1", "0", "-4"]),
+            "--capacity-factor": NOT_POSITIVE,
+            "--router-jitter": NOT_BELOW_1,
+            "--load-balance-alpha": NEGATIVE,
+            "--expert-dropout": NOT_BELOW_1,
         },
     ),
 ]
+TEXT = {"--divergence", "--loss-implementation", "--teacher-path", "--sage-base"}
 REFUSED_TOGETHER = [
+    (INTRA, ["--constant-alpha=yes"], "argument --constant-alpha: ignored explicit argument 'yes'"),
     (INTRA, ["--max-update=0", "--max-epoch=0"], "set --max-update or --max-epoch"),
     (INTRA, ["--num-passes=1"], "nothing to compare"),
     (INTRA, ["--dropout=0"], "the model has no dropout"),
-    (INTRA, ["--criterion=label_smoothed_cross_entropy"], "does not support 3"),
-    (INTRA, ["--ddp-backend=fully_sharded"], "not supported"),
+    (INTRA, ["--dropout=0", "--encoder-layerdrop=0.5"], "the model has no dropout"),
+    (INTRA, ["--adaptive-softmax-cutoff=5,8"], "--adaptive-softmax-cutoff"),
+    (INTRA, ["--criterion=label_smoothed_cross_entropy"], "does not support 3 passes"),
+    (INTRA, ["--criterion=cross_entropy"], "--criterion cross_entropy does not support 3 passes"),
+    (INTRA, ["--ddp-backend=fully_sharded"], "not supported: use legacy_ddp"),
     (INTRA, ["--loss-implementation=fused", "--report-accuracy"], "logits"),
     (SELF_DISTILLATION, [], "needs a trained model as --teacher-path"),
-    (SWITCH, ["--base-layers=1"], "leave out --base-layers"),
+    (SWITCH, ["--activation-dropout=0.1"], "use --expert-dropout instead"),
+    (SWITCH, ["--checkpoint-activations"], "leave out --checkpoint-activations"),
+    (SWITCH, ["--offload-activations"], "--offload-activations"),
+    (SWITCH, ["--quant-noise-pq=0.1"], "cannot be quantised"),
+    (SWITCH, ["--base-layers=1"], "every layer has experts already: leave out --base-layers"),
 ]
 
 
 def bad_training() -> Iterator[tuple[list[str], list[str], str]]:
     """Arguments of fairseq-train that work, what makes them fail, and what the line says."""
     for working, options in REFUSED_IN_TRAINING:
-        for option, values in options.items():
-            yield from ((working, [f"{option}={value}"], option) for value in values)
+        for option, (message, values) in options.items():
+            expected = message if message.startswith("--alpha") else f"{option} {message}"
+            for value in values:
+                yield working, [f"{option}={value}"], expected.replace("{value}", value)
+            for value in [] if option in TEXT else ["x", *NO_INTEGERS.get(option, [])]:
+                yield working, [f"{option}={value}"], f"argument {option}: invalid"
     yield from REFUSED_TOGETHER

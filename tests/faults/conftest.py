@@ -14,7 +14,6 @@ from intra_distill.errors import UserError, one_line
 from ..support.checkpoints import train_model
 from ..support.corpora import write_newstest2014
 from ..support.finished_work import contents, finish_work
-from ..support.prepared import make_prepared
 
 
 @pytest.fixture(scope="session")
@@ -53,12 +52,6 @@ def count_faults(request, injected) -> Iterator[None]:
     yield
     kind = request.module.__doc__.splitlines()[0].rstrip(".").split(":")[0]
     request.node.user_properties += [("kind", kind), ("faults", injected["faults"] - before)]
-
-
-@pytest.fixture(scope="session")
-def prepared(tmp_path_factory) -> Path:
-    """A data directory with the subsets train, test and test1."""
-    return make_prepared(tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")

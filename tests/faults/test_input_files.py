@@ -105,6 +105,7 @@ def test_all_commands_work_in_a_folder_of_any_name(
     works("table", {**runs, "--csv": "table.csv", "--plot": "table.png"})
     for kind in ("loss", "bleu", "sensitivity"):
         works(f"plot {kind}", {**runs, "--plot": f"{kind}.png"})
+    works("plot passes", {**model, "--plot": "passes.png"})
     works("plot alpha", {"config": "config.yaml", "--plot": "alpha.png"})
     works("args", {"config": "config.yaml"})
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 from fairseq.dataclass import FairseqDataclass
 
-from .bad_values import REFUSED_IN_TRAINING, bad_training
+from .bad_values import bad_training
 
 
 @pytest.mark.parametrize(
     "working, arguments, expected",
-    [pytest.param(*row, id=" ".join([row[2], *row[1]])[:60]) for row in bad_training()],
+    [pytest.param(*row, id=" ".join(row[1])[:60] or row[2]) for row in bad_training()],
 )
 def test_fairseq_train_refuses_a_bad_value_before_the_first_update(
     trainer, inject, capsys, monkeypatch, working, arguments, expected
@@ -24,9 +24,9 @@ def test_fairseq_train_refuses_a_bad_value_before_the_first_update(
     with pytest.raises(SystemExit) as ending:
         built = trainer(*working, *arguments)
         built.train_step(built.batches[:1])
-    if ending.value.code == 2:
+    if expected.startswith("argument "):
+        assert ending.value.code == 2
         line = capsys.readouterr().err.splitlines()[-1]
-        assert ": error: argument" in line
     else:
         line = ending.value.code
         assert line.startswith("intra_distill: ") and line.isprintable()
@@ -46,6 +46,6 @@ def plugin_options(of: type = FairseqDataclass) -> Iterator[str]:
 
 def test_every_option_of_the_plugin_is_in_the_table():
     options = set(plugin_options())
-    tried = {option for _, values in REFUSED_IN_TRAINING for option in values}
+    tried = {argument.partition("=")[0] for _, changes, _ in bad_training() for argument in changes}
     assert options - tried == set()
     assert {"--num-passes", "--alpha", "--teacher-path", "--sage-eps", "--num-experts"} <= options

@@ -25,14 +25,13 @@ import pytest
 
 from intra_distill.cli import main
 from intra_distill.errors import one_line
-from intra_distill.tools.scoring import search
+from intra_distill.tools.scoring import evaluation
 from intra_distill.tools.scoring.search import Translation
 
 from ..support.checkpoints import train_model
 from ..support.corpora import IWSLT14_PAIRS, write_iwslt14_release
 from ..support.server import serve
 from ..support.text import toy_pairs, write_pairs
-from ..tools.conftest import prepared  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
@@ -106,7 +105,7 @@ def is_writing(arguments: tuple) -> bool:
 
 
 @pytest.fixture(scope="module")
-def checkpoints(prepared, tmp_path_factory) -> list[Path]:  # noqa: F811
+def checkpoints(prepared, tmp_path_factory) -> list[Path]:
     """Of a run, at its first updates."""
     folder = tmp_path_factory.mktemp("runs") / "plain"
     for updates in (1, 2):
@@ -117,7 +116,7 @@ def checkpoints(prepared, tmp_path_factory) -> list[Path]:  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def scores(prepared, checkpoints, tmp_path_factory) -> Path:  # noqa: F811
+def scores(prepared, checkpoints, tmp_path_factory) -> Path:
     """A file of scores; the picture beside it has this process import matplotlib, for all forks."""
     folder = tmp_path_factory.mktemp("sensitivity")
     main([*sensitivity(prepared, checkpoints[-1], folder, 1), "--plot", str(folder / "x.png")])
@@ -130,7 +129,7 @@ def sensitivity(data: Path, checkpoint: Path, folder: Path | str, seed: int | st
 
 
 @pytest.fixture(scope="module")
-def tools(prepared, checkpoints, scores, tmp_path_factory):  # noqa: F811
+def tools(prepared, checkpoints, scores, tmp_path_factory):
     """Each tool's command line for a folder, and for a number that changes its results."""
     raw = tmp_path_factory.mktemp("raw")
     for seed, (split, number) in enumerate({"train": 60, "valid": 5, "test": 5}.items()):
@@ -165,7 +164,9 @@ TOOLS = ["prepare", "download", "evaluate", "prune", "prune, kept", "sensitivity
 
 @pytest.fixture(autouse=True)
 def no_search(monkeypatch):
-    monkeypatch.setattr(search, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0))
+    monkeypatch.setattr(
+        evaluation, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0)
+    )
 
 
 @pytest.fixture(params=TOOLS)

@@ -61,31 +61,6 @@ def test_as_many_parameters_as_in_the_paper(arch, types, parameters):
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
 
 
-REFUSALS = {
-    "one expert": (["--num-experts", "1"], "--num-experts must be at least 2, not 1"),
-    "no capacity": (["--capacity-factor", "0"], "above 0, not 0.0"),
-    "capacity is nan": (["--capacity-factor", "nan"], "above 0, not nan"),
-    "capacity is inf": (["--capacity-factor", "inf"], "above 0, not inf"),
-    "jitter of 1": (["--router-jitter", "1"], "below 1, not 1.0"),
-    "jitter < 0": (["--router-jitter", "-0.1"], "at least 0"),
-    "alpha < 0": (["--load-balance-alpha", "-1"], "at least 0, not -1.0"),
-    "dropout of 1": (["--expert-dropout", "1"], "below 1, not 1.0"),
-    "two dropouts": (["--activation-dropout", "0.1"], "use --expert-dropout instead"),
-    "checkpoints": (["--checkpoint-activations"], "leave out --checkpoint-activations"),
-    "offloading": (["--offload-activations"], "--offload-activations"),
-    "quantised": (["--quant-noise-pq", "0.1"], "cannot be quantised"),
-    "base layers": (["--base-layers", "1"], "leave out --base-layers"),
-}
-
-
-@pytest.mark.parametrize("options, line", REFUSALS.values(), ids=REFUSALS)
-def test_refused_at_start_in_one_line(trainer, options, line):
-    with pytest.raises(SystemExit) as refusal:
-        trainer(*PLAIN, *options, model=SWITCH)
-    message = str(refusal.value)
-    assert message.startswith("intra_distill: ") and line in message and "\n" not in message
-
-
 def test_a_task_that_would_leave_out_the_auxiliary_loss_is_refused(trainer):
     built = trainer("--task", "translation", model=SWITCH)
     built.valid_step(built.batches[0])

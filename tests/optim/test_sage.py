@@ -271,24 +271,6 @@ def test_a_step_without_the_model_is_refused(trainer):
         trainer(*PLAIN, *SAGE).optimizer.step()
 
 
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        (["--sage-base", "sgd"], "adam or adamax, not 'sgd'"),
-        (["--sage-beta1", "1"], "--sage-beta1 .* not 1.0"),
-        (["--sage-beta2", "-0.1"], "--sage-beta2 .* not -0.1"),
-        (["--sage-beta3", "1"], "--sage-beta3 .* not 1.0"),
-        (["--sage-beta3", "0"], "--sage-beta3 .* not 0.0"),
-        (["--sage-beta3", "nan"], "--sage-beta3 .* not nan"),
-        (["--sage-eps", "0"], "--sage-eps"),
-    ],
-    ids=" ".join,
-)
-def test_options_out_of_range_are_refused(trainer, options, message):
-    with pytest.raises(SystemExit, match=message):
-        trainer(*PLAIN, *SAGE, *options)
-
-
 def test_the_checkpoint_of_another_optimizer_is_refused(configure, tmp_path):
     train(configure, tmp_path, "--max-update", "2")
     with pytest.raises(SystemExit, match="not sage on adamax.*--reset-optimizer"):

@@ -26,6 +26,7 @@ WORKING: dict[str, Changes] = {
     "plot loss": {"paths": ["runs"], "--plot": "new.png"},
     "plot bleu": {"paths": ["runs"], "--plot": "new.png"},
     "plot sensitivity": {"paths": ["runs"], "--plot": "new.png"},
+    "plot passes": {"data": "bin", "--path": [CHECKPOINT], "--plot": "new.png"},
     "plot alpha": {"config": "config.yaml", "--plot": "new.png"},
     "sensitivity": {
         "data": "bin",

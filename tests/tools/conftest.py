@@ -1,4 +1,4 @@
-"""A prepared data directory, checkpoints trained on it once, and what is drawn."""
+"""Checkpoints trained once on the prepared data directory, and what is drawn."""
 
 from pathlib import Path
 
@@ -8,13 +8,6 @@ from matplotlib.figure import Figure
 from intra_distill.tools.scoring.evaluation import Evaluation, evaluate
 
 from ..support.checkpoints import train_model
-from ..support.prepared import make_prepared
-
-
-@pytest.fixture(scope="session")
-def prepared(tmp_path_factory) -> Path:
-    """A data directory with the subsets train, test and test1."""
-    return make_prepared(tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")

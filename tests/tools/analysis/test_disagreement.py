@@ -43,23 +43,3 @@ def test_a_panel_for_each_pass_of_each_system(prepared, checkpoint, distilled, t
         assert widths == pytest.approx(probs)
     said = figure.axes[2].get_title(loc="right")
     assert said.startswith(f"{system.divergence[position]:.2f} bits here")
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--line", "0"], "--line must be 1 to "),
-        (["--line", "1000"], "the sentences of test, not 1000"),
-        (["--num-passes", "1"], "--num-passes must be at least 2, not 1"),
-        (["--num-passes", "9"], "--num-passes must be at most 8, not 9"),
-        (["--gen-subset", "dev"], "has no subset 'dev', only test, test1, train"),
-        (["--seed", "-1"], "--seed must be at least 0, not -1"),
-    ],
-)
-def test_bad_options_are_refused(prepared, checkpoint, tmp_path, options, said):
-    picture = tmp_path / "passes.png"
-    command = ["plot", "passes", str(prepared), "--path", str(checkpoint), "--plot", str(picture)]
-    with pytest.raises(SystemExit) as refusal:
-        main([*command, *options])
-    assert said in str(refusal.value) and "\n" not in str(refusal.value)
-    assert not picture.exists()
