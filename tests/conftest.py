@@ -1,6 +1,7 @@
 """A tiny parallel corpus, and trainers of fairseq's on it: fixtures of all tests."""
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from fairseq.options import get_preprocessing_parser, get_training_parser, parse
 from fairseq.trainer import Trainer
 from fairseq_cli import preprocess
 
+from .support.composition import compose_quickly
 from .support.prepared import make_prepared
 from .support.training import PLAIN, SELF, TINY_TRANSFORMER, USER_DIR
 
@@ -35,6 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         asked_for = set(getattr(item, "fixturenames", ()))
         if not asked_for & SLOW_FIXTURES and item.path.name not in SLOW_FILES:
             item.add_marker(pytest.mark.quick)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_composition() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fairseq.dataclass.utils.compose", compose_quickly)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

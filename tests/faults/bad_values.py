@@ -467,7 +467,7 @@ REFUSED_TOGETHER = [
     (INTRA, ["--dropout=0", "--encoder-layerdrop=0.5"], "the model has no dropout"),
     (INTRA, ["--adaptive-softmax-cutoff=5,8"], "--adaptive-softmax-cutoff"),
     (INTRA, ["--criterion=label_smoothed_cross_entropy"], "does not support 3 passes"),
-    (INTRA, ["--criterion=cross_entropy"], "--criterion cross_entropy does not support 3 passes"),
+    ([*TASK, "--num-passes=3"], ["--criterion=cross_entropy"], "does not support 3 passes"),
     (INTRA, ["--ddp-backend=fully_sharded"], "not supported: use legacy_ddp"),
     (INTRA, ["--loss-implementation=fused", "--report-accuracy"], "logits"),
     (SELF_DISTILLATION, [], "needs a trained model as --teacher-path"),
