@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..tools.analysis.batches import open_data
-from ..tools.analysis.disagreement import disagree, plot_disagreement, read_sentence
+from ..tools.analysis.disagreement import disagree, plot_disagreement, read_pair
 from ..tools.analysis.systems import add_system_arguments, name_systems
 from ..tools.options import check_number
 from ..tools.reports.logs import LOG
@@ -164,7 +164,7 @@ def draw_disagreement(args: argparse.Namespace) -> Figure:
     check_number("--seed", args.seed, 0, 2**32 - 1)
     checkpoints = name_systems(args.path, args.names)
     task = open_data(args.data)
-    sentence = read_sentence(task, args.gen_subset, args.line)
+    sentence = read_pair(task, args.gen_subset, args.line)
     systems = {
         name: disagree(task, path, sentence, args.num_passes, args.seed)
         for name, path in checkpoints.items()

@@ -36,7 +36,7 @@ from ..tools.analysis.pruning import (
     open_systems,
     refuse_own_checkpoints,
 )
-from ..tools.analysis.pruning_report import as_json, draw_pruning, pruning_table
+from ..tools.analysis.pruning_report import draw_pruning, pruning_json, pruning_table
 from ..tools.analysis.systems import add_system_arguments, name_systems
 from ..tools.options import make_directory
 from ..tools.reports.picture import check_picture
@@ -130,7 +130,7 @@ def main(args: argparse.Namespace) -> None:
         )
         for folder, pruning in tqdm(by_folder.items(), desc="prune", unit="model", disable=None)
     }
-    write_json(args.results_path / "prune.json", as_json(prunings, results))
+    write_json(args.results_path / "prune.json", pruning_json(prunings, results))
     if args.plot:
         draw_pruning(args.plot, prunings, results)
     print(pruning_table(prunings, results))

@@ -30,11 +30,11 @@ from ..files import write_json
 from ..tools.analysis.batches import Settings, choose_batches, open_data
 from ..tools.analysis.sensitivity import score
 from ..tools.analysis.sensitivity_report import (
-    as_json,
     by_part,
     describe,
     kind_of,
     layer_of,
+    sensitivity_json,
     sensitivity_tables,
     symbol,
 )
@@ -130,7 +130,7 @@ def main(args: argparse.Namespace) -> None:
             "layers": by_part(scores, layer_of),
         }
     notes = describe(task, chosen, settings, systems)
-    write_json(args.results_path / "sensitivity.json", as_json(args.data, notes, systems))
+    write_json(args.results_path / "sensitivity.json", sensitivity_json(args.data, notes, systems))
     if args.plot:
         sds = {name: system["all"].all.sd for name, system in systems.items()}
         draw_violins(args.plot, samples, sds, f"sensitivity {symbol(settings)}, nats per token")

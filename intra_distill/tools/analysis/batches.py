@@ -106,7 +106,7 @@ def choose_batches(task: TranslationTask, settings: Settings) -> Batches:
     return Batches(dataset, chosen, len(batches), digest.hexdigest())
 
 
-def refuse_long_sentences(checkpoint: Path, model: nn.Module, chosen: Batches) -> None:
+def refuse_long_batches(checkpoint: Path, model: nn.Module, chosen: Batches) -> None:
     """Refuse batches with sentences that are longer than the model takes."""
     indices = np.concatenate(chosen.indices)
     sizes = chosen.dataset.src_sizes, chosen.dataset.tgt_sizes

@@ -34,7 +34,7 @@ class Disagreement:
 
 
 @dataclass(frozen=True)
-class Sentence:
+class SentencePair:
     """A sentence of a data directory, and its words as they are shown."""
 
     sample: dict[str, Any]  # a batch of one
@@ -42,7 +42,7 @@ class Sentence:
     target: list[str]  # the pieces, </s> at the end
 
 
-def read_sentence(task: TranslationTask, subset: str, line: int) -> Sentence:
+def read_pair(task: TranslationTask, subset: str, line: int) -> SentencePair:
     """Read one sentence of a subset.
 
     Args:
@@ -60,11 +60,13 @@ def read_sentence(task: TranslationTask, subset: str, line: int) -> Sentence:
     sample = dataset.collater([dataset[line - 1]])
     (target,) = sample["target"]
     source = task.source_dictionary.string(dataset[line - 1]["source"], "sentencepiece")
-    return Sentence(sample, source, [task.target_dictionary[piece] for piece in target.tolist()])
+    return SentencePair(
+        sample, source, [task.target_dictionary[piece] for piece in target.tolist()]
+    )
 
 
 def disagree(
-    task: TranslationTask, checkpoint: Path, sentence: Sentence, num_passes: int, seed: int
+    task: TranslationTask, checkpoint: Path, sentence: SentencePair, num_passes: int, seed: int
 ) -> Disagreement:
     """Send a sentence K times through a model, with dropout as in training.
 
@@ -89,7 +91,7 @@ def disagree(
 
 
 def plot_disagreement(
-    task: TranslationTask, sentence: Sentence, systems: dict[str, Disagreement]
+    task: TranslationTask, sentence: SentencePair, systems: dict[str, Disagreement]
 ) -> Figure:
     """A row for each system and a panel for each pass, where the first system disagrees most."""
     from matplotlib.figure import Figure

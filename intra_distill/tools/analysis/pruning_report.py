@@ -31,7 +31,7 @@ def label(system: str, order: str, orders: Iterable[str]) -> str:
     return system if set(orders) == {"sensitivity"} else f"{system}, {order}"
 
 
-def as_json(prunings: list[Pruning], results: dict[Path, Result]) -> dict[str, Any]:
+def pruning_json(prunings: list[Pruning], results: dict[Path, Result]) -> dict[str, Any]:
     """The content of ``prune.json``."""
     first = next(iter(results.values()))
     models = []

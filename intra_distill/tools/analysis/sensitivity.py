@@ -16,7 +16,7 @@ from ...checkpoints import configuration, read_checkpoint
 from ...core.sensitivity import Sensitivity, sensitivity
 from ...errors import UserError
 from ...files import sha256
-from .batches import Batches, Settings, refuse_long_sentences
+from .batches import Batches, Settings, refuse_long_batches
 from .parameter_scores import ParameterScores, read_scores, write_scores
 
 
@@ -68,7 +68,7 @@ def compute(
 ) -> Sensitivity:
     """Score the parameters by the gradient over the batches, on the model's device."""
     (model,), _ = checkpoint_utils.load_model_ensemble([str(checkpoint)], task=task)
-    refuse_long_sentences(checkpoint, model, chosen)
+    refuse_long_batches(checkpoint, model, chosen)
     # a parameter that was frozen in training contributes as well
     model.to(device).train(settings.dropout).requires_grad_(True)
     criterion = LabelSmoothedCrossEntropyCriterion(task, False, label_smoothing)

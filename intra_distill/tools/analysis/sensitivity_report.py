@@ -75,7 +75,9 @@ def describe(
     return notes
 
 
-def as_json(data: Path, notes: list[str], systems: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def sensitivity_json(
+    data: Path, notes: list[str], systems: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
     """The content of ``sensitivity.json``."""
     return {
         "data": str(data),

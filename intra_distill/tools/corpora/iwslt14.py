@@ -63,7 +63,7 @@ def write_iwslt14(pair: str, source: str | None, downloads: Path, folder: Path) 
         if any(path.exists() for path in paths):
             test += read_pairs(paths, read_xml, files)
     for name, counts in files.items():
-        print_counts(name, counts)
+        print_lines(name, counts)
     for split, pairs in {"train": train, "test": test}.items():
         if not pairs:
             raise UserError(f"{origin['from']} has no sentences for the {split} set of {pair}")
@@ -300,7 +300,7 @@ def count(read: int, dropped: dict[str, int], sentences: list[Sentence]) -> dict
     }
 
 
-def print_counts(name: str, counts: dict[str, Any]) -> None:
+def print_lines(name: str, counts: dict[str, Any]) -> None:
     dropped = ", ".join(f"{number} {rule}" for rule, number in counts["dropped"].items())
     print(
         f"{name}: {counts['read']} lines read; dropped: {dropped or 'none'}; "
