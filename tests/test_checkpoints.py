@@ -1,22 +1,26 @@
-"""Checkpoints under torch ≥ 2.6, which reads them as data: ours load, a malicious one does not."""
+"""Checkpoints under torch ≥ 2.6, which reads them as data: ours load, what is no checkpoint not."""
 
+import argparse
 import io
 import os
 import re
+from pathlib import Path
 
 import pytest
 import torch
-from fairseq import checkpoint_utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models.transformer import TransformerModel
 from fairseq.options import (
-    get_generation_parser,
     get_interactive_generation_parser,
     get_validation_parser,
     parse_args_and_arch,
 )
-from fairseq_cli import generate, interactive, validate
+from fairseq_cli import interactive, validate
 
+from intra_distill.checkpoints import num_passes, read_checkpoint
+from intra_distill.errors import UserError
+
+from .support.checkpoints import fairseq_generate
 from .support.training import INTRA, USER_DIR, run_training
 
 EVAL_BLEU = ["--eval-bleu", "--eval-bleu-args", '{"beam":1,"max_len_b":5}']
@@ -39,35 +43,25 @@ def test_it_trains_on_from_a_checkpoint_with_bleu(configure, checkpoint):
     assert state["optimizer_history"][-1]["num_updates"] == 6
 
 
-def generation_config(parser, *arguments):
-    return convert_namespace_to_omegaconf(parse_args_and_arch(parser, list(arguments)))
+def command_config(parser, *arguments):
+    options = [*arguments, "--user-dir", USER_DIR, "--cpu"]
+    return convert_namespace_to_omegaconf(parse_args_and_arch(parser, options))
 
 
 def test_fairseq_generate_reads_it(checkpoint, data, tmp_path):
-    cfg = generation_config(
-        get_generation_parser(), data, "--path", checkpoint, *GENERATE, "--max-len-b", "5",
-        "--results-path", str(tmp_path), "--required-batch-size-multiple", "1",
-    )  # fmt: skip
-    generate.main(cfg)
-    lines = (tmp_path / "generate-test.txt").read_text().splitlines()
-    assert sum(line.startswith("H-") for line in lines) == 20
+    assert len(fairseq_generate(data, checkpoint, tmp_path)) == 20
 
 
 def test_fairseq_interactive_reads_it(checkpoint, data, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("a b c\n"))
-    cfg = generation_config(
-        get_interactive_generation_parser(), data, "--path", checkpoint, *GENERATE[:-2],
-    )  # fmt: skip
-    interactive.main(cfg)
+    parser = get_interactive_generation_parser()
+    interactive.main(command_config(parser, data, "--path", checkpoint, "--beam", "2"))
     assert "H-0" in capsys.readouterr().out
 
 
 def test_fairseq_validate_reads_it(checkpoint, data, capsys):
-    cfg = generation_config(
-        get_validation_parser(), data, "--path", checkpoint, "--user-dir", USER_DIR, "--cpu",
-        "--task", "translation_intra_distillation", "--max-tokens", "100",
-    )  # fmt: skip
-    validate.main(cfg)
+    task = ["--task", "translation_intra_distillation", "--max-tokens", "100"]
+    validate.main(command_config(get_validation_parser(), data, "--path", checkpoint, *task))
     # it writes its log there, whoever else had listened to it
     assert re.search(r"\| valid \|.* loss [\d.]+", capsys.readouterr().out)
 
@@ -78,22 +72,55 @@ def test_from_pretrained_reads_it(checkpoint, data):
     assert isinstance(model.translate("a b c"), str)
 
 
-class Payload:
-    """Pickled, it asks for a program to be run on loading."""
-
-    def __init__(self, target: str) -> None:
-        self.target = target
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.target}",)
+# Of what is read, in any command
 
 
-def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
-    evidence = tmp_path / "ran"
-    path = str(tmp_path / "evil.pt")
-    torch.save({"model": {}, "cfg": Payload(str(evidence))}, path)
-    with pytest.raises(Exception, match="[Ww]eights.only"):
-        checkpoint_utils.load_checkpoint_to_cpu(path)
-    assert not evidence.exists()
-    torch.load(path, weights_only=False)  # the payload is real
-    assert evidence.exists()
+@pytest.fixture
+def written(trainer, tmp_path) -> Path:
+    """A checkpoint that fairseq-train would have written, untrained."""
+    built, path = trainer(*INTRA), tmp_path / "checkpoint.pt"
+    built.consolidate_optimizer()
+    built.save_checkpoint(str(path), {"train_iterator": {"epoch": 1}})
+    return path
+
+
+NO_CHECKPOINT = {"model": {}, "cfg": {}, "optimizer_history": [], "extra_state": {}}
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (Path.unlink, "there is no such checkpoint"),
+        (lambda path: path.write_text("text"), "is not a PyTorch checkpoint, or only a part of"),
+        *(
+            (
+                lambda path, size=size: path.write_bytes(path.read_bytes()[:size]),
+                "is not a PyTorch checkpoint, or only a part of one",
+            )
+            for size in (0, 1, 1000, -1, -1000)
+        ),
+        (lambda path: torch.save([1], path), "is not a checkpoint that fairseq-train wrote"),
+        (lambda path: torch.save({"model": {}}, path), "not a checkpoint that fairseq-train wrote"),
+        (lambda path: torch.save(NO_CHECKPOINT, path), "not a checkpoint that fairseq-train wrote"),
+        (lambda path: torch.save(Path, path), "is refused: it is no plain data"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(written, spoil, message):
+    read_checkpoint(written)
+    spoil(written)
+    with pytest.raises(UserError, match=f"{written}.* {message}"):
+        read_checkpoint(written)
+
+
+@pytest.mark.parametrize(
+    "task, K",
+    [
+        ({"num_passes": 5}, 5),
+        (argparse.Namespace(num_passes=4), 4),
+        ({"_name": "translation"}, 1),
+        ({"num_passes": None}, 1),
+        (None, 1),
+    ],
+)
+def test_the_number_of_passes_is_in_the_configuration(task, K):
+    assert num_passes({"cfg": {"task": task}}) == K

@@ -37,16 +37,17 @@ def test_from_raw_text_to_the_table(tmp_path, capsys):
         train_system(data, system, run)
         intra_distill(
             ["evaluate", str(data), "--path", str(run / "checkpoint_best.pt"), "--cpu"]
-            + ["--results-path", str(run), "--beam", "2", *baseline]
+            + ["--results-path", str(run), "--beam", "2", "--metrics", "BLEU", "TER", *baseline]
         )
         assert len((run / "test.hyp.en").read_text(encoding="utf-8").splitlines()) == 20
         results.append(str(run / "test.json"))
         baseline = ["--baseline", results[0]]
     intra = json.loads(Path(results[1]).read_text(encoding="utf-8"))
+    assert list(intra["significance"]["tests"]) == ["BLEU", "TER"]
     assert intra["significance"]["baseline_system"] == "transformer"
-    assert intra["checkpoint"]["updates"] == 8
+    assert (intra["checkpoint"]["updates"], intra["checkpoint"]["num_passes"]) == (8, 3)
 
     capsys.readouterr()
     intra_distill(["table", *results])
     table = capsys.readouterr().out
-    assert "| transformer |" in table and "| intra_x |" in table and "nrefs:1" in table
+    assert "| transformer |" in table and "| intra_x |" in table and "| TER ↓ | p |" in table

@@ -1,8 +1,10 @@
-"""draw validation curves, BLEU against K, sensitivity over training, or the curve of α′
+"""draw validation curves, BLEU against K, the outputs of K passes, sensitivity or α′
 
-``loss`` and ``sensitivity`` read the output of fairseq-train, saved as ``train.log`` in the folder
-of the run; ``bleu`` reads results of evaluate; ``alpha`` reads a configuration::
+``passes`` sends a sentence through checkpoints. ``loss`` and ``sensitivity`` read the output of
+fairseq-train, saved as ``train.log`` in the folder of the run; ``bleu`` reads results of evaluate;
+``alpha`` reads a configuration::
 
+    intra-distill plot passes DATA --path run/checkpoint_best.pt --plot passes.png
     intra-distill plot loss runs --plot loss.png
 
 A run that resumes appends to its log. If it repeats updates, the later values count.

@@ -6,7 +6,7 @@ from typing import Any
 from fairseq import utils
 from fairseq.tasks.translation import TranslationTask
 
-from ..checkpoints import check_fits
+from ..checkpoints import check_fits, configuration
 from ..errors import UserError
 
 
@@ -20,13 +20,13 @@ def check_translation_fits(task: TranslationTask, path: Path, state: dict[str, A
     Raises:
         UserError: otherwise, and for what is no translation model
     """
-    trained_on = state["cfg"].get("task")
+    trained_on = configuration(state, "task")
     for side, lang_key, dictionary in (
         ("encoder", "source_lang", task.source_dictionary),
         ("decoder", "target_lang", task.target_dictionary),
     ):
         embeddings = state["model"].get(f"{side}.embed_tokens.weight")
-        if embeddings is None or not isinstance(trained_on, dict):
+        if embeddings is None or not trained_on:
             raise UserError(f"{path} is not a checkpoint of a translation model")
         lang = task.cfg[lang_key]
         their_lang = trained_on.get(lang_key) or lang  # none where fairseq found it by itself

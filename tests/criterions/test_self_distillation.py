@@ -11,7 +11,6 @@ from fairseq.options import get_validation_parser, parse_args_and_arch
 from fairseq_cli import validate
 
 from ..support.checkpoints import fairseq_generate
-from ..support.payload import Payload
 from ..support.training import (
     LSTM,
     PLAIN,
@@ -242,50 +241,17 @@ def test_fairseq_validate_does_without_the_teacher(configure, teacher, data, tmp
     assert re.search(r"\| valid \|.* loss [\d.]+", capsys.readouterr().out)
 
 
-def test_a_teacher_that_would_run_code_is_refused(teacher, trainer, tmp_path, monkeypatch):
-    path = teacher()
-    state = torch.load(path)
-    torch.save({**state, "args": Payload(tmp_path / "ran")}, path)
-    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
-    with pytest.raises(SystemExit, match="could run code .*mkdir"):
-        trainer(*SELF, "--teacher-path", path)
-    assert not (tmp_path / "ran").exists()
-
-
-def rows(state, side, number):
-    name = f"{side}.embed_tokens.weight"
-    state["model"][name] = torch.zeros(number, 16)
-
-
-DAMAGES = {
-    "languages swapped": (
-        lambda state: state["cfg"]["task"].update(source_lang="en", target_lang="de"),
-        "is of other data: its encoder knows en, not de",
-    ),
-    "another target language": (
-        lambda state: state["cfg"]["task"].update(target_lang="fr"),
-        "is of other data: its decoder knows fr, not en",
-    ),
-    "another source dictionary": (
-        lambda state: rows(state, "encoder", 12),
-        "is of other data: its encoder knows 12 types, ",
-    ),
-    "another target dictionary": (
-        lambda state: rows(state, "decoder", 99),
-        "is of other data: its decoder knows 99 types, ",
-    ),
-    "a language model": (
-        lambda state: state["model"].pop("encoder.embed_tokens.weight"),
-        "is not a checkpoint of a translation model",
-    ),
-    "weights alone": (
-        lambda state: state.pop("cfg"),
-        "is not a checkpoint that fairseq-train wrote",
-    ),
-}
-
-
-@pytest.mark.parametrize("damage, line", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize(
+    "damage, line",
+    [
+        (lambda state: state.pop("cfg"), "is not a checkpoint that fairseq-train wrote"),
+        (
+            lambda state: state["cfg"]["task"].update(target_lang="fr"),
+            "is of other data: its decoder knows fr, not en",
+        ),
+    ],
+    ids=["weights alone", "other data"],
+)
 def test_a_teacher_of_another_kind_is_refused_in_one_line(trainer, teacher, damage, line):
     path = teacher()
     state = torch.load(path)
@@ -293,23 +259,7 @@ def test_a_teacher_of_another_kind_is_refused_in_one_line(trainer, teacher, dama
     torch.save(state, path)
     with pytest.raises(SystemExit) as refusal:
         trainer(*SELF, "--teacher-path", path)
-    message = str(refusal.value)
-    assert f"--teacher-path {path} {line}" in message and "\n" not in message
-
-
-def test_a_teacher_of_other_symbols_is_refused(trainer, teacher, data, tmp_path):
-    """As many types, in another order: only the data that the teacher learned from tells."""
-    path = teacher()
-    state = torch.load(path)
-    state["cfg"]["task"]["data"] = str(tmp_path)
-    torch.save(state, path)
-    trainer(*SELF, "--teacher-path", path)  # that data is gone
-    lines = (Path(data) / "dict.de.txt").read_text().splitlines(keepends=True)
-    (tmp_path / "dict.de.txt").write_text("".join(lines))
-    trainer(*SELF, "--teacher-path", path)
-    (tmp_path / "dict.de.txt").write_text("".join(lines[::-1]))
-    with pytest.raises(SystemExit, match=f"of other data: {tmp_path}/dict.de.txt is not {data}/"):
-        trainer(*SELF, "--teacher-path", path)
+    assert str(refusal.value) == f"intra_distill: --teacher-path {path} {line}"
 
 
 def test_adaptive_softmax_is_refused_in_teacher_and_student(trainer, teacher):

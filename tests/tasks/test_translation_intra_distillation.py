@@ -23,15 +23,25 @@ from ..support.training import (
     run_training,
 )
 
-
-def test_a_model_that_takes_no_passes_is_refused(trainer):
-    with pytest.raises(SystemExit, match="^intra_distill: .*choose another --arch"):
-        trainer(*INTRA, "--arch", "nonautoregressive_transformer", model=[])
+ONE_PASS = "--task translation --criterion intra_distillation".split()
 
 
-def test_a_task_that_makes_one_pass_is_refused(trainer):
-    with pytest.raises(SystemExit, match="--task translation_intra_distillation; Translation"):
-        trainer("--task", "translation", "--criterion", "intra_distillation")
+@pytest.mark.parametrize(
+    "system, options, line",
+    [
+        (INTRA, ["--dropout", "0", "--encoder-layerdrop", "0.5"], "no dropout"),
+        (INTRA, ["--adaptive-softmax-cutoff", "5,8"], "--adaptive-softmax-cutoff"),
+        (INTRA, ["--arch", "nonautoregressive_transformer"], "choose another --arch"),
+        (ONE_PASS, [], "--task translation_intra_distillation; Translation"),
+    ],
+    ids=["only LayerDrop", "adaptive softmax", "non-autoregressive", "a task of one pass"],
+)
+def test_refused_at_start_in_one_line(trainer, system, options, line):
+    model = [] if "--arch" in options else TINY_TRANSFORMER
+    with pytest.raises(SystemExit) as refusal:
+        trainer(*system, *options, model=model)
+    message = str(refusal.value)
+    assert message.startswith("intra_distill: ") and line in message and "\n" not in message
 
 
 @pytest.mark.parametrize(
@@ -195,14 +205,8 @@ def test_stop_and_resume_gives_the_same_checkpoint(configure, tmp_path, monkeypa
 
     one, other = load(through / "checkpoint_last.pt"), load(resumed / "checkpoint_last.pt")
     assert one["optimizer_history"][-1]["num_updates"] == 12
-    for name, value in one["model"].items():
-        assert torch.equal(value, other["model"][name]), name
-    for key, state in one["last_optimizer_state"]["state"].items():
-        for name, value in state.items():
-            assert torch.equal(
-                torch.as_tensor(value),
-                torch.as_tensor(other["last_optimizer_state"]["state"][key][name]),
-            )
+    for part in ("model", "last_optimizer_state"):
+        assert_equal(one[part], other[part])
     for key in ("loss", "nll_loss", "divergence", "alpha"):
         sums = [
             meter["sum"]

@@ -1,5 +1,3 @@
-import errno
-import os
 import shutil
 from pathlib import Path
 
@@ -159,41 +157,13 @@ def test_models_of_the_same_words_are_averaged_wherever_these_are(tmp_path, caps
     assert says in capsys.readouterr().err
 
 
-def test_the_same_checkpoint_does_not_count_twice(tmp_path):
-    one = write(tmp_path / "checkpoint1.pt", weight=torch.ones(2))
-    best = Path(shutil.copy(one, tmp_path / "checkpoint_best.pt"))
-    with pytest.raises(UserError, match=f"{best} is the same as {one}: name one of them"):
-        average([one, best])
-
-
 def test_a_file_that_cannot_be_averaged_leaves_the_output_alone(tmp_path):
     path, output = write(tmp_path / "1.pt", weight=torch.ones(2)), tmp_path / "average.pt"
     output.write_text("precious")
-    with pytest.raises(SystemExit, match="is not a PyTorch checkpoint"):
-        main(["average", "--inputs", str(path), str(output), "--output", str(tmp_path / "2.pt")])
-    with pytest.raises(SystemExit, match="average.pt is one of the inputs"):
-        main(["average", "--inputs", str(path), str(output), "--output", str(output)])
+    (tmp_path / "2.pt").write_text("text")
+    with pytest.raises(SystemExit, match="2.pt is not a PyTorch checkpoint"):
+        main(["average", "--inputs", str(path), f"{tmp_path}/2.pt", "--output", str(output)])
     assert output.read_text() == "precious"
-
-
-def test_outputs_that_cannot_be_are_refused(tmp_path):
-    path = write(tmp_path / "1.pt", weight=torch.ones(2))
-    with pytest.raises(SystemExit, match="1.pt is one of the inputs"):
-        main(["average", "--inputs", str(path), "--output", str(tmp_path / "." / "1.pt")])
-    with pytest.raises(SystemExit, match="there is no folder .*none"):
-        main(["average", "--inputs", str(path), "--output", str(tmp_path / "none" / "1.pt")])
-
-
-def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
-    def disk_full(state, file):
-        file.write(b"half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    path = write(tmp_path / "1.pt", weight=torch.ones(2))
-    monkeypatch.setattr(torch, "save", disk_full)
-    with pytest.raises(SystemExit, match="No space left"):
-        main(["average", "--inputs", str(path), "--output", str(tmp_path / "average.pt")])
-    assert list(tmp_path.iterdir()) == [path]
 
 
 # The last of a folder
@@ -228,30 +198,13 @@ def test_the_last_checkpoints_of_a_folder(options, expected, tmp_path, capsys):
     assert f"{output}: the average of {tmp_path}/{expected[0]}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        (
-            ["--num-epoch-checkpoints", "3"],
-            r"3 checkpoints are asked for: .* has 1 called checkpoint\(\\d\+\)",
-        ),
-        (["--num-epoch-checkpoints", "0"], "0 checkpoints are asked for: .* has 1 called"),
-        (["--num-update-checkpoints", "-1"], "-1 checkpoints are asked for: .* has 0 called"),
-        (["--checkpoint-upper-bound", "3"], "goes with --num-epoch-checkpoints or"),
-        ([], "there is no such checkpoint"),
-    ],
-)
-def test_what_a_folder_does_not_have_is_refused(options, message, tmp_path):
+def test_what_a_folder_does_not_have_is_refused(tmp_path):
     write(tmp_path / "checkpoint1.pt", weight=torch.ones(2))
-    with pytest.raises(SystemExit, match=message):
-        main(["average", "--inputs", str(tmp_path), "--output", str(tmp_path / "a.pt"), *options])
-
-
-def test_the_last_checkpoints_are_of_one_folder(tmp_path):
-    path = str(write(tmp_path / "checkpoint1.pt", weight=torch.ones(2)))
-    for inputs in ([path], [str(tmp_path), str(tmp_path)]):
-        with pytest.raises(SystemExit, match="--inputs must be one folder"):
-            main(["average", "--inputs", *inputs, "--output", "a.pt", "--num-epoch-checkpoints=1"])
+    command = ["average", "--output=a.pt", "--num-epoch-checkpoints=3", "--inputs", str(tmp_path)]
+    with pytest.raises(SystemExit, match=r"3 checkpoints .* has 1 called checkpoint\(\\d\+\)"):
+        main(command)
+    with pytest.raises(SystemExit, match="--inputs must be one folder"):
+        main([*command, str(tmp_path)])
 
 
 # Really trained

@@ -81,14 +81,16 @@ def plot_passes(paths: Iterable[Path], subset: str, metric: str | None) -> Figur
     """
     runs = gather(paths, subset)
     metric = metric or runs[0].result.primary_metric
-    systems: dict[str, dict[int, list[float]]] = {}  # by system without its K, then by K
-    named = []
-    for run in runs:
-        K = run.result.checkpoint.num_passes
-        system = str(System.of(run.system).without("task.num_passes"))
-        systems.setdefault(system, {}).setdefault(K, []).append(run.result.scores[metric])
-        named.append(Run(run.path, replace(run.result, system=f"{system} with K = {K}")))
+    names = [str(System.of(run.system).without("task.num_passes")) for run in runs]
+    Ks = [run.result.checkpoint.num_passes for run in runs]
+    named = [
+        Run(run.path, replace(run.result, system=f"{name} with K = {K}"))
+        for run, name, K in zip(runs, names, Ks, strict=True)
+    ]
     refuse_misfits(named, [metric])
+    systems: dict[str, dict[int, list[float]]] = {}  # by system without its K, then by K
+    for run, name, K in zip(runs, names, Ks, strict=True):
+        systems.setdefault(name, {}).setdefault(K, []).append(run.result.scores[metric])
     datasets = sorted({run.dataset for run in runs})
     if len(datasets) > 1:
         raise UserError(f"the results are of {' and '.join(datasets)}: draw one at a time")

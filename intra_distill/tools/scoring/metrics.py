@@ -127,8 +127,8 @@ def add_metric_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=METRICS,
         default=[],
-        help=f"metrics, the primary one first ({what}; default: {' '.join(DEFAULT_METRICS)}, or "
-        "those of the stored result)",
+        help=f"metrics, the primary one first ({what}; default: {' '.join(DEFAULT_METRICS)}, or, "
+        "in evaluate, those of the stored result)",
     )
     parser.add_argument(
         "--tokenize",

@@ -146,6 +146,7 @@ def test_a_damaged_archive_is_refused(good, damage):
         (gzip.compress(b""), "damaged or truncated"),
         (gzip.compress(b"text" * 1000), "damaged or truncated"),
     ],
+    ids=["empty", "text", "zip", "web page", "gzip of nothing", "gzip of text"],
 )
 def test_other_files_are_refused(tmp_path, content, said):
     (tmp_path / "a.tgz").write_bytes(content)

@@ -17,7 +17,13 @@ from intra_distill.tools.preparation import cleaning, subwords, translation
 from intra_distill.tools.preparation.normalization import normalizer
 from intra_distill.tools.preparation.request import TranslationPreparation
 from intra_distill.tools.scoring import metrics
-from intra_distill.tools.scoring.metrics import build_metrics, scores_of, signatures_of
+from intra_distill.tools.scoring.metrics import (
+    DEFAULT_METRICS,
+    Text,
+    build_scorers,
+    scores_of,
+    signatures_of,
+)
 
 from ...support.files import contents
 from ...support.kills import Killed, kill_before_rename
@@ -367,7 +373,8 @@ def test_what_the_pieces_cost_is_said(tmp_path, capsys, pairs, lang, rule, keeps
     printed = capsys.readouterr().out
     ceiling = report(changing)["ceilings"]["test"]
     references = [target for _, target in pairs]
-    built = build_metrics(references, "zh" if lang == "zh_CN" else "13a", lowercase=False)
+    text = Text(lang, lowercase=False, tokenizer="zh" if lang == "zh_CN" else "13a")
+    built = build_scorers(DEFAULT_METRICS, text, references)
     normalize = normalizer(rule).normalize
     said = [normalize(line).replace("\u2581", " ").strip() for line in references]
     assert ceiling["scores"] == scores_of(built, said)

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from intra_distill.tools.analysis.violins import draw_violins
 from intra_distill.tools.reports.grid import lay_out
 from intra_distill.tools.reports.picture import add_legend, save_picture
-from intra_distill.tools.reports.plots import plot_loss, plot_sensitivity
+from intra_distill.tools.reports.plots import plot_loss, plot_passes, plot_sensitivity
 from intra_distill.tools.reports.runs import gather
 from intra_distill.tools.reports.table import draw_bars
 
@@ -32,16 +32,19 @@ def test_a_legend_has_names_as_they_are(figures, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "draw, line",
+    "draw",
     [
-        (lambda paths: plot_loss(paths, "loss", "valid"), valid_line),
-        (plot_sensitivity, train_line),
+        lambda paths: plot_loss(paths, "loss", "valid"),
+        plot_sensitivity,
+        lambda paths: plot_passes(paths, "test", None),
     ],
-    ids=["loss", "sensitivity"],
+    ids=["loss", "sensitivity", "passes"],
 )
-def test_names_in_curves(tmp_path, draw, line):
+def test_names_in_curves(tmp_path, draw):
     for name in NAMES:
-        write_log(tmp_path / name, *(line(update, 3) for update in (1, 2)))
+        for K in (2, 3):
+            folder = put(tmp_path, make_result(name, seed=K, num_passes=K)).parent
+        write_log(folder, *(line(n, 3) for line in (valid_line, train_line) for n in (1, 2)))
     assert sorted(named(draw([tmp_path]))[: len(NAMES)]) == sorted(NAMES)
 
 

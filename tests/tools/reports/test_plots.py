@@ -156,14 +156,6 @@ def test_bleu_against_k(drawn, grid):
     assert SIGNATURES["BLEU"] in note and "over the seeds (n = 1–2)" in note
 
 
-def test_names_that_matplotlib_would_not_show(drawn, tmp_path):
-    put(tmp_path, make_result("_a"))
-    put(tmp_path, make_result("b$x$+task.num_passes=2", num_passes=2))
-    figure = drawn("bleu", tmp_path)
-    assert sorted(legend_of(figure)) == ["_a", "b$x$"]
-    assert not any(text.get_parse_math() for text in figure.legends[0].get_texts())
-
-
 def test_systems_that_differ_in_the_group_alone_keep_their_names(drawn, tmp_path):
     for name in ("a+task.x=1", "a+model.x=1"):
         write_log(tmp_path / "runs" / name, valid_line(1, 3))

@@ -9,7 +9,7 @@ from intra_distill.cli import table as cli_table
 from intra_distill.files import read_lines
 from intra_distill.tools.reports import markdown
 
-from ...support.results import SIGNATURES, compared, make_result, put
+from ...support.results import SIGNATURES, compared, in_metrics, make_result, put
 from ...support.training import CONFIGS
 
 TRAINED = make_result().checkpoint
@@ -191,6 +191,58 @@ def test_one_system_is_compared_with_nothing(tmp_path, printed):
     ]
 
 
+# Metrics
+
+
+@pytest.fixture
+def mixed(tmp_path) -> Path:
+    """Results in TER, BLEU and chrF++, and in BLEU and TER."""
+    first = in_metrics(make_result(), {"TER": 40.0, "BLEU": 30.0, "chrF++": 50.0})
+    put(tmp_path, first)
+    put(tmp_path, in_metrics(make_result("x"), {"BLEU": 31.0, "TER": 38.04}))
+    return tmp_path
+
+
+def test_the_metrics_that_all_results_have_are_shown(mixed, printed):
+    lines, _ = printed(mixed, "--csv", mixed / "x.csv")
+    assert lines[0].startswith("| System | TER ↓ | p | BLEU | p | updates |")
+    assert lines[2].startswith("| transformer | 40.0 |  | 30.0 |  |")
+    assert lines[3].startswith("| x | 38.0 (-2.0) | — | 31.0 (+1.0) | — |")
+    assert lines[5:7] == [
+        f"- TER (lower is better): `{SIGNATURES['TER']}`",
+        f"- BLEU: `{SIGNATURES['BLEU']}`",
+    ]
+    rows = list(csv.DictReader(read_lines(mixed / "x.csv")))
+    assert [row["metric"] for row in rows] == ["TER", "BLEU"] * 2
+    assert [row["signature"] for row in rows[:2]] == [SIGNATURES["TER"], SIGNATURES["BLEU"]]
+
+
+def test_one_metric_is_chosen_and_drawn(mixed, printed, figures):
+    lines, _ = printed(mixed, "--metric", "TER", "--plot", mixed / "x.png")
+    assert lines[0].startswith("| System | TER ↓ | p | updates |")
+    assert figures[0].axes[0].get_ylabel() == "TER (edits per 100 words), test"
+
+
+def test_several_data_sets_are_shown_in_the_primary_metric(mixed, printed):
+    put(mixed, in_metrics(make_result(dataset="nl-en"), {"TER": 50.0}))
+    lines, _ = printed(mixed)
+    assert lines[2] == "| transformer | 40.00 | 50.00 | 45.00 | 49.98M |"
+
+
+@pytest.mark.parametrize("command", [["table"], ["plot", "bleu", "--plot=new.png"]], ids=" ".join)
+def test_a_metric_that_a_result_lacks_is_refused(mixed, command, monkeypatch):
+    monkeypatch.chdir(mixed)
+    with pytest.raises(SystemExit, match="it has no chrF.*: evaluate it again with --metrics$"):
+        main([*command, ".", "--metric", "chrF++"])
+    assert not Path("new.png").exists()
+
+
+def test_results_without_a_common_metric_are_refused(mixed):
+    put(mixed, in_metrics(make_result("y"), {"chrF": 50.0}))
+    with pytest.raises(SystemExit, match="no metric in common: evaluate them again with --metrics"):
+        main(["table", str(mixed)])
+
+
 @pytest.mark.parametrize(
     "seconds, expected",
     [(4.4, "0:04"), (59.6, "1:00"), (3599.4, "59:59"), (3599.6, "1:00:00"), (90000, "25:00:00")],
@@ -202,12 +254,15 @@ def test_duration(seconds, expected):
 # Files
 
 
-def test_csv_has_a_row_for_every_cell(grid, printed, tmp_path):
-    paper = tmp_path / "paper.yaml"
-    paper.write_text(
-        "{source: S, metric: BLEU, systems: "
-        "{transformer: {parameters: 50M, scores: {ar-en: 28.62}}}}"
-    )
+@pytest.fixture
+def paper(tmp_path) -> Path:
+    """A published number."""
+    scores = "{transformer: {parameters: 50M, scores: {ar-en: 28.62}}}"
+    (tmp_path / "paper.yaml").write_text(f"{{source: S, metric: BLEU, systems: {scores}}}")
+    return tmp_path / "paper.yaml"
+
+
+def test_csv_has_a_row_for_every_cell(grid, printed, paper, tmp_path):
     path = tmp_path / "table.csv"
     printed(grid, "--csv", path, "--paper", paper)
     rows = {(row["system"], row["dataset"]): row for row in csv.DictReader(read_lines(path))}
@@ -247,20 +302,9 @@ def test_csv_has_a_row_for_every_cell(grid, printed, tmp_path):
     assert metrics == ["BLEU", "chrF"] * 2
 
 
-def test_the_picture_shows_what_the_table_does(grid, printed, tmp_path, monkeypatch):
-    from matplotlib.figure import Figure
-
-    drawn = []
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, path, **_: (drawn.append(self), path.touch())
-    )
-    paper = tmp_path / "paper.yaml"
-    paper.write_text(
-        "{source: S, metric: BLEU, systems: "
-        "{transformer: {parameters: 50M, scores: {ar-en: 28.62}}}}"
-    )
+def test_the_picture_shows_what_the_table_does(grid, printed, paper, tmp_path, figures):
     printed(grid, "--plot", tmp_path / "table.png", "--paper", paper)
-    (axes,) = drawn[0].axes
+    (axes,) = figures[0].axes
     transformer, intra_x = axes.containers[1::2]  # each before it holds the error bars
     assert [bar.get_height() for bar in transformer] == [29.5, 37.5, 21.5]
     assert [bar.get_height() for bar in intra_x] == [32.5, 39.0]
@@ -268,7 +312,7 @@ def test_the_picture_shows_what_the_table_does(grid, printed, tmp_path, monkeypa
     assert axes.get_ylabel() == "BLEU (0–100), test" and axes.get_ylim()[0] == 0
     marker = next(dots for dots in axes.collections if len(dots.get_offsets()) == 3)
     assert marker.get_offsets()[0].tolist() == [-0.2, 28.62]
-    legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    legend = [text.get_text() for text in figures[0].legends[0].get_texts()]
     assert legend == ["transformer", "intra_x", "paper"]
 
 

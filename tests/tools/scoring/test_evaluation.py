@@ -229,6 +229,25 @@ def test_another_tokeniser_scores_the_same_translations(done, no_search):
     assert evaluate(done) == by_word
 
 
+def test_other_metrics_score_the_same_translations_and_stay(done, base, no_search):
+    before = read_result(base)
+    asked = replace(done, metrics=("TER", "tokenised-BLEU", "BLEU"))
+    result = evaluate(asked)
+    assert list(result.scores) == list(result.signatures) == list(asked.metrics)
+    assert result.primary_metric == "TER" and result.scores["BLEU"] == before.scores["BLEU"]
+    assert read_result(done.results_path / "test.json") == result == evaluate(done)
+    compared = evaluate(replace(done, baseline=base))  # which was scored in others
+    assert list(compared.significance["tests"]) == list(asked.metrics)
+    reordered = evaluate(replace(done, metrics=asked.metrics[::-1]))
+    assert reordered.primary_metric == "BLEU" and reordered.scores == result.scores
+
+
+def test_metrics_of_another_checkpoint_do_not_stay(done, distilled, no_search, monkeypatch):
+    evaluate(replace(done, metrics=("TER",)))
+    monkeypatch.setattr(evaluation, "translate", lambda _, n, grows: Translation(["a"] * n, 0, 0))
+    assert list(evaluate(replace(done, checkpoint=distilled)).scores) == ["BLEU", "chrF"]
+
+
 # The limit of length
 
 
@@ -320,8 +339,8 @@ def test_of_two_sentences_there_is_no_p_value(long, distilled, tmp_path, capsys)
 
 def test_what_the_model_ends_by_itself_is_not_cut(prepared, checkpoint, base, lengths, tmp_path):
     for limit in (1, 3, 199, 200):
-        search = Search(max_len_b=limit)
-        result = evaluate(Evaluation(prepared, checkpoint, tmp_path / str(limit), search))
+        cut = Search(max_len_b=limit)
+        result = evaluate(Evaluation(prepared, checkpoint, tmp_path / str(limit), cut))
         assert result.cut_hypotheses == sum(length == limit for length in lengths.values())
         assert max(lengths.values()) <= limit
     assert lines_of(tmp_path / "200" / "test.hyp.en") == lines_of(base.with_name("test.hyp.en"))
@@ -369,6 +388,12 @@ def test_command(asked, capsys, monkeypatch):
     assert bleu.startswith("BLEU = ") and "|case:lc|eff:no|tok:13a|" in bleu
     assert chrf.startswith("chrF = ") and "|nc:6|nw:0|" in chrf
     assert err == ""
+
+    main([*arguments, "--beam", "2", "--metrics", "TER", "chrF++", "TER"])
+    _, title, ter, chrf, *more = capsys.readouterr().out.splitlines()
+    assert title.startswith("plain, test1") and not more
+    assert ter.startswith("TER = ") and "|tok:tercom|" in ter
+    assert chrf.startswith("chrF++ = ") and "|nc:6|nw:2|" in chrf
 
 
 # What is refused
