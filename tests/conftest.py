@@ -21,21 +21,20 @@ pytest_plugins = ["tests.support.fault_table"]
 
 # what these fixtures give takes seconds: binarised data, trained models, finished work
 SLOW_FIXTURES = {"data", "prepared", "work"}
-SLOW_FILES = {
-    *["test_benchmark.py", "test_end_to_end.py", "test_recipes.py", "test_plain_fairseq.py"],
-    *["test_numbers.py", "test_ranks.py", "test_killed_tools.py", "test_input_scripts.py"],
+# what trains without them, starts processes or tries thousands of cases: files, and functions
+SLOW = {
+    *["test_benchmark.py", "test_cleaning.py", "test_end_to_end.py", "test_input_scripts.py"],
+    *["test_killed_tools.py", "test_numbers.py", "test_patches.py", "test_plain_fairseq.py"],
+    *["test_ranks.py", "test_recipes.py", "test_a_published_system_can_be_trained"],
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as quick what trains nothing: ``-m quick``.
-
-    A test is quick unless it asks, itself or by its other fixtures, for one of SLOW_FIXTURES, or
-    stands in one of SLOW_FILES, which start processes or try thousands of cases.
-    """
+    """Mark as quick, for ``-m quick``, what is neither slow nor asks for a slow fixture."""
     for item in items:
-        asked_for = set(getattr(item, "fixturenames", ()))
-        if not asked_for & SLOW_FIXTURES and item.path.name not in SLOW_FILES:
+        names = {item.path.name, getattr(item, "originalname", item.name)}
+        fixtures = getattr(item, "fixturenames", ())  # also those that its fixtures ask for
+        if not names & SLOW and not SLOW_FIXTURES.intersection(fixtures):
             item.add_marker(pytest.mark.quick)
 
 

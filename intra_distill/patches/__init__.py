@@ -28,7 +28,7 @@ REGISTER = (
         "fairseq.checkpoint_utils.load_checkpoint_to_cpu",
         "refuses a configuration that would run code when fairseq evaluates it",
         "an untrusted checkpoint can run code in fairseq-generate and fairseq-interactive",
-        "tests/faults/test_hostile.py",
+        "tests/faults/test_hostile_checkpoints.py",
     ),
     # interruption.py, in every command
     Patch(

@@ -425,7 +425,7 @@ REFUSED_IN_TRAINING: list[tuple[list[str], dict[str, tuple[str, list[str]]]]] = 
         {
             "--teacher-path": (
                 "{value}: there is no such checkpoint",
-                ["none", ".", "/", "/dev/zero", LONG],
+                ["none", ".", "/", "/dev/zero"],
             ),
             "--distillation-weight": NOT_POSITIVE,
         },
@@ -470,6 +470,7 @@ REFUSED_TOGETHER = [
     ([*TASK, "--num-passes=3"], ["--criterion=cross_entropy"], "does not support 3 passes"),
     (INTRA, ["--ddp-backend=fully_sharded"], "not supported: use legacy_ddp"),
     (INTRA, ["--loss-implementation=fused", "--report-accuracy"], "logits"),
+    (SELF_DISTILLATION, [f"--teacher-path={LONG}"], "File name too long"),
     (SELF_DISTILLATION, [], "needs a trained model as --teacher-path"),
     (SWITCH, ["--activation-dropout=0.1"], "use --expert-dropout instead"),
     (SWITCH, ["--checkpoint-activations"], "leave out --checkpoint-activations"),

@@ -117,10 +117,16 @@ def checkpoints(prepared, tmp_path_factory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def scores(prepared, checkpoints, tmp_path_factory) -> Path:
-    """A file of scores; the picture beside it has this process import matplotlib, for all forks."""
+    """A file of scores. On the way to it this process imports and composes for all its forks."""
     folder = tmp_path_factory.mktemp("sensitivity")
     main([*sensitivity(prepared, checkpoints[-1], folder, 1), "--plot", str(folder / "x.png")])
+    main(evaluate(prepared, checkpoints[-1], tmp_path_factory.mktemp("evaluated"), 1))
     return folder / "plain.sensitivity.pt"
+
+
+def evaluate(data: Path, checkpoint: Path, folder: Path | str, beam: int | str) -> list[str]:
+    command = f"evaluate {data} --path {checkpoint} --beam {beam} --results-path {folder} --cpu"
+    return command.split()
 
 
 def sensitivity(data: Path, checkpoint: Path, folder: Path | str, seed: int | str) -> list[str]:
@@ -144,8 +150,7 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
             "--workers 1 --destdir {folder}",
             "download": f"iwslt14 --pair de-en --source {served.url}2014-01.tgz "
             "--destdir {folder}",
-            "evaluate": f"evaluate {prepared} --path {last} --beam {{n}} --results-path {{folder}} "
-            "--cpu",
+            "evaluate": " ".join(evaluate(prepared, last, "{folder}", "{n}")),
             "prune": f"prune {prepared} --path {last} --sensitivity {scores} --ratios 0.{{n}} "
             "--beam {n} --results-path {folder} --cpu",
             "prune, kept": f"prune {prepared} --path {last} --order magnitude --ratios 0.{{n}} "
