@@ -127,8 +127,8 @@ def n_and_updates(folder: Path) -> tuple[int, int]:
 def test_n_is_the_number_of_updates_that_the_run_makes(
     options, shards, configure, small_shard, tmp_path, monkeypatch
 ):
-    bounds = ["--max-update", "0", "--max-epoch", "5", "--save-interval-updates", "3"]
-    cfg = configure(*INTRA, *options, *bounds)
+    bounds = "--max-update 0 --max-epoch 5 --save-interval-updates 3 --disable-validation".split()
+    cfg = configure(*INTRA, *options, *bounds, "--num-passes", "2", "--no-epoch-checkpoints")
     if shards == 2:
         cfg.task.data = f"{cfg.task.data}:{small_shard}"
     run_training(cfg)
