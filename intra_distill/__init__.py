@@ -8,7 +8,7 @@ import os
 
 __version__ = "0.1.0"
 
-# Processes that filter text have this set: fairseq would cost each three seconds, and threads
+# Set for processes that do without fairseq, whose import takes seconds and starts threads
 WITHOUT_FAIRSEQ = "INTRA_DISTILL_WITHOUT_FAIRSEQ"
 
 if WITHOUT_FAIRSEQ not in os.environ:

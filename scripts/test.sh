@@ -11,4 +11,4 @@ here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=scripts/environment.sh
 source "$here/environment.sh"
 cd "$root"
-exec python -m pytest --numprocesses auto --maxprocesses 8 "$@"
+exec python -m pytest --numprocesses auto --maxprocesses 8 --dist loadgroup "$@"

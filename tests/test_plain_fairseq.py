@@ -21,6 +21,7 @@ from fairseq_cli import preprocess
 from .support.forked import train
 from .support.training import SMOOTHED, TINY_TRANSFORMER, USER_DIR, assert_equal
 
+pytestmark = pytest.mark.xdist_group("plain fairseq")  # one process trains for all of them
 # without the plugin, several trainings one after the other, each as in a process of its own
 PLAIN_FAIRSEQ = """
 import argparse, json, sys
