@@ -15,7 +15,7 @@ FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("
 REGISTERED = ["criterions/", "tasks/", "models/", "optim/"]  # what fairseq finds by name
 # each folder or file of tools imports those before it alone
 ORDER = [
-    ["config.py", "options.py", "languages.py", "directory.py", "averaging.py"],
+    ["config.py", "options.py", "languages.py", "moses.py", "directory.py", "averaging.py"],
     ["corpora/"],
     ["scoring/"],
     ["preparation/"],

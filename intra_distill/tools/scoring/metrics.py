@@ -14,10 +14,10 @@ from typing import Required, TypedDict
 import sacrebleu.metrics.base
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
-from sacremoses import MosesTokenizer
 
 from ...errors import UserError, one_line
 from ..languages import WITHOUT_SPACES, base_language
+from ..moses import moses
 
 TOKENIZERS = list(BLEU.TOKENIZERS)
 TOKENIZER_OF = {"ja": "ja-mecab", "ko": "ko-mecab", "zh": "zh"}  # 13a for all others
@@ -76,7 +76,7 @@ def ter(text: Text, references: list[list[str]]) -> TER:
 
 
 def moses_tokens(text: Text) -> Callable[[str], str]:
-    tokenizer = MosesTokenizer(base_language(text.lang))
+    tokenizer = moses(text.lang)
     return lambda line: tokenizer.tokenize(line, escape=False, return_str=True)
 
 

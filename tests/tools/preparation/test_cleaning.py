@@ -16,8 +16,9 @@ from sacremoses import MosesTokenizer
 
 from intra_distill import WITHOUT_FAIRSEQ
 from intra_distill.errors import UserError
+from intra_distill.tools.moses import moses
 from intra_distill.tools.preparation import cleaning
-from intra_distill.tools.preparation.cleaning import Cleaner, Pair, clean_in_parallel, moses
+from intra_distill.tools.preparation.cleaning import Cleaner, Pair, clean_in_parallel
 from intra_distill.tools.preparation.normalization import leaves_no_piece
 
 WORDS = (
