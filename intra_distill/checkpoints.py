@@ -15,7 +15,9 @@ from pathlib import Path
 
 import omegaconf
 import torch
+from fairseq import checkpoint_utils
 from fairseq.tasks import FairseqTask
+from torch import nn
 
 from .errors import UserError
 from .files import written_whole
@@ -143,6 +145,17 @@ def read_checkpoint(path: Path) -> dict[str, typing.Any]:
     refuse_code(path, state)
     refuse_swollen(path, state["model"])
     return state
+
+
+def load_model(path: Path, task: FairseqTask) -> nn.Module:
+    """Have fairseq build the model of a checkpoint, with its parameters, on the CPU.
+
+    Args:
+        path: of a checkpoint that :func:`read_checkpoint` accepts
+        task: of the data
+    """
+    (model,), _ = checkpoint_utils.load_model_ensemble([str(path)], task=task)
+    return model
 
 
 def save_checkpoint(path: Path, state: dict[str, typing.Any]) -> None:

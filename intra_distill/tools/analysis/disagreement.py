@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from fairseq import checkpoint_utils, utils
+from fairseq import utils
 from fairseq.tasks.translation import TranslationTask
 from torch import Tensor
 
-from ...checkpoints import check_fits, read_checkpoint
+from ...checkpoints import check_fits, load_model, read_checkpoint
 from ...core.divergence import x_divergence
 from ...core.replicate import replicate, split_passes
 from ...errors import UserError
@@ -74,7 +74,7 @@ def disagree(
         UserError: the checkpoint is not of this data, or takes no sentence of this length
     """
     check_fits(task, checkpoint, read_checkpoint(checkpoint))
-    (model,), _ = checkpoint_utils.load_model_ensemble([str(checkpoint)], task=task)
+    model = load_model(checkpoint, task)
     longest = max(sentence.sample["net_input"]["src_tokens"].size(1), len(sentence.target))
     if longest > min(model.max_positions()):
         raise UserError(

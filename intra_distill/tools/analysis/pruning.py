@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fairseq import checkpoint_utils
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from ...checkpoints import read_checkpoint, save_checkpoint
+from ...checkpoints import load_model, read_checkpoint, save_checkpoint
 from ...core.pruning import least
 from ...errors import UserError
 from ...files import read_json, sha256, write_json
@@ -160,11 +159,6 @@ def refuse_own_checkpoints(prunings: Iterable[Pruning], results_path: Path) -> N
 
 
 # The pruned models
-
-
-def load_model(path: Path, task: TranslationTask) -> nn.Module:
-    (model,), _ = checkpoint_utils.load_model_ensemble([str(path)], task=task)
-    return model
 
 
 def score_parameters(pruning: Pruning, model: nn.Module) -> dict[str, Tensor]:

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from fairseq import checkpoint_utils, utils
+from fairseq import utils
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.tasks.translation import TranslationTask
 from torch import Tensor
 from tqdm import tqdm
 
-from ...checkpoints import configuration, read_checkpoint
+from ...checkpoints import configuration, load_model, read_checkpoint
 from ...core.sensitivity import Sensitivity, sensitivity
 from ...errors import UserError
 from ...files import sha256
@@ -67,7 +67,7 @@ def compute(
     device: torch.device,
 ) -> Sensitivity:
     """Score the parameters by the gradient over the batches, on the model's device."""
-    (model,), _ = checkpoint_utils.load_model_ensemble([str(checkpoint)], task=task)
+    model = load_model(checkpoint, task)
     refuse_long_batches(checkpoint, model, chosen)
     # a parameter that was frozen in training contributes as well
     model.to(device).train(settings.dropout).requires_grad_(True)

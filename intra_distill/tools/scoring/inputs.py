@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from fairseq import checkpoint_utils, tasks, utils
+from fairseq import tasks, utils
 from fairseq.data import LanguagePairDataset
 from omegaconf import DictConfig
 
-from ...checkpoints import check_fits, num_passes, num_updates, read_checkpoint
+from ...checkpoints import check_fits, load_model, num_passes, num_updates, read_checkpoint
 from ...errors import UserError
 from ...files import read_json, read_lines, sha256
 from .results import Checkpoint, TestSet
@@ -65,7 +65,7 @@ def inspect_checkpoint(path: Path, cfg: DictConfig, test_set: TestSet) -> Checkp
     state = read_checkpoint(path)
     task = tasks.setup_task(cfg.task)
     check_fits(task, path, state)
-    (model,), _ = checkpoint_utils.load_model_ensemble([str(path)], task=task)
+    model = load_model(path, task)
     task.load_dataset(test_set.subset)
     dataset = task.dataset(test_set.subset)
     if len(dataset) != test_set.sentences:
