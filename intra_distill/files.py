@@ -1,5 +1,6 @@
 """Text and JSON files, and files written atomically: whole, or not there."""
 
+import glob
 import hashlib
 import json
 import os
@@ -73,6 +74,28 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file atomically."""
     write_lines(path, [json.dumps(content, indent=2, ensure_ascii=False)])
+
+
+def find_files(paths: Iterable[Path], name: str, remedy: str) -> list[Path]:
+    """Find the files of a name below folders; a path to a file stands for that file.
+
+    Args:
+        paths: files, or folders to search
+        name: of the files to find in folders
+        remedy: what the user can do if a folder has none
+    Returns:
+        each file once, by the first path that leads to it
+    Raises:
+        UserError: a folder has none
+    """
+    files: dict[str, Path] = {}  # by real path
+    for path in paths:
+        found = sorted(path.rglob(glob.escape(name))) if path.is_dir() else [path]
+        if not found:
+            raise UserError(f"{path} holds no {name}: {remedy}")
+        for file in found:
+            files.setdefault(os.path.realpath(file), file)
+    return list(files.values())
 
 
 def sha256(path: str | Path) -> str:

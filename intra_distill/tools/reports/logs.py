@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...files import find_files
 
 LOG = "train.log"
 STATISTIC = re.compile(r"([A-Za-z_]\w*)[ =]([^\s,|]+)")
@@ -42,14 +43,8 @@ def read_logs(paths: Iterable[Path]) -> list[Log]:
     Raises:
         UserError: a log cannot be read, or a folder has none
     """
-    files: dict[str, Path] = {}  # by real path, so that each counts once
-    for path in paths:
-        found = sorted(path.rglob(LOG)) if path.is_dir() else [path]
-        if not found:
-            raise UserError(f"{path} holds no {LOG}: save the output of fairseq-train there")
-        for file in found:
-            files.setdefault(os.path.realpath(file), file.absolute())
-    names = {file: named_after(file) for file in files.values()}
+    files = find_files(paths, LOG, "save the output of fairseq-train there")
+    names = {file: named_after(file) for file in (file.absolute() for file in files)}
     root = os.path.commonpath([name.parent for name in names.values()])
     return [Log(file, str(name.relative_to(root)), read_log(file)) for file, name in names.items()]
 

@@ -1,12 +1,11 @@
 """Evaluated runs: results that are gathered from folders, and checked to be comparable."""
 
-import glob
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UserError
+from ...files import find_files
 from ..scoring.results import Result, read_result, why_other_metrics, why_other_test_set
 
 
@@ -41,14 +40,8 @@ def gather(paths: Iterable[Path], subset: str) -> list[Run]:
     """
     if Path(f"{subset}.json").name != f"{subset}.json":
         raise UserError(f"--gen-subset {subset!r} is no name of a subset, such as test")
-    files: dict[str, Path] = {}  # by real path, so that each counts once
-    for path in paths:
-        found = sorted(path.rglob(f"{glob.escape(subset)}.json")) if path.is_dir() else [path]
-        if not found:
-            raise UserError(f"{path} holds no {subset}.json: run intra-distill evaluate first")
-        for file in found:
-            files.setdefault(os.path.realpath(file), file)
-    return [Run(file, read_result(file)) for file in files.values()]
+    files = find_files(paths, f"{subset}.json", "run intra-distill evaluate first")
+    return [Run(file, read_result(file)) for file in files]
 
 
 def refuse_misfits(runs: list[Run], metrics: Iterable[str]) -> None:
