@@ -13,7 +13,9 @@ from typing import Any, Required, TypedDict, get_args, get_origin, get_type_hint
 from ...errors import UserError
 from ...files import read_json, read_lines, sha256, write_json
 from .metrics import METRICS, TOKENIZERS, Scorer, Test, Text, build_scorers
-from .search import PIECES
+
+# default limit of a hypothesis: fairseq's 200 pieces or, if that is more, twice the source
+PIECES, PIECES_FOR_EACH = 200, 2
 
 
 @dataclass(frozen=True)

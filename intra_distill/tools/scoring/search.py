@@ -20,9 +20,8 @@ from omegaconf import DictConfig
 
 from ...errors import UserError
 from ..options import MAX_TOKENS, as_argument, check_number, user_dir
+from .results import PIECES, PIECES_FOR_EACH
 
-# default limit of a hypothesis: fairseq's 200 pieces or, if that is more, twice the source
-PIECES, PIECES_FOR_EACH = 200, 2
 MAX_BEAM = 1000  # a larger beam only fills the memory
 MAX_LENPEN = 100  # an exponent of the length: the power must stay finite
 MAX_LEN = 10_000  # of --max-len-a and --max-len-b
