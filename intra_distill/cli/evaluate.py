@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
             checkpoint=args.path,
             results_path=args.results_path,
             search=Search.of(args),
-            metrics=tuple(dict.fromkeys(args.metrics)),
+            metrics=tuple(args.metrics),
             tokenizer=args.tokenize,
             baseline=args.baseline,
             name=args.name,

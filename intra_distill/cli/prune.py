@@ -110,8 +110,7 @@ def main(args: argparse.Namespace) -> None:
     for path in args.path:
         check_checkpoint(path)
     test_set, references = open_test_set(args.data, search.subset)
-    metrics = tuple(dict.fromkeys(args.metrics))
-    scoring = Scoring.of(test_set, references, metrics, args.tokenize)
+    scoring = Scoring.of(test_set, references, tuple(args.metrics), args.tokenize)
     cfg = generator_config(generator_arguments(search, args.data, args.path[0], test_set.langs))
     task = tasks.setup_task(cfg.task)
     systems = open_systems(checkpoints, args.sensitivity, cfg, task, test_set)

@@ -198,7 +198,7 @@ def build_scorers(names: Iterable[str], text: Text, references: Sequence[str]) -
     Raises:
         UserError: BLEU's tokeniser is not available
     """
-    return {name: Scorer(METRICS[name], text, references) for name in names}
+    return {name: Scorer(METRICS[name], text, references) for name in dict.fromkeys(names)}
 
 
 def signatures_of(scorers: dict[str, Scorer]) -> dict[str, str]:
