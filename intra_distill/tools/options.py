@@ -1,17 +1,16 @@
-"""Checks of options that several commands share."""
+"""What the options of several commands share: their checks, and how fairseq gets them."""
 
 import math
 from pathlib import Path
 
 from ..errors import UserError
 
+MAX_TOKENS = 2**31 - 1  # in a batch: fairseq adds up several batches in 64 bits
+
 
 def user_dir() -> Path:
     """The folder of this package, for fairseq's ``--user-dir``."""
     return Path(__file__).parents[1]
-
-
-MAX_TOKENS = 2**31 - 1  # in a batch: fairseq adds up several batches in 64 bits
 
 
 def as_argument(path: Path) -> str:

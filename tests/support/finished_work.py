@@ -12,7 +12,6 @@ from .training import INTRA, USER_DIR, run_training
 
 VALID_LINE = "2026-01-01 00:00:00 | INFO | valid | epoch 001 | loss 5 | num_updates 10\n"
 INNER_LINE = "x | INFO | train_inner | num_updates=1, sensitivity_top=2, sensitivity_rest=1\n"
-CONFIGURATION = "x | INFO | fairseq_cli.train | {'num_passes': 2}\n"
 
 
 def finish_work() -> None:
@@ -24,7 +23,7 @@ def finish_work() -> None:
         train(Path("bin"), folder)
         paths = {"--path": str(folder / "checkpoint_best.pt"), "--results-path": str(folder)}
         run(command_line("evaluate", paths))
-        (folder / "train.log").write_text(CONFIGURATION + VALID_LINE + INNER_LINE)
+        (folder / "train.log").write_text(VALID_LINE + INNER_LINE)
     run(command_line("sensitivity", {"--results-path": "sensitivity"}))
     run(command_line("prune", {"--results-path": "pruned", "--plot": "pruned.png"}))
     run(command_line("table", {"--csv": "table.csv", "--plot": "table.png"}))
