@@ -1,5 +1,10 @@
 """Top-1 routing of tokens to stacked experts: Fedus et al. 2021, sections 2.1 and 2.2.
 
+Who is dropped follows Riquelme et al. 2021, section 4 (batch prioritized routing): the tokens that
+chose an expert with the lowest probability. Dropping by the order in the batch, (time, sentence)
+in fairseq and then the K copies, would fall on the ends of the longest sentences and on the last
+copy.
+
 Tokens are gathered into E·C slots, C per expert, so that all experts are one batched product over
 (E, C, ·). The way back and both gradients are gathers too, because each slot knows its token and
 each token its slot.
@@ -27,7 +32,10 @@ def expert_capacity(num_tokens: int, num_experts: int, capacity_factor: float) -
 
 
 def route(probabilities: Tensor, real: Tensor, capacity: int | None = None) -> Routing:
-    """Send each token to its most probable expert, and drop an expert's tokens after its first C.
+    """Send each token to its most probable expert; an expert keeps its C most probable tokens.
+
+    Tokens of equal probability, of which a saturated router makes many, are in random order: where
+    a token stands in the batch never decides.
 
     Args:
         probabilities: of the experts, (N, E)
@@ -39,15 +47,26 @@ def route(probabilities: Tensor, real: Tensor, capacity: int | None = None) -> R
     choice = expert.unsqueeze(-1).eq(torch.arange(E, device=expert.device))
     choice &= real.unsqueeze(-1)  # (N, E), one True in the row of each real token
     load = choice.sum(dim=0)
+    tokens = torch.arange(N, device=expert.device)
     if capacity is None:
-        capacity = max(1, int(load.max()))
-    place = (choice.cumsum(dim=0) * choice).sum(dim=-1) - 1  # in the expert's queue, −1 for padding
+        order, capacity = tokens, max(1, int(load.max()))
+    else:
+        order = _most_probable_first(gate.detach())
+    queue = choice[order]
+    place = (queue.cumsum(dim=0) * queue).sum(dim=-1) - 1  # in the expert's queue, −1 for padding
+    place = torch.empty_like(place).scatter_(0, order, place)  # (N,), no longer in that order
     placed = (place >= 0) & (place < capacity)
     slot = torch.where(placed, expert * capacity + place, -1)
     # tokens without a slot write to one extra slot at the end, which is cut off
     source = slot.new_full((E * capacity + 1,), -1)
-    source.scatter_(0, slot.remainder(E * capacity + 1), torch.arange(N, device=slot.device))
+    source.scatter_(0, slot.remainder(E * capacity + 1), tokens)
     return Routing(gate, slot, source[:-1], load)
+
+
+def _most_probable_first(gate: Tensor) -> Tensor:
+    """Tokens by descending probability, equal ones in random order: (N,) → (N,)."""
+    order = torch.randperm(gate.numel(), device=gate.device)
+    return order[gate[order].argsort(descending=True, stable=True)]
 
 
 def dispatch(tokens: Tensor, routing: Routing) -> Tensor:

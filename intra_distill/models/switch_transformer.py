@@ -50,7 +50,8 @@ class SwitchConfig(FairseqDataclass):
         default=1.25,
         metadata={
             "help": "number of tokens that an expert accepts in training, as a multiple of its "
-            "even share; it drops the rest. In inference no token is dropped"
+            "even share. It drops those that chose it with the lowest probability, wherever they "
+            "are in the batch. In inference no token is dropped"
         },
     )
     router_jitter: float = field(

@@ -14,9 +14,14 @@ from intra_distill.core.routing import (
 E, D, HIDDEN = 3, 4, 5
 
 
+def router_of(logits: Tensor) -> Tensor:
+    """Probabilities in at least float32, as the model's router has them: bfloat16 would tie."""
+    return logits.to(torch.promote_types(torch.float32, logits.dtype)).softmax(-1)
+
+
 def layer(x: Tensor, logits: Tensor, w1: Tensor, w2: Tensor, real: Tensor, capacity: int | None):
     """One expert layer: slots, two batched products, and back."""
-    probabilities = logits.softmax(-1)
+    probabilities = router_of(logits)
     routing = route(probabilities, real, capacity)
     outputs = (dispatch(x, routing) @ w1).relu() @ w2
     return combine(outputs, routing), load_balancing_loss(probabilities, real, routing.load)
@@ -26,13 +31,15 @@ def reference(
     x: Tensor, logits: Tensor, w1: Tensor, w2: Tensor, real: Tensor, capacity: int | None
 ):
     """The same, token after token."""
-    probabilities = logits.softmax(-1)
+    probabilities = router_of(logits)
     chosen = probabilities.argmax(-1).tolist()
     queues = [[n for n in range(len(x)) if real[n] and chosen[n] == e] for e in range(E)]
     rows = [torch.zeros_like(row) for row in x]
     for e, queue in enumerate(queues):
+        queue.sort(key=lambda n: -probabilities[n, e].item())
         for n in queue[:capacity]:
-            rows[n] = probabilities[n, e] * ((x[n] @ w1[e]).relu() @ w2[e])
+            gate = probabilities[n, e].to(x.dtype)
+            rows[n] = gate * ((x[n] @ w1[e]).relu() @ w2[e])
     total = sum(map(len, queues))
     mean = probabilities[real].sum(0) / max(1, total)
     balance = E * sum(len(queue) / max(1, total) * mean[e] for e, queue in enumerate(queues))
@@ -79,11 +86,29 @@ def test_without_a_capacity_no_token_is_dropped_and_no_slot_is_in_vain():
     assert routing.slot.tolist() == [0, 1, 6, 2, 3]
 
 
-def test_padding_takes_no_capacity_and_the_late_are_dropped():
-    probabilities = torch.eye(E)[torch.tensor([0, 0, 0, 0, 1])]
+def test_padding_takes_no_capacity_and_the_least_probable_are_dropped():
+    gate = torch.tensor([0.9, 0.5, 0.7, 0.6, 0.9])
+    probabilities = torch.stack([gate, 1 - gate, torch.zeros(5)], dim=-1)
     routing = route(probabilities, torch.tensor([False, True, True, True, False]), capacity=2)
     assert routing.load.tolist() == [3, 0, 0]
-    assert routing.slot.tolist() == [-1, 0, 1, -1, -1]
+    assert routing.slot.tolist() == [-1, -1, 0, 1, -1]
+    assert routing.source.tolist() == [2, 3, -1, -1, -1, -1]
+
+
+@pytest.mark.parametrize("saturated", [False, True])
+def test_dropping_falls_on_positions_and_copies_alike(saturated):
+    """Tokens are in fairseq's order: by position, then by copy, then by sentence."""
+    T, K, B, capacity = 40, 3, 32, 1200
+    torch.manual_seed(1)
+    gate = torch.ones(T * K * B) if saturated else 0.7 + 0.3 * torch.rand(T * K * B)
+    probabilities = torch.stack([gate, (1 - gate) / 2, (1 - gate) / 2], dim=-1)
+    routing = route(probabilities, torch.ones(T * K * B, dtype=torch.bool), capacity)
+    dropped = routing.slot.lt(0).double().view(T, K, B)
+    share = 1 - capacity / (T * K * B)
+    assert dropped.mean().item() == pytest.approx(share)
+    # five standard deviations of a draw without replacement, which is below the binomial's
+    for kept_apart, tokens in ((dropped.mean((1, 2)), K * B), (dropped.mean((0, 2)), T * B)):
+        assert (kept_apart - share).abs().max() < 5 * (share * (1 - share) / tokens) ** 0.5
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,33 @@ def test_tokens_beyond_the_capacity_are_dropped_in_training_alone(agreeing):
     assert losses[True, "switch"] != pytest.approx(losses[True, "dense"], rel=1e-3)
 
 
+def test_no_position_and_no_copy_is_dropped_more_than_the_others(trainer):
+    """In training with K = 3 of 32 sentences with 40 positions each, half of them dropped."""
+    B, T, K = 32, 40, 3
+    built = trainer(*INTRA, "--capacity-factor", "0.5", model=SWITCH)
+    dropped: list[Tensor] = []  # (T, K, B) of each layer
+    for layer in (*built.model.encoder.layers, *built.model.decoder.layers):
+        layer.fc1.register_forward_hook(
+            lambda _fc1, _inputs, _slots, router=layer.router: dropped.append(
+                router.routing.slot.lt(0).double().view(T, K, B)
+            )
+        )
+    torch.manual_seed(1)
+    tokens = torch.randint(4, len(built.task.target_dictionary), (B, T))
+    built.model.train()
+    built.model(
+        **replicate({"src_tokens": tokens, "src_lengths": None, "prev_output_tokens": tokens}, K)
+    )
+    assert len(dropped) == 2
+    for layer in dropped:
+        share = layer.mean()
+        assert share >= 0.5
+        by_position, by_copy = layer.mean((1, 2)), layer.mean((0, 2))
+        assert (by_copy / share - 1).abs().max() < 0.1
+        assert (by_position.view(4, -1).mean(1) / share - 1).abs().max() < 0.15
+        assert 0.5 * share < by_position.min() and by_position.max() < 1.5 * share
+
+
 def widened(sample: dict, pad: int, columns: int) -> dict:
     """The same batch with more padding on either side of the model."""
     wide = copy.deepcopy(sample)
