@@ -71,7 +71,10 @@ install() {
     python=$(choose_python)
     [[ -n ${VENV:-} || ! -e $stamp ]] || runs_this_code || clear=--clear
     [[ -e $venv/pyvenv.cfg && -z $clear ]] || created=yes
-    "$python" -m venv ${clear:+"$clear"} "$venv"
+    "$python" -m venv ${clear:+"$clear"} "$venv" || {
+        echo "environment: $venv cannot be created; if it is there and broken, delete it" >&2
+        return 1
+    }
     [[ -z $created ]] || touch "$stamp"
     # not bin/pip, which would install into the environment that this one may be a copy of
     pip=("$venv/bin/python" -m pip)
