@@ -49,6 +49,7 @@ bash "$root/scripts/grid.sh" "$recipe" "${@:2}" || failed=$?
 draw() {
     local system found=()
     for system in "${@:4}"; do
+        [[ $2 != bleu ]] || system=$(evaluated "$system")
         compgen -G "$runs/$system/seed*/$3" >/dev/null && found+=("$runs/$system")
     done
     [[ ${#found[@]} == 0 ]] ||
@@ -62,8 +63,7 @@ for pair in ${PAIRS:--}; do
     draw passes bleu test.json "${passes[@]}"
     draw divergence loss train.log "${divergence[@]}"
     draw alpha loss train.log "${alphas[@]}"
-    # shellcheck disable=SC2086  # OVERRIDES are several words
-    intra-distill plot alpha "$configs/$growing" ${OVERRIDES:-} --plot "$runs/alpha_schedule.png"
+    intra-distill plot alpha "$configs/$growing" "${overrides[@]}" --plot "$runs/alpha_schedule.png"
     echo "the pictures are in $runs"
 done
 exit "$failed"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Translates the test set of a recipe with the best checkpoint of a system, and scores it.
+# Translates the test set of a recipe with the best checkpoint of a system, or with the average
+# of its last ones, and scores it.
 #
 #   bash scripts/evaluate.sh RECIPE SYSTEM [intra-distill evaluate's options…]
-#   PAIR=de-en SEED=2 bash scripts/evaluate.sh iwslt14 intra_x
+#   PAIR=de-en SEED=2 AVERAGE=5 bash scripts/evaluate.sh iwslt14 intra_x
 #
 # scripts/recipe.sh lists the variables.
 recipe=${1:-}

@@ -5,7 +5,8 @@
 #   SYSTEMS=… PAIRS=… SEEDS=… bash scripts/grid.sh RECIPE [SOURCE, see the recipe's prepare.sh]
 #
 #   SYSTEMS, PAIRS, SEEDS   what to run, separated by spaces
-#   JOBS     number of runs at a time on this machine (default: one per GPU, or one without a GPU)
+#   JOBS     number of runs at a time (default: one per GPU, or one without a GPU). The GPUs are those
+#            in CUDA_VISIBLE_DEVICES where that is set, or else all of this machine.
 #   SBATCH   options of SLURM's sbatch, such as "--partition gpu --gres gpu:1 --time 24:00:00":
 #            the runs become a job array, and the table a job after it. With
 #            "--requeue --signal B:TERM@120" a run at its time limit saves and resumes in a new job.
@@ -17,36 +18,73 @@ unset PAIR
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 export SYSTEMS=${SYSTEMS:?name the systems} PAIRS=${PAIRS:--} SEEDS=${SEEDS:-1}
-mkdir -p "$runs"
+[[ ${JOBS:-1} =~ ^[1-9][0-9]*$ ]] || refuse "JOBS=$JOBS is no number of runs at a time: give 1 or more"
 
+# gpus → the GPUs that runs may use, one a line; none where the driver fails, which then says why
+gpus() {
+    local name names
+    if [[ -v CUDA_VISIBLE_DEVICES ]]; then
+        IFS=', ' read -ra names <<<"$CUDA_VISIBLE_DEVICES"
+        for name in "${names[@]}"; do
+            [[ $name =~ ^([0-9]+|(GPU|MIG)-.+)$ ]] || break # as in CUDA, -1 hides all that follow
+            echo "$name"
+        done
+    elif command -v nvidia-smi >/dev/null; then
+        { nvidia-smi --query-gpu=index --format=csv,noheader 2>&1 || true; } |
+            while read -r name; do
+                if [[ $name =~ ^[0-9]+$ ]]; then echo "$name"; else echo "nvidia-smi: $name" >&2; fi
+            done
+    fi
+}
+
+# run_here ARGUMENT…: the runs, four arguments of run_system.sh each, on this machine
+run_here() {
+    local devices
+    mapfile -t devices < <(gpus)
+    GPUS=$(IFS=, && echo "${devices[*]}")
+    export GPUS
+    printf '%s\0' "$@" | xargs --null --max-args 4 --process-slot-var SLOT \
+        --max-procs "${JOBS:-$((${#devices[@]} ? ${#devices[@]} : 1))}" \
+        bash "$root/scripts/run_system.sh" || true # the report lists what failed
+    bash "$root/scripts/report.sh" "$recipe"
+}
+
+# batch_script COMMAND…: what SLURM stores. It holds the variables as they are now, because a job may
+# begin in another environment, and after another grid was submitted.
+batch_script() {
+    local name names=(SYSTEMS PAIRS SEEDS OVERRIDES AVERAGE PREPARE LAUNCHER DATA RUNS VENV PYTHON)
+    local DATA=$data RUNS=$runs VENV=$venv # absolute
+    echo "#!/usr/bin/env bash"
+    echo "unset GPUS ${names[*]}"
+    for name in "${names[@]}"; do
+        [[ ! -v $name ]] || printf 'export %s=%q\n' "$name" "${!name}"
+    done
+    printf '%s\n' "$@"
+}
+
+# submit ARGUMENT…: the runs, four arguments of run_system.sh each, as a job array
+submit() {
+    local options array logs=${runs//%/%%}/slurm number=$(($# / 4))
+    words options "$SBATCH"
+    array=$(batch_script "runs=(${*@Q})" \
+        "exec bash ${root@Q}/scripts/run_system.sh \"\${runs[@]:SLURM_ARRAY_TASK_ID * 4 - 4:4}\"" |
+        sbatch --parsable "${options[@]}" --job-name "$recipe" --array "1-$number${JOBS:+%$JOBS}" \
+            --output "$logs-%A-%a.log")
+    echo "job array ${array%%;*}: $number runs"
+    batch_script "exec bash ${root@Q}/scripts/report.sh $recipe" |
+        sbatch "${options[@]}" --job-name "$recipe-table" --dependency "afterany:${array%%;*}" \
+            --output "$logs-%j-table.log"
+}
+
+mkdir -p "$runs"
 for pair in $PAIRS; do
     PAIR=${pair#-} bash "$root/scripts/$recipe/prepare.sh" "${@:2}" ||
         echo "== no data for $recipe ${pair#-}" >&2
 done
-
-grid=$runs/grid.txt # the arguments of run_system.sh, a run a line
+grid=()
 for seed in $SEEDS; do
     for pair in $PAIRS; do
-        for system in $SYSTEMS; do echo "$recipe $pair $system $seed"; done
+        for system in $SYSTEMS; do grid+=("$recipe" "$pair" "$system" "$seed"); done
     done
-done >"$grid"
-
-if [[ -n ${SBATCH:-} ]]; then
-    # shellcheck disable=SC2016,SC2086  # the job itself reads its line; the options are several
-    array=$(sbatch --parsable $SBATCH --job-name "$recipe" --array "1-$(wc -l <"$grid")" \
-        --output "$runs/slurm-%a.log" \
-        --wrap "exec bash ${root@Q}/scripts/run_system.sh \$(sed -n \${SLURM_ARRAY_TASK_ID}p ${grid@Q})")
-    # shellcheck disable=SC2086  # the options are several
-    sbatch $SBATCH --job-name "$recipe-table" --dependency "afterany:${array%%;*}" \
-        --output "$runs/slurm-table.log" --wrap "bash ${root@Q}/scripts/report.sh $recipe"
-    exit
-fi
-
-if [[ -z ${CUDA_VISIBLE_DEVICES:-} ]] && command -v nvidia-smi >/dev/null; then
-    CUDA_VISIBLE_DEVICES=$(nvidia-smi --query-gpu index --format csv,noheader | paste -sd ,)
-fi
-export GPUS=${CUDA_VISIBLE_DEVICES:-}
-commas=${GPUS//[^,]/}
-xargs --max-args 4 --max-procs "${JOBS:-$((${#commas} + 1))}" --process-slot-var SLOT \
-    bash "$root/scripts/run_system.sh" <"$grid" || true # the report lists what failed
-bash "$root/scripts/report.sh" "$recipe"
+done
+if [[ -n ${SBATCH:-} ]]; then submit "${grid[@]}"; else run_here "${grid[@]}"; fi

@@ -15,6 +15,6 @@ for system in transformer intra_x; do
     echo "== $system"
     train "$system"
     evaluate "$system" ${results:+--baseline "${results[0]}"}
-    results+=("$(run_of "$system")/test.json")
+    results+=("$(result_of "$system")")
 done
 intra-distill table "${results[@]}"

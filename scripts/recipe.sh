@@ -5,6 +5,8 @@
 #   DATA       folder of the data (default: data/NAME)
 #   RUNS       folder of the runs, each in [PAIR/]SYSTEM/seedSEED (default: runs/NAME)
 #   OVERRIDES  GROUP.KEY=VALUE …, values that replace those of every system
+#   AVERAGE    number of checkpoints: training keeps the last ones within epochs, and their average is
+#              evaluated instead of the best one, as a system of its own, SYSTEM+average=NUMBER
 #   PREPARE    options of `intra-distill prepare` that replace those of its configuration
 #   LAUNCHER   command that starts training, such as "torchrun --nproc-per-node 8" (default: none)
 #
@@ -15,30 +17,54 @@
 set -euo pipefail
 # shellcheck source=scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+# refuse WORD…: ends the script with a line that says what is wrong
+refuse() {
+    echo "$(basename "$0"): $*" >&2
+    exit 2
+}
+
+# words ARRAY TEXT: splits the text of a variable; an unquoted $TEXT would also match names of files
+words() {
+    IFS=$' \t\n' read -rd '' -a "$1" <<<"$2" || true # it ends without the delimiter
+}
+
 configs=$root/configs/$recipe
 if [[ ! -f $configs/prepare.yaml ]]; then
     recipes=$(cd "$root/configs" && printf ', %s' */prepare.yaml)
     recipes=${recipes//\/prepare.yaml/}
-    echo "$(basename "$0"): ${recipe:+$recipe is no recipe; }name a recipe: ${recipes#, }" >&2
-    exit 2
+    refuse "${recipe:+$recipe is no recipe; }name a recipe: ${recipes#, }"
 fi
-data=${DATA:-$root/data/$recipe}${PAIR:+/$PAIR}
-runs=${RUNS:-$root/runs/$recipe}${PAIR:+/$PAIR}
+[[ ${AVERAGE:-2} =~ ^([2-9]|[1-9][0-9]+)$ ]] ||
+    refuse "AVERAGE=$AVERAGE is no number of checkpoints to average: give 2 or more"
+data=$(absolute "${DATA:-$root/data/$recipe}")${PAIR:+/$PAIR}
+runs=$(absolute "${RUNS:-$root/runs/$recipe}")${PAIR:+/$PAIR}
 seed=${SEED:-1}
+words overrides "${AVERAGE:+checkpoint.keep_interval_updates=$AVERAGE }${OVERRIDES:-}"
 unset config # see train
 export PYTHONWARNINGS=ignore # hydra and torch warn about the way fairseq uses them
 
 # require_pair: a recipe whose configurations name no source language needs PAIR
 require_pair() {
     if [[ -z ${PAIR:-} ]] && grep -q "source_lang: ???" "$configs"/*.yaml; then
-        echo "$(basename "$0"): name a language pair of $recipe, such as PAIR=de-en" >&2
-        exit 2
+        refuse "name a language pair of $recipe, such as PAIR=de-en"
     fi
 }
 
 # run_of SYSTEM → the folder of its run
 run_of() {
     echo "$runs/$1/seed$seed"
+}
+
+# evaluated SYSTEM → the name under which it is evaluated: the average of its checkpoints is a system
+# of its own, in a folder of its own, so that neither result replaces the other
+evaluated() {
+    echo "$1${AVERAGE:++average=$AVERAGE}"
+}
+
+# result_of SYSTEM → the result of its evaluation
+result_of() {
+    echo "$(run_of "$(evaluated "$1")")/test.json"
 }
 
 # configuration FILE|SYSTEM… → its values, as command-line arguments; importing fairseq, which this
@@ -49,16 +75,17 @@ configuration() {
 
 # options_of SYSTEM [ARGS OPTION…] → its configuration, as command-line arguments
 options_of() {
-    # shellcheck disable=SC2086  # OVERRIDES are several words
-    configuration "$configs/$1" ${OVERRIDES:-} "${@:2}"
+    [[ $1 != *+average=* ]] || refuse "$1 is no system to train: AVERAGE=${1##*=} evaluates its average"
+    configuration "$configs/$1" "${overrides[@]}" "${@:2}"
 }
 
 # prepare OPTION…: converts raw text to the data directory $data/bin
 prepare() {
-    local options
+    local options replaced
     options=$(configuration "$configs/prepare.yaml")
+    words replaced "${PREPARE:-}"
     # shellcheck disable=SC2086  # several options; `intra-distill args` refuses spaces in a value
-    intra-distill prepare $options ${PREPARE:-} "$@" --destdir "$data/bin"
+    intra-distill prepare $options "${replaced[@]}" "$@" --destdir "$data/bin"
 }
 
 # interruptible COMMAND…: passes SIGTERM and Ctrl-C on to the command as SIGTERM, and then returns
@@ -78,31 +105,53 @@ interruptible() {
     return "$status"
 }
 
+# lock RUN: keeps other processes from training it, as long as this one or its training lives. Where
+# the file system or the machine has no locks, training goes on without.
+lock() {
+    local why status=0
+    exec 9>"$1/lock"
+    why=$(flock -n -E 75 9 2>&1) || status=$?
+    if [[ $status == 75 ]]; then
+        echo "$1 is being trained by another process" >&2
+        exit 1
+    elif [[ $status != 0 ]]; then
+        echo "$1 cannot be locked: see to it that no other process trains it (${why#*: line *: })" >&2
+    fi
+}
+
+# require_saves OPTION…: refuses a training too short to save as many checkpoints as AVERAGE
+require_saves() {
+    local interval=0 updates=0
+    [[ ! " $*" =~ .*\ --save-interval-updates[\ =]([0-9]+) ]] || interval=${BASH_REMATCH[1]}
+    [[ ! " $*" =~ .*\ --max-update[\ =]([0-9]+) ]] || updates=${BASH_REMATCH[1]}
+    ((interval)) || refuse "AVERAGE=$AVERAGE needs checkpoints within epochs: set" \
+        "checkpoint.save_interval_updates in OVERRIDES"
+    ((!updates || updates / interval >= AVERAGE)) || refuse "AVERAGE=$AVERAGE, but $updates updates" \
+        "are saved $((updates / interval)) times: lower checkpoint.save_interval_updates in OVERRIDES"
+}
+
 # train SYSTEM [OPTION…]: trains it, or resumes it, or leaves it alone where it is trained
 #
 # config=NAME names the configuration of a system that has none of its own name, as a student of
 # self-distillation.
 train() {
-    local run options command tee status=0
+    local run options launched tee status=0
     run=$(run_of "$1")
     if [[ -e $run/trained ]]; then
         echo "$run is trained already"
         return
     fi
     options=$(options_of "${config:-$1}" "common.seed=$seed")
+    [[ -z ${AVERAGE:-} ]] || require_saves "$options" "${@:2}"
+    words launched "${LAUNCHER:-}"
+    launched+=("$(command -v fairseq-train || echo fairseq-train)") # torchrun takes a file
     mkdir -p "$run"
-    exec 9>"$run/lock"
-    flock --nonblock 9 || {
-        echo "$run is being trained by another process" >&2
-        exit 1
-    }
+    lock "$run"
     # tee ignores the signals, so that the log has the last line of a training that is stopped
     exec 8> >(trap '' TERM INT && exec tee -a "$run/train.log")
     tee=$!
-    command=fairseq-train
-    [[ -z ${LAUNCHER:-} ]] || command="$LAUNCHER $(command -v fairseq-train)"
-    # shellcheck disable=SC2086  # a command and options of several words
-    interruptible $command "$data/bin" --user-dir "$root/intra_distill" $options \
+    # shellcheck disable=SC2086  # several options
+    interruptible "${launched[@]}" "$data/bin" --user-dir "$root/intra_distill" $options \
         ${PAIR:+--source-lang "${PAIR%-*}" --target-lang "${PAIR#*-}"} \
         --save-dir "$run" "${@:2}" >&8 2>&1 8>&- || status=$?
     exec 8>&-
@@ -112,12 +161,39 @@ train() {
     exec 9>&-
 }
 
-# evaluate SYSTEM [OPTION…]: translates the test set with the best checkpoint and scores it
+# average RUN FILE: averages the last checkpoints of a run, unless FILE is their average already.
+# FILE.names lists the checkpoints that there were.
+average() {
+    local checkpoint checkpoints=() changed=''
+    for checkpoint in "$1"/checkpoint_*_*.pt; do
+        [[ ! $checkpoint =~ /checkpoint_[0-9]+_[0-9]+\.pt$ ]] || checkpoints+=("$checkpoint")
+        [[ ! $checkpoint -nt $2 ]] || changed=yes
+    done
+    ((${#checkpoints[@]} >= AVERAGE)) ||
+        refuse "AVERAGE=$AVERAGE, but $1 has ${#checkpoints[@]} checkpoints to average: train it anew" \
+            "with AVERAGE=$AVERAGE, which keeps as many, or leave AVERAGE out"
+    [[ $(cat "$2.names" 2>/dev/null) == "${checkpoints[*]##*/}" ]] || changed=yes
+    if [[ -z $changed ]]; then
+        echo "$2 is the average of the last $AVERAGE checkpoints already"
+        return
+    fi
+    mkdir -p "$(dirname "$2")"
+    interruptible intra-distill average --inputs "$1" --num-update-checkpoints "$AVERAGE" --output "$2"
+    echo "${checkpoints[*]##*/}" >"$2.names"
+}
+
+# evaluate SYSTEM [OPTION…]: translates the test set with the best checkpoint, or with the average
+# that AVERAGE asks for, and scores it
 evaluate() {
-    local run options
+    local options results checkpoint
     options=$(options_of "${config:-$1}" --generation)
-    run=$(run_of "$1")
+    results=$(dirname "$(result_of "$1")")
+    checkpoint=$(run_of "$1")/checkpoint_best.pt
+    if [[ -n ${AVERAGE:-} ]]; then
+        checkpoint=$results/average.pt
+        average "$(run_of "$1")" "$checkpoint"
+    fi
     # shellcheck disable=SC2086  # several options
-    interruptible intra-distill evaluate "$data/bin" --path "$run/checkpoint_best.pt" \
-        --results-path "$run" --name "$1" $options "${@:2}"
+    interruptible intra-distill evaluate "$data/bin" --path "$checkpoint" \
+        --results-path "$results" --name "$(evaluated "$1")" $options "${@:2}"
 }

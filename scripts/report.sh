@@ -8,20 +8,22 @@ unset PAIR
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 all_runs=$runs all_data=$data
-read -ra systems <<<"${SYSTEMS:?name the systems}"
+systems=() pairs=()
+words systems "${SYSTEMS:?name the systems}"
+words pairs "${PAIRS:--}"
 
 missing=() results=()
-for pair in ${PAIRS:--}; do
+for pair in "${pairs[@]}"; do
     [[ $pair == - ]] || runs=$all_runs/$pair data=$all_data/$pair
     for seed in ${SEEDS:-1}; do
-        baseline=$(run_of "${systems[0]}")/test.json
+        baseline=$(result_of "${systems[0]}")
         for system in "${systems[@]}"; do
-            run=$(run_of "$system")
-            if [[ ! -e $run/test.json ]]; then
+            run=$(run_of "$system") result=$(result_of "$system")
+            if [[ ! -e $result ]]; then
                 missing+=("$run: $(tail -n 1 "$run/run.log" 2>/dev/null || echo "never begun")")
                 continue
             fi
-            results+=("$run/test.json")
+            results+=("$result")
             [[ $system == "${systems[0]}" || ! -e $baseline ]] ||
                 evaluate "$system" --baseline "$baseline" >/dev/null
         done
@@ -31,11 +33,10 @@ list() { # WORD… → the words separated by commas
     local IFS=,
     echo "$*"
 }
-shown=(--systems "$(list "${systems[@]}")")
-if [[ ${PAIRS:--} != - ]]; then
-    read -ra pairs <<<"$PAIRS"
-    shown+=(--datasets "$(list "${pairs[@]}")")
-fi
+names=()
+for system in "${systems[@]}"; do names+=("$(evaluated "$system")"); done
+shown=(--systems "$(list "${names[@]}")")
+[[ ${pairs[*]} == - ]] || shown+=(--datasets "$(list "${pairs[@]}")")
 paper=()
 [[ ! -e $configs/paper.yaml ]] || paper=(--paper "$configs/paper.yaml")
 [[ ${#results[@]} == 0 ]] || intra-distill table "${results[@]}" "${shown[@]}" "${paper[@]}" \

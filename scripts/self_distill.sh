@@ -5,7 +5,8 @@
 #   bash scripts/self_distill.sh RECIPE ROUNDS
 #   PAIR=de-en SEED=2 bash scripts/self_distill.sh iwslt14 2
 #
-# scripts/recipe.sh lists the variables.
+# scripts/recipe.sh lists the variables. The teacher is the best checkpoint, also with AVERAGE, which
+# changes nothing that is trained.
 recipe=${1:-} rounds=${2:-}
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
@@ -17,14 +18,14 @@ source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 require_pair
 train transformer
 evaluate transformer
-results=("$(run_of transformer)/test.json")
+results=("$(result_of transformer)")
 teacher=transformer
 for ((round = 1; round <= rounds; round++)); do
     student=self_distillation_$round
     config=self_distillation train "$student" \
         --teacher-path "$(run_of "$teacher")/checkpoint_best.pt"
     config=self_distillation evaluate "$student" --baseline "${results[0]}"
-    results+=("$(run_of "$student")/test.json")
+    results+=("$(result_of "$student")")
     teacher=$student
 done
 intra-distill table "${results[@]}"

@@ -1,14 +1,20 @@
 """The scripts of the recipes, from an archive in the official layout to the paper's table."""
 
 import csv
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from intra_distill.checkpoints import read_checkpoint
+
 from .support.corpora import write_iwslt14_release, write_newstest2014, write_wmt17_files
+from .support.programs import calls, value, write_programs
 
 ROOT = Path(__file__).parents[1]
 TINY = (
@@ -21,6 +27,8 @@ TINY = (
 )
 
 SMALL = "--vocab-size 70"
+ARGS = ["intra-distill", "args"]
+STUDENTS = ["self_distillation_1", "self_distillation_2"]
 
 
 @pytest.fixture
@@ -41,6 +49,13 @@ def recipe(tmp_path):
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
     return run
+
+
+@pytest.fixture
+def programs(tmp_path) -> dict[str, str]:
+    """Programs in place of those that compute, in tmp_path/venv → the variables that name them."""
+    write_programs(tmp_path / "venv")
+    return {"VENV": str(tmp_path / "venv"), "OVERRIDES": "criterion.alpha=2"}
 
 
 def test_iwslt14_from_the_archive_to_table_2(recipe, tmp_path):
@@ -65,7 +80,7 @@ def test_iwslt14_from_the_archive_to_table_2(recipe, tmp_path):
     assert "trained already" in log and "not translated again" in log
 
 
-def test_wmt17_from_the_archives_to_table_3(recipe, tmp_path):
+def test_wmt17_from_the_archives_to_table_3_with_averages(recipe, tmp_path):
     write_wmt17_files(tmp_path / "corpora")
     write_newstest2014(tmp_path / "sacrebleu")
     process = recipe(
@@ -74,9 +89,16 @@ def test_wmt17_from_the_archives_to_table_3(recipe, tmp_path):
         SYSTEMS="transformer intra_x",
         SACREBLEU=str(tmp_path / "sacrebleu"),
         PREPARE="--vocab-size 45 --hold-out 20",
+        AVERAGE="2",
+        OVERRIDES=" ".join([*TINY, "optimization.update_freq=1"]),  # or each update ends an epoch
     )
     assert process.returncode == 0, process.stderr
-    assert "| intra_x |" in process.stdout
+    assert "| intra_x+average=2 |" in process.stdout
+    average = tmp_path / "runs/intra_x+average=2/seed1/average.pt"
+    averaged = read_checkpoint(average)["extra_state"]["averaged_from"]
+    saved = (tmp_path / "runs/intra_x/seed1").glob("checkpoint_*_*.pt")
+    assert [Path(each["path"]) for each in averaged] == sorted(saved)
+    assert [each["updates"] for each in averaged] == [2, 4]
 
 
 def test_a_run_that_fails_stops_no_other_and_is_listed(recipe, tmp_path):
@@ -108,6 +130,7 @@ def test_a_run_that_fails_stops_no_other_and_is_listed(recipe, tmp_path):
         ("train.sh multi30k plain", "{configs}/plain: no such configuration file: the systems of"),
         ("evaluate.sh multi30k plain", "the systems of {configs} are intra_js, intra_x, r_drop"),
         ("train.sh iwslt14 intra_x", "name a language pair of iwslt14, such as PAIR=de-en"),
+        ("train.sh multi30k intra_x+average=5", "AVERAGE=5 evaluates its average"),
         ("iwslt14/prepare.sh", "name a language pair of iwslt14, such as PAIR=de-en"),
         ("self_distill.sh multi30k", "a number of rounds: bash scripts/self_distill.sh multi30k 2"),
     ],
@@ -120,28 +143,183 @@ def test_what_is_unknown_is_refused_with_what_there_is(recipe, tmp_path, command
     assert not (tmp_path / "runs").exists()
 
 
-def test_each_student_of_self_distillation_teaches_the_next(recipe, tmp_path):
-    notes, programs = tmp_path / "notes", tmp_path / "venv" / "bin"
-    programs.mkdir(parents=True)
-    for name in ("intra-distill", "fairseq-train"):
-        (programs / name).write_text(f'#!/usr/bin/env bash\necho "{name} $*" >>{notes}\n')
-        (programs / name).chmod(0o755)
-    process = recipe("self_distill.sh", "multi30k", "2", VENV=str(programs.parent), OVERRIDES="")
+@pytest.mark.parametrize(
+    "command, variable, number",
+    [("train.sh", "AVERAGE", number) for number in ("0", "1", "-2", "2.5", "five")]
+    + [("grid.sh", "AVERAGE", "1"), ("grid.sh", "JOBS", "0"), ("grid.sh", "JOBS", "all")],
+)
+def test_what_is_no_number_is_refused(recipe, programs, tmp_path, command, variable, number):
+    variables = {**programs, "SYSTEMS": "intra_x", variable: number}
+    process = recipe(command, "multi30k", "intra_x", **variables)
+    assert process.returncode == 2 and process.stderr.count("\n") == 1
+    assert f"{command}: {variable}={number} is no number of " in process.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("average", ["", "2"])
+def test_each_student_of_self_distillation_teaches_the_next(recipe, programs, tmp_path, average):
+    process = recipe("self_distill.sh", "multi30k", "2", **programs, AVERAGE=average)
     assert process.returncode == 0, process.stderr
-    lines = notes.read_text(encoding="utf-8").splitlines()
-    configurations = [Path(line.split()[2]).name for line in lines if " args " in line]
+    configurations = [Path(call[2]).name for call in calls(tmp_path / "venv", *ARGS)]
     assert configurations == ["transformer"] * 2 + ["self_distillation"] * 4
 
     runs = tmp_path / "runs"
-    trained = [line.rpartition("--save-dir ")[2] for line in lines if "--save-dir" in line]
-    assert trained == [
-        f"{runs}/transformer/seed1",
-        f"{runs}/self_distillation_1/seed1 "
-        f"--teacher-path {runs}/transformer/seed1/checkpoint_best.pt",
-        f"{runs}/self_distillation_2/seed1 "
-        f"--teacher-path {runs}/self_distillation_1/seed1/checkpoint_best.pt",
+    trainings = calls(tmp_path / "venv", "fairseq-train")
+    assert [call[call.index("--save-dir") + 1 :] for call in trainings] == [
+        [f"{runs}/transformer/seed1"],
+        [
+            f"{runs}/self_distillation_1/seed1",
+            *["--teacher-path", f"{runs}/transformer/seed1/checkpoint_best.pt"],
+        ],
+        [
+            f"{runs}/self_distillation_2/seed1",
+            *["--teacher-path", f"{runs}/self_distillation_1/seed1/checkpoint_best.pt"],
+        ],
     ]
-    scored = [line.split("--name ")[1].split()[0] for line in lines if "--name" in line]
-    assert scored == ["transformer", "self_distillation_1", "self_distillation_2"]
-    results = " ".join(f"{runs}/{system}/seed1/test.json" for system in scored)
-    assert lines[-1] == f"intra-distill table {results}"
+    suffix = average and f"+average={average}"
+    names = [f"{name}{suffix}" for name in ("transformer", *STUDENTS)]
+    scored = calls(tmp_path / "venv", "intra-distill", "evaluate")
+    assert [value(call, "--name") for call in scored] == names
+    results = [f"{runs}/{name}/seed1/test.json" for name in names]
+    assert calls(tmp_path / "venv", "intra-distill")[-1][1:] == ["table", *results]
+
+
+# Averages of the last checkpoints
+
+
+def test_training_keeps_what_is_averaged(recipe, programs, tmp_path):
+    process = recipe("train.sh", "multi30k", "intra_x", **programs, AVERAGE="5")
+    assert process.returncode == 0, process.stderr
+    (call,) = calls(tmp_path / "venv", *ARGS)
+    assert call[3:-1] == ["checkpoint.keep_interval_updates=5", "criterion.alpha=2"]
+
+
+def test_an_average_stands_beside_the_run_and_follows_its_checkpoints(recipe, programs, tmp_path):
+    venv, run = tmp_path / "venv", tmp_path / "runs/transformer/seed1"
+    average = tmp_path / "runs/transformer+average=2/seed1/average.pt"
+
+    def evaluate(**variables: str) -> None:
+        process = recipe("evaluate.sh", "multi30k", "transformer", **programs, **variables)
+        assert process.returncode == 0, process.stderr
+
+    assert recipe("train.sh", "multi30k", "transformer", **programs).returncode == 0
+    evaluate()
+    evaluate(AVERAGE="2")
+    ours, theirs = calls(venv, "intra-distill", "evaluate")
+    assert [value(call, "--name") for call in (ours, theirs)] == [
+        "transformer",
+        "transformer+average=2",
+    ]
+    assert value(ours, "--path") == f"{run}/checkpoint_best.pt"
+    assert value(theirs, "--path") == str(average)
+    assert (run / "test.json").exists() and average.with_name("test.json").exists()
+
+    averages = [
+        ["intra-distill", "average", "--inputs", str(run)]
+        + ["--num-update-checkpoints", "2", "--output", str(average)]
+    ]
+    evaluate(AVERAGE="2")
+    assert calls(venv, "intra-distill", "average") == averages  # not averaged again
+    later = time.time() + 10
+    for change in (
+        lambda: (run / "checkpoint_2_6.pt").touch(),
+        lambda: os.utime(run / "checkpoint_2_6.pt", (later, later)),
+    ):
+        change()
+        evaluate(AVERAGE="2")
+        averages.append(averages[0])
+        assert calls(venv, "intra-distill", "average") == averages
+
+
+def test_too_few_checkpoints_are_refused(recipe, programs, tmp_path):
+    assert recipe("train.sh", "multi30k", "transformer", **programs).returncode == 0
+    process = recipe("evaluate.sh", "multi30k", "transformer", **programs, AVERAGE="3")
+    assert process.returncode == 2 and process.stderr == (
+        f"evaluate.sh: AVERAGE=3, but {tmp_path}/runs/transformer/seed1 has 2 checkpoints to "
+        "average: train it anew with AVERAGE=3, which keeps as many, or leave AVERAGE out\n"
+    )
+    assert not (tmp_path / "runs/transformer+average=3").exists()
+
+
+@pytest.mark.parametrize(
+    "options, refusal",
+    [
+        ([], "AVERAGE=6, but 10 updates are saved 5 times"),
+        (["--max-update=12"], ""),
+        (["--save-interval-updates", "1"], ""),
+        (["--save-interval-updates", "0"], "AVERAGE=6 needs checkpoints within epochs"),
+        (["--max-update", "0"], ""),  # as many as there are
+    ],
+)
+def test_a_training_that_saves_too_seldom_is_refused(recipe, programs, tmp_path, options, refusal):
+    process = recipe("train.sh", "multi30k", "intra_x", *options, **programs, AVERAGE="6")
+    assert (process.returncode == 2) == bool(refusal) and refusal in process.stderr
+    assert process.stderr.count("\n") == bool(refusal)
+    assert (tmp_path / "runs").exists() != bool(refusal)
+
+
+def test_a_grid_of_averages(recipe, programs, tmp_path):
+    grid = {"SYSTEMS": "transformer intra_x", "AVERAGE": "2"}
+    process = recipe("ablations.sh", "multi30k", "/nowhere", **programs, **grid)
+    assert process.returncode == 0, process.stderr
+    venv, runs = tmp_path / "venv", tmp_path / "runs"
+    (table,) = calls(venv, "intra-distill", "table")
+    names = value(table, "--systems").split(",")
+    assert names[:2] == ["transformer+average=2", "intra_x+average=2"]
+    assert table[2 : 2 + len(names)] == [f"{runs}/{name}/seed1/test.json" for name in names]
+    baselines = {
+        value(call, "--baseline")
+        for call in calls(venv, "intra-distill", "evaluate")
+        if "--baseline" in call
+    }
+    assert baselines == {f"{runs}/transformer+average=2/seed1/test.json"}
+    (picture,) = calls(venv, "intra-distill", "plot", "bleu")
+    assert picture[3] == f"{runs}/transformer+average=2"
+
+
+# Starting the training
+
+
+def test_a_launcher_in_a_folder_of_any_name(recipe, tmp_path):
+    venv = tmp_path / "an environment"
+    write_programs(venv, launcher="true")
+    variables = {"VENV": str(venv), "LAUNCHER": "launcher --nproc 8 *"}
+    assert recipe("train.sh", "multi30k", "transformer", **variables).returncode == 0
+    (call,) = calls(venv, "launcher")
+    assert call[1:4] == ["--nproc", "8", "*"]
+    assert call[4:6] == [f"{venv}/bin/fairseq-train", f"{tmp_path}/data/bin"]
+
+
+def test_a_run_that_another_process_trains_is_left_to_it(recipe, programs, tmp_path):
+    run = tmp_path / "runs" / "transformer" / "seed1"
+    run.mkdir(parents=True)
+    with open(run / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = recipe("train.sh", "multi30k", "transformer", **programs)
+    assert process.returncode == 1
+    assert process.stderr == f"{run} is being trained by another process\n"
+    assert not calls(tmp_path / "venv", "fairseq-train")
+
+
+TOOLS = ["bash", "basename", "cat", "dirname", "env", "grep", "mkdir", "sha256sum", "tee", "touch"]
+NO_LOCKS = 'echo "flock: 9: Function not implemented" >&2; exit 71'
+
+
+@pytest.mark.parametrize("command", [NO_LOCKS, None])
+def test_training_goes_on_where_nothing_can_be_locked(recipe, programs, tmp_path, command):
+    variables = {}
+    if command:
+        write_programs(tmp_path / "venv", flock=command)
+    else:  # as on macOS
+        (tmp_path / "tools").mkdir()
+        for tool in TOOLS:
+            (tmp_path / "tools" / tool).symlink_to(shutil.which(tool))
+        variables = {"PATH": str(tmp_path / "tools"), "LC_ALL": "C"}
+    process = recipe("train.sh", "multi30k", "transformer", **programs, **variables)
+    assert process.returncode == 0, process.stderr
+    run = tmp_path / "runs" / "transformer" / "seed1"
+    why = "flock: 9: Function not implemented" if command else "flock: command not found"
+    assert process.stderr == (
+        f"{run} cannot be locked: see to it that no other process trains it ({why})\n"
+    )
+    assert (run / "trained").exists()
