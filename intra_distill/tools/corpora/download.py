@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from io import FileIO
 from pathlib import Path
+from typing import TextIO
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -55,7 +56,7 @@ def fetch(remote: Remote, folder: Path, instead: str) -> Path:
 
     An interrupted download leaves its bytes in NAME.part. The next one resumes after them if the
     file on the server is still the same. NAME.json records the origin of NAME or NAME.part.
-    Processes that share the folder wait for each other.
+    Processes that share the folder wait for each other, where its file system has locks.
 
     Args:
         instead: what else the user can do, for the error messages.
@@ -73,7 +74,7 @@ def fetch(remote: Remote, folder: Path, instead: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "w")
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        wait_for_others(lock, folder)
         if path.exists():
             check_present(path, origin, remote)
             return path
@@ -89,6 +90,18 @@ def fetch(remote: Remote, folder: Path, instead: str) -> Path:
             )
         os.replace(part, path)
     return path
+
+
+def wait_for_others(lock: TextIO, folder: Path) -> None:
+    """Lock a folder until the file is closed; where that fails, go on with a warning."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError as error:  # some network file systems have no locks
+        print(
+            f"{folder} cannot be locked ({error.strerror}): see to it that no other process "
+            "downloads to it",
+            file=sys.stderr,
+        )
 
 
 def check_url(remote: Remote) -> None:

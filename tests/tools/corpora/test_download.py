@@ -1,4 +1,6 @@
+import errno
 import multiprocessing
+import os
 import random
 from collections.abc import Iterator
 from itertools import repeat
@@ -213,3 +215,13 @@ def test_processes_that_share_a_folder_fetch_once(web, downloads):
     assert [process.exitcode for process in others] == [0, 0, 0]
     assert (downloads / "a.tgz").read_bytes() == CONTENT
     assert len(served.requests) == 1
+
+
+def test_a_folder_without_locks_is_used_with_a_warning(web, downloads, monkeypatch, capsys):
+    def flock(_file, _operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(download.fcntl, "flock", flock)
+    with serve(web) as served:
+        assert fetch(Remote(f"{served.url}a.tgz"), downloads, "").read_bytes() == CONTENT
+    assert "cannot be locked (No locks available): see to it" in capsys.readouterr().err
