@@ -140,7 +140,13 @@ def read_checkpoint(path: Path) -> dict[str, typing.Any]:
         raise UserError(f"{path}: there is no such checkpoint")
     state = read_tensors(path)
     keys = {"model", "cfg", "optimizer_history", "extra_state"}
-    if not (isinstance(state, dict) and keys <= state.keys() and state["optimizer_history"]):
+    if not (
+        isinstance(state, dict)
+        and keys <= state.keys()
+        and isinstance(state["model"], dict)
+        and isinstance(state["extra_state"], dict)
+        and state["optimizer_history"]
+    ):
         raise UserError(f"{path} is not a checkpoint that fairseq-train wrote")
     refuse_code(path, state)
     refuse_swollen(path, state["model"])

@@ -4,7 +4,7 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,12 +76,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_lines(path, [json.dumps(content, indent=2, ensure_ascii=False)])
 
 
-def find_files(paths: Iterable[Path], name: str, remedy: str) -> list[Path]:
-    """Find the files of a name below folders; a path to a file stands for that file.
+def find_files(paths: Iterable[Path], names: Sequence[str], remedy: str) -> list[Path]:
+    """Find the files of some names below folders; a path to a file stands for that file.
 
     Args:
         paths: files, or folders to search
-        name: of the files to find in folders
+        names: of the files to find; in a folder with several of them, the first one
         remedy: what the user can do if a folder has none
     Returns:
         each file once, by the first path that leads to it
@@ -90,12 +90,20 @@ def find_files(paths: Iterable[Path], name: str, remedy: str) -> list[Path]:
     """
     files: dict[str, Path] = {}  # by real path
     for path in paths:
-        found = sorted(path.rglob(glob.escape(name))) if path.is_dir() else [path]
+        found = search(path, names) if path.is_dir() else [path]
         if not found:
-            raise UserError(f"{path} holds no {name}: {remedy}")
+            raise UserError(f"{path} holds no {' or '.join(names)}: {remedy}")
         for file in found:
             files.setdefault(os.path.realpath(file), file)
     return list(files.values())
+
+
+def search(root: Path, names: Sequence[str]) -> list[Path]:
+    found: dict[Path, Path] = {}  # by folder
+    for name in names:
+        for file in root.rglob(glob.escape(name)):
+            found.setdefault(file.parent, file)
+    return sorted(found.values())
 
 
 def sha256(path: str | Path) -> str:

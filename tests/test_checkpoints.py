@@ -17,10 +17,10 @@ from fairseq.options import (
 )
 from fairseq_cli import interactive, validate
 
-from intra_distill.checkpoints import num_passes, read_checkpoint
+from intra_distill.checkpoints import num_passes, num_updates, read_checkpoint
 from intra_distill.errors import UserError
 
-from .support.checkpoints import fairseq_generate
+from .support.checkpoints import fairseq_generate, respell_numpy
 from .support.training import INTRA, USER_DIR, run_training
 
 EVAL_BLEU = ["--eval-bleu", "--eval-bleu-args", '{"beam":1,"max_len_b":5}']
@@ -41,6 +41,17 @@ def test_it_trains_on_from_a_checkpoint_with_bleu(configure, checkpoint):
     run_training(cfg)
     state = torch.load(checkpoint.replace("best", "last"), weights_only=True)
     assert state["optimizer_history"][-1]["num_updates"] == 6
+
+
+def test_it_is_read_under_another_numpy(configure, checkpoint):
+    """numpy 2 gave the module of its arrays another name."""
+    last = Path(checkpoint).with_name("checkpoint_last.pt")
+    written = repr(torch.load(last)["extra_state"]["metrics"])
+    assert respell_numpy(last)
+    for state in (torch.load(last, weights_only=True), read_checkpoint(last)):
+        assert repr(state["extra_state"]["metrics"]) == written
+    run_training(configure(*INTRA, *EVAL_BLEU, *BEST_BLEU, "--max-update", "6"))
+    assert num_updates(read_checkpoint(last)) == 6
 
 
 def command_config(parser, *arguments):
@@ -101,7 +112,17 @@ NO_CHECKPOINT = {"model": {}, "cfg": {}, "optimizer_history": [], "extra_state":
         ),
         (lambda path: torch.save([1], path), "is not a checkpoint that fairseq-train wrote"),
         (lambda path: torch.save({"model": {}}, path), "not a checkpoint that fairseq-train wrote"),
-        (lambda path: torch.save(NO_CHECKPOINT, path), "not a checkpoint that fairseq-train wrote"),
+        *(
+            (
+                lambda path, wrong=wrong: torch.save(NO_CHECKPOINT | wrong, path),
+                "not a checkpoint that fairseq-train wrote",
+            )
+            for wrong in (
+                {},
+                {"optimizer_history": [{}], "model": []},
+                {"optimizer_history": [{}], "extra_state": None},
+            )
+        ),
         (lambda path: torch.save(Path, path), "is refused: it is no plain data"),
     ],
 )

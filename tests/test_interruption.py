@@ -6,13 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.options import get_generation_parser, parse_args_and_arch
+from fairseq.tasks import FairseqTask
+from fairseq.trainer import Trainer
 from fairseq_cli import generate
 from fairseq_cli import train as fairseq_train
 
@@ -204,6 +209,110 @@ def test_a_second_sigterm_kills_but_not_one_that_came_twice(configure, tmp_path)
     assert train(cfg, partial(twice, 0)) == -signal.SIGTERM
     assert updates(tmp_path / "checkpoints") == 5
     assert train(cfg, partial(twice, 5)) == STOPPED
+
+
+def test_sigterm_between_epochs_saves(configure, tmp_path):
+    """While the next epoch's batches are made, which can take minutes."""
+
+    def sigterm_before_epoch_2() -> None:
+        get_batch_iterator = FairseqTask.get_batch_iterator
+
+        def interrupted(self, dataset, *args, epoch=1, **kwargs):
+            if epoch == 2 and dataset is self.datasets["train"]:
+                sigterm()
+            return get_batch_iterator(self, dataset, *args, epoch=epoch, **kwargs)
+
+        FairseqTask.get_batch_iterator = interrupted
+
+    run = "--save-interval 9 --save-interval-updates 16 --max-update 24".split()
+    assert train(configure(*RUN, *run), sigterm_before_epoch_2) == STOPPED
+    assert updates(tmp_path / "checkpoints") == 20
+
+
+# Runs in a process that goes on after them
+
+
+@pytest.fixture
+def terminated() -> list[int]:
+    """The SIGTERMs that reach the handler of this process."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    yield received
+    signal.signal(signal.SIGTERM, before)
+
+
+ENDS = {  # the last update, and the options that end a run there
+    "max_update": (12, ""),
+    "max_epoch": (19, "--max-epoch 1 --max-update 99"),
+    "stop_min_lr": (38, "--lr 0.01,0.0001 --stop-min-lr 0.001 --max-update 99"),
+    "error": (5, ""),
+    "SIGTERM": (7, ""),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_after_a_run_sigterm_is_handled_as_before(
+    end, terminated, configure, monkeypatch, tmp_path
+):
+    last, options = ENDS[end]
+    cfg = configure(*RUN, *options.split())
+    train_step = Trainer.train_step
+
+    def interrupted(self, *args, **kwargs):
+        if self.get_num_updates() == 6:
+            if end == "error":
+                raise FloatingPointError
+            sigterm()
+        return train_step(self, *args, **kwargs)
+
+    if end in ("error", "SIGTERM"):
+        monkeypatch.setattr(Trainer, "train_step", interrupted)
+        with pytest.raises((FloatingPointError, SystemExit)):
+            run_training(cfg)
+        monkeypatch.setattr(Trainer, "train_step", train_step)
+    else:
+        run_training(cfg)
+    assert updates(tmp_path / "checkpoints") == last and terminated == []
+    sigterm()
+    assert terminated == [signal.SIGTERM]
+    if end == "SIGTERM":  # the next run does not stop for the signal of this one
+        run_training(cfg)
+        assert updates(tmp_path / "checkpoints") == 12
+
+
+def in_a_thread(function: Callable[..., object], *arguments: object) -> object:
+    """Call a function in a thread → what it returns, or raises."""
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(function, *arguments).result()
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_it_trains_in_a_thread(saves, configure, caplog, tmp_path, terminated):
+    caplog.set_level("WARNING", logger="intra_distill")
+    options = ["--num-workers", "2", "--max-update", "24", *[[], ["--no-save"]][not saves]]
+    in_a_thread(run_training, configure(*RUN, *options))
+    assert updates(tmp_path / "checkpoints") == (24 if saves else 0)
+    warnings = [r.message for r in caplog.records if r.name == "intra_distill.patches.interruption"]
+    assert warnings == [interruption.WHY_NOT_IN_A_THREAD] * saves
+
+
+@pytest.mark.parametrize("call", [in_a_thread, lambda function: function()])
+def test_processes_are_spawned_in_a_thread_as_well(call, terminated, monkeypatch, caplog):
+    def spawn() -> Any:
+        return signal.getsignal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("torch.multiprocessing.spawn", spawn)
+    interruption.forward_sigterm_to_spawned()
+    handler = call(torch.multiprocessing.spawn)
+    assert (handler is before) == (call is in_a_thread)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert [record.message for record in caplog.records] == [interruption.WHY_NOT_IN_A_THREAD] * (
+        call is in_a_thread
+    )
+
+
+# Several processes
 
 
 MULTI = [

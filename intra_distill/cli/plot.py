@@ -1,8 +1,9 @@
 """draw validation curves, BLEU against K, the outputs of K passes, sensitivity or α′
 
-``passes`` sends a sentence through checkpoints. ``loss`` and ``sensitivity`` read the output of
-fairseq-train, saved as ``train.log`` in the folder of the run; ``bleu`` reads results of evaluate;
-``alpha`` reads a configuration::
+``passes`` sends a sentence through checkpoints; ``bleu`` reads results of evaluate; ``alpha`` reads
+a configuration. ``loss`` and ``sensitivity`` read logs: the output of fairseq-train, the log of
+fairseq-hydra-train or the file of ``--log-file``. In folders they find ``train.log``, or the
+``hydra_train.log`` that hydra writes; a log of another name is given as a file::
 
     intra-distill plot passes DATA --path run/checkpoint_best.pt --plot passes.png
     intra-distill plot loss runs --plot loss.png
@@ -21,7 +22,7 @@ from ..tools.analysis.batches import open_data
 from ..tools.analysis.disagreement import disagree, plot_disagreement, read_pair
 from ..tools.analysis.systems import add_system_arguments, name_systems
 from ..tools.options import check_number
-from ..tools.reports.logs import LOG
+from ..tools.reports.logs import LOGS
 from ..tools.reports.picture import check_picture, save_picture
 from ..tools.reports.plots import (
     VALIDATION,
@@ -146,7 +147,7 @@ def add_logs(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="RUN",
-        help=f"logs of fairseq-train, or folders to search for {LOG}",
+        help=f"logs of trainings, or folders to search for {' or '.join(LOGS)}",
     )
 
 

@@ -6,16 +6,20 @@ time. It keeps the gradients with respect to the decoder's features and the proj
 :func:`intra_distill.core.loss.intra_distillation_loss` on the full logits.
 
 :func:`loss_and_gradient_` does the work between a chunk's matrix products. It exists twice: in
-torch here, and as a Triton kernel in ``fused_loss_triton.py``, used on CUDA if Triton is available.
+torch here, and as a Triton kernel in ``fused_loss_triton.py``, used on CUDA if Triton works there.
 """
 
+import logging
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .divergence import OF_DISTRIBUTIONS
 from .loss import LossParts
+
+logger = logging.getLogger(__name__)
 
 # Size of a chunk. A CPU needs a small chunk, for its cache, but 256 rows for a fast product;
 # CHUNK_ELEMENTS bounds the memory at a large V. A GPU needs thousands of rows: 2**27 logits are
@@ -147,13 +151,37 @@ def loss_and_gradient_(
 
 def _loss_and_gradient_on(logits: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
     """Choose the implementation of :func:`loss_and_gradient_` by the logits' device and type."""
-    if logits.is_cuda and logits.dtype != torch.float64:
-        try:
+    on_triton = logits.is_cuda and logits.dtype != torch.float64
+    return loss_and_gradient_with_triton_ if on_triton else loss_and_gradient_
+
+
+_triton_works = True  # until it fails in this process
+
+
+def loss_and_gradient_with_triton_(z: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    """:func:`loss_and_gradient_` as a Triton kernel, or in torch once Triton has failed.
+
+    Triton compiles the kernel at its first launch with a C compiler, Python's headers and a cache
+    on disk, which not every machine with a GPU has.
+    """
+    global _triton_works
+    try:
+        if _triton_works:
             from . import fused_loss_triton
-        except ImportError:
-            return loss_and_gradient_
-        return fused_loss_triton.loss_and_gradient_
-    return loss_and_gradient_
+
+            return fused_loss_triton.loss_and_gradient_(z, *arguments)
+    except Exception as error:  # Triton passes on those of compilers, files and drivers
+        if "out of memory" in str(error):  # fairseq, which looks for these words, skips the batch
+            raise
+        _triton_works = False
+        cause = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        logger.warning(
+            f"the fused loss runs in torch, more slowly, because Triton failed ({cause}). Triton "
+            "needs a C compiler, Python's headers and a writable TRITON_CACHE_DIR"
+        )
+    # The logits are as they were. What fails to import, compile or load has not been launched; and
+    # a kernel that fails as it runs breaks CUDA for the whole process, so that torch fails as well.
+    return loss_and_gradient_(z, *arguments)
 
 
 def _add_product_(total: Tensor, left: Tensor, right: Tensor) -> None:

@@ -46,7 +46,7 @@ REGISTER = (
     # interruption.py, where fairseq-train runs
     Patch(
         "fairseq.checkpoint_utils.load_checkpoint",
-        "forgets the best validation value of an earlier run in the same process",
+        "forgets the best validation value and the SIGTERM of an earlier run in the same process",
         "a job of a sweep is compared with the best value of the job before it",
         "tests/test_interruption.py",
     ),
@@ -64,7 +64,7 @@ REGISTER = (
     ),
     Patch(
         "fairseq.trainer.Trainer.get_train_iterator",
-        "records the epoch in which the batches are made",
+        "records the epoch in which the batches are made, and handles SIGTERM between epochs",
         "a resumed run trains on other batches",
         "tests/test_interruption.py",
     ),
@@ -82,7 +82,7 @@ REGISTER = (
     ),
     Patch(
         "fairseq_cli.train.train",
-        "skips a finished run, refuses one that cannot resume, and handles SIGTERM",
+        "skips a finished run, refuses one that cannot resume, and handles SIGTERM within epochs",
         "a finished run makes one more update; SIGTERM loses the updates since the checkpoint",
         "tests/test_interruption.py",
     ),

@@ -19,7 +19,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -45,7 +46,10 @@ logger = logging.getLogger(__name__)
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: run again
 # A launcher may forward a SIGTERM that its group has received: two within this time count as one
 SECONDS_OF_ONE_SIGTERM = 5
-
+WHY_NOT_IN_A_THREAD = (
+    "SIGTERM will end this run without saving: it trains in a thread, and Python handles signals "
+    "only in the main thread"
+)
 
 sigterm_at: float | None = None  # time.monotonic() of the first SIGTERM
 
@@ -103,14 +107,16 @@ def write_checkpoints_whole() -> None:
 
 
 def begin_each_run_anew(train: ModuleType) -> None:
-    """Reset early stopping before each of several runs in one process (``fairseq-hydra-train -m``).
+    """Reset what an earlier run in this process has left (``fairseq-hydra-train -m``, a notebook).
 
     fairseq keeps the best validation value and the count of ``--patience`` as attributes of two
-    functions, where the next run finds them.
+    functions, where the next run finds them. A SIGTERM has stopped the run that it came in.
     """
     load_checkpoint = checkpoint_utils.load_checkpoint
 
     def load_into_new_run(cfg: Any, trainer: Trainer, **kwargs: Any) -> Any:
+        global sigterm_at
+        sigterm_at = None
         for function in (train.should_stop_early, checkpoint_utils.save_checkpoint):
             for name in ("best", "num_runs"):
                 vars(function).pop(name, None)
@@ -220,26 +226,29 @@ def keep_batches() -> None:
 def stop_on_sigterm(train: ModuleType) -> None:
     """On SIGTERM, finish the current update or validation, save a checkpoint and exit with 75.
 
-    At the end of an epoch, fairseq first logs the epoch.
+    At the end of an epoch, fairseq first logs the epoch. SIGTERM is handled within epochs and while
+    the next one is made ready, and otherwise as before: after a run, the process is not ours.
     """
     train_epoch, validate_and_save = train.train, train.validate_and_save
+    get_train_iterator = Trainer.get_train_iterator
 
     def train_unless_finished(cfg, trainer, task, epoch_itr):
         if is_finished(cfg, trainer, train):
             logger.info("the run is finished: nothing to train")
             return [None], True
         refuse_without_optimizer(cfg, trainer)
-        # a run that cannot resume does not save: SIGTERM ends it at once
-        if not (
-            cfg.checkpoint.no_save
-            or cfg.checkpoint.no_last_checkpoints
-            or cfg.checkpoint.no_save_optimizer_state
-        ):
-            signal.signal(signal.SIGTERM, note_sigterm)
-        valid_losses, should_stop = train_epoch(cfg, trainer, task, epoch_itr)
-        if not should_stop:
-            stop_if_asked(cfg, trainer, epoch_itr)
+        if not trainer.has_begun and can_stop(cfg) and not in_main_thread():
+            logger.warning(WHY_NOT_IN_A_THREAD)
+        trainer.has_begun = True
+        with noting_sigterm(cfg):
+            valid_losses, should_stop = train_epoch(cfg, trainer, task, epoch_itr)
+            if not should_stop:
+                stop_if_asked(cfg, trainer, epoch_itr)
         return valid_losses, should_stop
+
+    def get_next_iterator(self: Trainer, *args: Any, **kwargs: Any) -> Any:
+        with noting_sigterm(self.cfg) if self.has_begun else nullcontext():
+            return get_train_iterator(self, *args, **kwargs)
 
     def validate_save_and_stop(cfg, trainer, task, epoch_itr, valid_subsets, end_of_epoch):
         valid_losses, should_stop = validate_and_save(
@@ -250,6 +259,7 @@ def stop_on_sigterm(train: ModuleType) -> None:
         return valid_losses, should_stop
 
     train.train, train.validate_and_save = train_unless_finished, validate_save_and_stop
+    Trainer.has_begun, Trainer.get_train_iterator = False, get_next_iterator
 
 
 def is_finished(cfg, trainer: Trainer, train: ModuleType) -> bool:
@@ -274,6 +284,37 @@ def refuse_without_optimizer(cfg, trainer: Trainer) -> None:
             "(--no-save-optimizer-state). Start a new run from it: in another --save-dir with "
             "--finetune-from-model, or in this one with --reset-optimizer"
         )
+
+
+def can_stop(cfg) -> bool:
+    """Whether SIGTERM stops a run so that it resumes; otherwise it ends the run at once."""
+    checkpoint = cfg.checkpoint
+    return not (
+        checkpoint.no_save or checkpoint.no_last_checkpoints or checkpoint.no_save_optimizer_state
+    )
+
+
+def noting_sigterm(cfg) -> AbstractContextManager[None]:
+    return handling_sigterm(note_sigterm) if can_stop(cfg) else nullcontext()
+
+
+@contextmanager
+def handling_sigterm(handler: Callable[[int, Any], object]) -> Iterator[None]:
+    """Handle SIGTERM by a function, and then as before; in a thread, Python does not allow it."""
+    if not in_main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is handler:
+            # None stands for a handler that is not Python's, which Python cannot restore
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+def in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def note_sigterm(signum: int, frame: Any) -> None:
@@ -341,9 +382,11 @@ def forward_sigterm_to_spawned() -> None:
             for child in multiprocessing.active_children():
                 child.terminate()
 
-        signal.signal(signal.SIGTERM, forward)
+        if not in_main_thread():
+            logger.warning(WHY_NOT_IN_A_THREAD)
         try:
-            return spawn(*args, **kwargs)
+            with handling_sigterm(forward):
+                return spawn(*args, **kwargs)
         except ProcessExitedException as error:
             if error.exit_code > 0:  # the child has reported the error
                 sys.exit(error.exit_code)

@@ -50,18 +50,16 @@ def numpy_number(number: NumpyType, content: bytes) -> np.generic:
     return np.frombuffer(content, number.dtype)[0]
 
 
-def full_name(function: typing.Callable) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
-
-
+# numpy 2 renamed the module: a checkpoint has the name under the numpy that wrote it
+MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 SAFE_TYPES = [
     argparse.Namespace,  # the configuration of models without a dataclass
     # --eval-bleu keeps n-gram counts as numpy arrays among the metrics
     NumpyType,
     (NumpyType, "numpy.dtype"),
     (NumpyArray, "numpy.ndarray"),
-    (NumpyArray, full_name(np.empty(0).__reduce__()[0])),
-    (numpy_number, full_name(np.float64(0).__reduce__()[0])),
+    *((NumpyArray, f"{module}._reconstruct") for module in MULTIARRAY),
+    *((numpy_number, f"{module}.scalar") for module in MULTIARRAY),
     # when several ranks resume, fairseq broadcasts the state with placeholders for its tensors
     # and with omegaconf's own types for the configuration
     _TensorPlaceholder,

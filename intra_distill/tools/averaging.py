@@ -112,7 +112,7 @@ def refuse_other_data(
     """Refuse a model that was trained with other dictionaries than the first one.
 
     A checkpoint does not contain its dictionaries. They are read from the data of the training; if
-    these no longer exist, a warning is printed.
+    that is gone or damaged, a warning is printed.
     """
     for side in ("source_lang", "target_lang"):
         ours, theirs = task.get(side), first_task.get(side)
@@ -121,24 +121,29 @@ def refuse_other_data(
     folder, first_folder = (data_folder(each) for each in (task, first_task))
     if folder is None or first_folder is None or folder == first_folder:
         return
-    names = [{file.name for file in each.glob("dict*.txt")} for each in (folder, first_folder)]
-    if not (names[0] and names[1]):
-        gone = first_folder if names[0] else folder
-        print(
-            f"{path} and {first_path} may be of other data: {gone} is not there any more, or has "
-            "no dictionary to compare",
-            file=sys.stderr,
-        )
+    try:
+        ours, theirs = read_dictionaries(folder), read_dictionaries(first_folder)
+    except UserError as error:
+        print(f"{path} and {first_path} may be of other data: {error}", file=sys.stderr)
         return
-    for name in sorted(names[0] | names[1]):
-        ours, theirs = folder / name, first_folder / name
-        if not (ours.is_file() and theirs.is_file() and words_of(ours) == words_of(theirs)):
-            raise UserError(f"{path} is of other data than {first_path}: {ours} is not {theirs}")
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            raise UserError(
+                f"{path} is of other data than {first_path}: {folder / name} is not "
+                f"{first_folder / name}"
+            )
 
 
-def words_of(dictionary: Path) -> list[str]:
-    """Read the words of a fairseq dictionary, without their counts."""
-    return [line.rpartition(" ")[0] for line in read_lines(dictionary)]
+def read_dictionaries(data: Path) -> dict[str, list[str]]:
+    """Read the words of fairseq's dictionaries in a folder, without their counts, by file.
+
+    Raises:
+        UserError: there is none, or one cannot be read
+    """
+    files = list(data.glob("dict*.txt"))
+    if not files:
+        raise UserError(f"{data} is not there any more, or has no dictionary to compare")
+    return {file.name: [line.rpartition(" ")[0] for line in read_lines(file)] for file in files}
 
 
 def data_folder(task: dict[str, Any]) -> Path | None:

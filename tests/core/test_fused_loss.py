@@ -1,8 +1,14 @@
+import errno
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from intra_distill import core
+from intra_distill.core import fused_loss
 from intra_distill.core.divergence import DIVERGENCES, OF_DISTRIBUTIONS
 from intra_distill.core.fused_loss import (
     FP16_HEADROOM,
@@ -199,6 +205,103 @@ def test_a_gradient_beyond_fp16_ends_at_its_largest_number():
     z = torch.tensor([[[4.0, 0.0]], [[-1e4, 1e4]]], dtype=torch.float16)
     _, gradient = loss_and_gradient_(z, torch.tensor([0]), 5.0, "x", 0.0, 2.0 * FP16_HEADROOM)
     assert gradient.abs().max() == torch.finfo(torch.float16).max
+
+
+# Where Triton does not work
+
+
+@pytest.fixture
+def with_triton(monkeypatch, caplog):
+    """Compute as on a GPU, with a given module in place of the kernel's → loss and gradients."""
+    monkeypatch.setattr(
+        fused_loss, "_loss_and_gradient_on", lambda _: fused_loss.loss_and_gradient_with_triton_
+    )
+    monkeypatch.setattr(fused_loss, "_triton_works", True)
+    caplog.set_level("WARNING")
+    leaves, target = inputs(3, 9, 8, 23, torch.float32, False)
+    expected = reference(leaves, target, 3.0, "x", 0.1)
+
+    def compute() -> None:
+        """In three chunks, as the definition has it."""
+        features, weight = leaves
+        parts = fused_intra_distillation_loss(features, weight, None, target, 3.0, "x", 0.1, 3)
+        gradients = torch.autograd.grad(parts.loss, leaves)
+        for ours, theirs in zip([parts.loss, *gradients], [expected[0].loss, *expected[1]]):
+            assert_near(ours, theirs, TOLERANCES[torch.float32])
+
+    return compute
+
+
+class Kernel:
+    """Stands for the module of the kernel, which fails at a call of the first chunks or later."""
+
+    def __init__(self, monkeypatch, error: Exception, at_call: int = 0) -> None:
+        self.error, self.at_call, self.calls = error, at_call, 0
+        monkeypatch.setattr(core, "fused_loss_triton", self, raising=False)
+
+    def loss_and_gradient_(self, *arguments):
+        self.calls += 1
+        if self.calls > self.at_call:
+            raise self.error
+        return loss_and_gradient_(*arguments)
+
+
+TRITON_FAILS = {
+    "RuntimeError: Failed to find C compiler. Please specify": RuntimeError(
+        "Failed to find C compiler.\nPlease specify via CC environment variable."
+    ),
+    "CalledProcessError: Command '['gcc', 'cuda_utils.c']' returned": subprocess.CalledProcessError(
+        1, ["gcc", "cuda_utils.c"]
+    ),
+    "PermissionError: [Errno 13] Permission denied: '/root/.triton'": PermissionError(
+        errno.EACCES, "Permission denied", "/root/.triton"
+    ),
+    "OSError: [Errno 28] No space left on device": OSError(errno.ENOSPC, "No space left on device"),
+}
+
+
+@pytest.mark.parametrize("at_call", [0, 1, 4])
+@pytest.mark.parametrize("cause", TRITON_FAILS)
+def test_where_the_kernel_fails_torch_goes_on(cause, at_call, with_triton, monkeypatch, caplog):
+    kernel = Kernel(monkeypatch, TRITON_FAILS[cause], at_call)
+    for _ in range(3):
+        with_triton()
+    assert kernel.calls == at_call + 1
+    (record,) = caplog.records
+    assert record.name == "intra_distill.core.fused_loss" and record.levelname == "WARNING"
+    assert f"because Triton failed ({cause}" in record.message and "\n" not in record.message
+
+
+@pytest.mark.parametrize("error", [ImportError, OSError])
+def test_where_triton_cannot_be_imported_torch_goes_on(
+    error, with_triton, monkeypatch, caplog, tmp_path
+):
+    (tmp_path / "triton.py").write_text(f"raise {error.__name__}('libcuda.so.1')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [*sys.modules]:
+        if name.split(".")[0] == "triton" or name.endswith(".fused_loss_triton"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(core, "fused_loss_triton", raising=False)
+    for _ in range(2):
+        with_triton()
+    (record,) = caplog.records
+    assert f"because Triton failed ({error.__name__}: libcuda.so.1)" in record.message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("Triton Error [CUDA]: out of memory"),
+    ],
+)
+def test_out_of_memory_is_for_fairseq(error, with_triton, monkeypatch, caplog):
+    kernel = Kernel(monkeypatch, error)
+    for calls in (1, 2):  # the next batch may fit
+        with pytest.raises(type(error), match="out of memory"):
+            with_triton()
+        assert kernel.calls == calls
+    assert not caplog.records
 
 
 def test_an_unknown_divergence_is_refused():

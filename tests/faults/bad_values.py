@@ -89,7 +89,7 @@ NO_LOG = {
     "holds no train.log": ["strange"],
     "Too many levels": ["strange/loop.de"],
     "is a pipe or a device": ["strange/pipe", "strange/zero.de"],
-    "no log has": ["raw/train.de", "strange/utf16.de", "strange/empty.de", "strange/nan.log"],
+    "no log of fairseq-train or": ["raw/train.de", "strange/utf16.de", "strange/empty.de"],
     "File name too long": [LONG],
 }
 NO_LANGUAGE = {
@@ -239,16 +239,19 @@ REFUSED: dict[str, Refusals] = {
         },
     },
     "plot loss": {
-        "paths": NO_LOG,
+        "paths": NO_LOG | {"no number for loss": ["strange/nan.log"]},
         "--plot": NO_PICTURE,
-        "--valid-subset": {"no log has loss in its lines of none": ["none"]},
+        "--valid-subset": {"no validation on none, but on valid: choose": ["none"]},
     },
     "plot bleu": {
         "paths": NO_RESULTS,
         "--plot": NO_PICTURE,
         "--gen-subset": {"is no name of a subset": ["/x"], "runs holds no none.json": ["none"]},
     },
-    "plot sensitivity": {"paths": NO_LOG, "--plot": NO_PICTURE},
+    "plot sensitivity": {
+        "paths": NO_LOG | {"no statistics of training": ["strange/nan.log"]},
+        "--plot": NO_PICTURE,
+    },
     "plot passes": {
         "data": NO_DATA,
         "--path": NO_CHECKPOINT,

@@ -13,6 +13,7 @@ import importlib
 import io
 import os
 import pickle
+import re
 import signal
 import subprocess
 import tarfile
@@ -33,6 +34,8 @@ from intra_distill.criterions.self_distillation import Teacher
 from intra_distill.errors import UserError
 from intra_distill.tools.analysis.parameter_scores import ParameterScores, read_scores
 from intra_distill.tools.averaging import average
+
+from ..support.checkpoints import respell_numpy, rewrite_pickle
 
 
 @pytest.fixture
@@ -185,12 +188,25 @@ def test_no_bytes_are_taken_for_pointers_to_objects(state, evidence, inject):
     ):
         state["extra_state"]["metrics"] = forgery
         torch.save(state, path)
-        inject()
-        try:
-            metrics = read_checkpoint(path)["extra_state"]["metrics"]
-        except UserError:
-            continue
-        assert isinstance(metrics, np.ndarray) and metrics.nbytes == 0
+        while True:
+            inject()
+            with contextlib.suppress(UserError):
+                metrics = read_checkpoint(path)["extra_state"]["metrics"]
+                assert isinstance(metrics, np.ndarray) and metrics.nbytes == 0
+            if not respell_numpy(path):
+                break
+
+
+@pytest.mark.parametrize("name", ["fromfile", "frombuffer", "dtype", "sys.modules"])
+def test_nothing_else_of_numpys_module_is_called(name, state, evidence, refusal):
+    """Under neither of its names."""
+    state["extra_state"]["metrics"] = np.zeros(1)
+    torch.save(state, evidence)
+    assert rewrite_pickle(evidence, b"multiarray\n_reconstruct\n", f"multiarray\n{name}\n".encode())
+    for respell in (respell_numpy, lambda path: None):
+        refused = refusal(read_checkpoint, evidence)
+        assert re.search(rf"could run code \(numpy\._?core\.multiarray\.{name}\)", refused)
+        respell(evidence)
 
 
 def signal_of_child(function: Callable[[], object]) -> int:

@@ -1,9 +1,11 @@
 """Checkpoints: trained on a data directory, changed, and translated with by fairseq itself."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
@@ -40,6 +42,26 @@ def change_checkpoint(path: Path, target: Path, change: Callable[[dict[str, Any]
     target.parent.mkdir(exist_ok=True)
     torch.save(state, target)
     return target
+
+
+def rewrite_pickle(path: Path, old: bytes, new: bytes) -> bool:
+    """Replace bytes in the pickle of a checkpoint → whether it had them."""
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    (pickled,) = (name for name in members if name.endswith("/data.pkl"))
+    had = old in members[pickled]
+    members[pickled] = members[pickled].replace(old, new)
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return had
+
+
+def respell_numpy(path: Path) -> bool:
+    """Rewrite a checkpoint as the other numpy, 1 or 2, would have written it → whether it can."""
+    names = [b"cnumpy.core.multiarray\n", b"cnumpy._core.multiarray\n"]
+    ours = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
+    return rewrite_pickle(path, names[ours], names[not ours])
 
 
 def fairseq_generate(data: str | Path, checkpoint: str | Path, folder: Path) -> list[str]:

@@ -8,10 +8,8 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.options import get_training_parser, parse_args_and_arch
 
 from .commands import command_line, run
+from .logs import train_line, valid_line, write_log
 from .training import INTRA, USER_DIR, run_training
-
-VALID_LINE = "2026-01-01 00:00:00 | INFO | valid | epoch 001 | loss 5 | num_updates 10\n"
-INNER_LINE = "x | INFO | train_inner | num_updates=1, sensitivity_top=2, sensitivity_rest=1\n"
 
 
 def finish_work() -> None:
@@ -23,7 +21,7 @@ def finish_work() -> None:
         train(Path("bin"), folder)
         paths = {"--path": str(folder / "checkpoint_best.pt"), "--results-path": str(folder)}
         run(command_line("evaluate", paths))
-        (folder / "train.log").write_text(VALID_LINE + INNER_LINE)
+        write_log(folder, train_line(1), valid_line(10, 5.0))
     run(command_line("sensitivity", {"--results-path": "sensitivity"}))
     run(command_line("prune", {"--results-path": "pruned", "--plot": "pruned.png"}))
     run(command_line("table", {"--csv": "table.csv", "--plot": "table.png"}))
@@ -54,7 +52,7 @@ def write_strange_files(folder: Path) -> None:
             "short": b"x\n" if lang == "de" else b"x\ny\n",
         }.items():
             (folder / f"{file}.{lang}").write_bytes(content)
-    (folder / "nan.log").write_text(VALID_LINE.replace("loss 5", "loss nan"))
+    (folder / "nan.log").write_text(valid_line(10, "nan") + "\n")
     (folder / "broken").mkdir()
     (folder / "broken" / "prepare.json").write_text('{"options": {"source_lang"')
     for file, content in {

@@ -5,10 +5,11 @@ from pathlib import Path
 STAMP = "2026-11-22 10:00:00 | INFO"
 
 
-def valid_line(update: int, loss: float) -> str:
+def valid_line(update: int, loss: float | str, subset: str = "valid") -> str:
+    nll_loss = float(loss) - 1
     return (
-        f"{STAMP} | valid | epoch 001 | valid on 'valid' subset | loss {loss} "
-        f"| nll_loss {loss - 1} | ppl {2 ** (loss - 1):g} | wps 1288.1 | num_updates {update} "
+        f"{STAMP} | {subset} | epoch 001 | valid on '{subset}' subset | loss {loss} "
+        f"| nll_loss {nll_loss} | ppl {2**nll_loss:g} | wps 1288.1 | num_updates {update} "
         f"| best_loss {loss}"
     )
 
@@ -23,7 +24,7 @@ def train_line(update: int, top: object = 2e-6, rest: object = 1e-8) -> str:
 def write_log(folder: Path, *lines: str, end: str = "\n") -> Path:
     """Write a log as a recipe keeps it."""
     folder.mkdir(parents=True, exist_ok=True)
-    start = f"{STAMP} | fairseq_cli.train | {{'_name': None, 'task': {{'_name': 'x'}}}}"
+    start = f"{STAMP} | fairseq_cli.train | {{'_name': None, 'common': {{'_name': None}}}}"
     path = folder / "train.log"
     path.write_text("\n".join([start, *lines]) + end, encoding="utf-8")
     return path

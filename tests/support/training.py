@@ -1,6 +1,5 @@
 """fairseq-train in this process: tiny models, the options of each system, and its death."""
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,8 @@ INTRA = [*TASK, "--num-passes", "3", "--criterion", "intra_distillation", *SMOOT
 
 
 def run_training(cfg) -> None:
-    """fairseq-train in this process, free of what an earlier run left in it."""
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    try:
-        train.main(cfg)
-    finally:
-        signal.signal(signal.SIGTERM, on_sigterm)
+    """fairseq-train in this process."""
+    train.main(cfg)
 
 
 class Killed(Exception):

@@ -157,6 +157,18 @@ def test_models_of_the_same_words_are_averaged_wherever_these_are(tmp_path, caps
     assert says in capsys.readouterr().err
 
 
+def test_a_damaged_dictionary_of_the_training_is_a_warning(tmp_path, capsys):
+    one = of_data(tmp_path / "0.pt", tmp_path / "a", "x y z")
+    other = of_data(tmp_path / "1.pt", tmp_path / "b", "x y z")
+    (tmp_path / "b" / "dict.en.txt").write_bytes(b"\xff\xfe")
+    assert average([one, other])["model"]["weight"].tolist() == [0.5, 0.5]
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning == (
+        f"{other} and {one} may be of other data: {tmp_path}/b/dict.en.txt, line 1: not UTF-8 "
+        "(invalid start byte)"
+    )
+
+
 def test_a_file_that_cannot_be_averaged_leaves_the_output_alone(tmp_path):
     path, output = write(tmp_path / "1.pt", weight=torch.ones(2)), tmp_path / "average.pt"
     output.write_text("precious")

@@ -240,21 +240,27 @@ def evaluate_pruned(
 def stored_result(
     folder: Path, pruning: Pruning, search: Search, scoring: Scoring
 ) -> Result | None:
-    """Read the result in a folder; None unless its model, test set, search and metrics match."""
+    """Read the result in a folder; None unless its model, test set, search and metrics match.
+
+    What is missing or damaged is made again.
+    """
     record_path = folder / f"{scoring.test_set.subset}.pruning.json"
     result_path = folder / f"{scoring.test_set.subset}.json"
-    if not (record_path.is_file() and result_path.is_file()):
+    try:
+        result, recorded = read_result(result_path), read_json(record_path)
+    except (UserError, OSError, ValueError):
         return None
-    result = read_result(result_path)
     record = {**pruning.identity, "evaluated_sha256": result.checkpoint.sha256}
     as_asked = is_translated(result, folder, search, scoring.test_set)
     # in this order: the first metric is the primary one
     as_asked = as_asked and list(result.signatures.items()) == list(scoring.signatures.items())
-    return result if as_asked and read_json(record_path) == record else None
+    return result if as_asked and recorded == record else None
 
 
 def is_written(path: Path, pruning: Pruning) -> bool:
-    return (
-        path.is_file()
-        and read_checkpoint(path)["extra_state"].get("pruned_from") == pruning.identity
-    )
+    """Whether a file is the pruned checkpoint; one that is missing or damaged is not."""
+    try:
+        state = read_checkpoint(path)
+    except UserError:
+        return False
+    return state["extra_state"].get("pruned_from") == pruning.identity

@@ -1,5 +1,6 @@
 """A grid of systems × data sets: its runs averaged over seeds, tested and laid out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -26,7 +27,7 @@ class Cell:
     scores: dict[str, MeanScore]  # by metric
     parameters: int
     updates: float  # mean over the seeds
-    training_seconds: float  # mean over the seeds
+    training_seconds: float | None  # mean over the seeds; None if that of a seed is unknown
     cut_hypotheses: int  # sum over the seeds
     not_compared: str  # why a comparison failed; else empty
 
@@ -92,11 +93,16 @@ def aggregate(
             },
             parameters=checkpoints[0].parameters,
             updates=fmean(checkpoint.updates for checkpoint in checkpoints),
-            training_seconds=fmean(checkpoint.training_seconds for checkpoint in checkpoints),
+            training_seconds=complete_mean([each.training_seconds for each in checkpoints]),
             cut_hypotheses=sum(run.result.cut_hypotheses for run in seeds),
             not_compared=not_compared,
         )
     return cells
+
+
+def complete_mean(values: Sequence[float | None]) -> float | None:
+    """The mean, or None if a value is missing."""
+    return None if None in values else fmean(values)
 
 
 def lay_out(

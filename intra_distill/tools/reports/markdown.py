@@ -26,8 +26,10 @@ def millions(parameters: int) -> str:
     return f"{parameters / 1e6:.2f}M" if parameters >= 1e6 else str(parameters)
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | None) -> str:
     """Format a duration as ``m:ss``, or from one hour on as ``h:mm:ss``."""
+    if seconds is None:
+        return MISSING
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -13,7 +13,8 @@ from ...criterions.objective import ObjectiveConfig
 from ...errors import UserError
 from ..config import System, load_config
 from ..scoring.metrics import METRICS
-from .logs import Curve, curves_of, read_logs
+from .logs import choose_logs, points_of, read_logs
+from .messages import TRAINING
 from .picture import AS_IT_IS, COLOURS, add_legend
 from .runs import Run, gather, refuse_misfits
 
@@ -40,13 +41,14 @@ def plot_loss(paths: Iterable[Path], log_key: str, subset: str) -> Figure:
         log_key: one of :data:`VALIDATION`
         subset: the validation subset
     """
-    remedy = "let them validate, and name the subset with --valid-subset"
-    curves = curves_of(read_logs(paths), subset, log_key, remedy)
+    remedy = "choose another by --log-key"
+    logs = choose_logs(read_logs(paths), subset, log_key, remedy)
     figure, axes = new_figure("update", f"{subset} {VALIDATION[log_key]}")
-    styles, names = line_styles(curve.system for curve in curves)
+    styles, names = line_styles(log.system for log in logs)
     handles = {}
-    for curve in curves:
-        (handles[names[curve.system]],) = axes.plot(*xy(curve), **styles[curve.system])
+    for log in logs:
+        points = points_of(log.statistics, subset, log_key)
+        (handles[names[log.system]],) = axes.plot(*xy(points), **styles[log.system])
     if log_key == "ppl":
         axes.set_yscale("log")
     add_names(figure, handles)
@@ -57,14 +59,16 @@ def plot_sensitivity(paths: Iterable[Path]) -> Figure:
     """Draw the mean sensitivity over training: the top 20 % solid, the rest dashed."""
     from matplotlib.lines import Line2D
 
-    logs, remedy = read_logs(paths), "train with --track-sensitivity 100"
+    remedy = "train with --track-sensitivity 100"
+    logs = choose_logs(read_logs(paths), TRAINING, "sensitivity_top", remedy)
     figure, axes = new_figure("update", "mean |θ ⊙ g| (nats per token)")
     styles, names = line_styles(log.system for log in logs)
     handles = {}
     for key, (_, dashes) in GROUPS.items():
-        for curve in curves_of(logs, "train_inner", key, remedy):
-            (line,) = axes.plot(*xy(curve), **styles[curve.system] | {"linestyle": dashes})
-            handles.setdefault(names[curve.system], line)
+        for log in logs:
+            points = points_of(log.statistics, TRAINING, key)
+            (line,) = axes.plot(*xy(points), **styles[log.system] | {"linestyle": dashes})
+            handles.setdefault(names[log.system], line)
     axes.set_yscale("log")
     groups = {name: Line2D([], [], color="k", linestyle=dashes) for name, dashes in GROUPS.values()}
     add_names(figure, handles | groups)
@@ -212,8 +216,8 @@ def line_styles(systems: Iterable[str]) -> tuple[dict[str, dict[str, Any]], dict
     return styles, names
 
 
-def xy(curve: Curve) -> tuple[list[int], list[float]]:
-    return list(curve.points), list(curve.points.values())
+def xy(points: dict[int, float]) -> tuple[list[int], list[float]]:
+    return list(points), list(points.values())
 
 
 def add_names(figure: Figure, handles: dict[str, Any]) -> None:

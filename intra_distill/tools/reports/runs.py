@@ -40,7 +40,7 @@ def gather(paths: Iterable[Path], subset: str) -> list[Run]:
     """
     if Path(f"{subset}.json").name != f"{subset}.json":
         raise UserError(f"--gen-subset {subset!r} is no name of a subset, such as test")
-    files = find_files(paths, f"{subset}.json", "run intra-distill evaluate first")
+    files = find_files(paths, [f"{subset}.json"], "run intra-distill evaluate first")
     return [Run(file, read_result(file)) for file in files]
 
 

@@ -5,11 +5,10 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 
 from ...files import write_lines
 from ..scoring.metrics import BOOTSTRAP_SAMPLES, METRICS
-from .grid import Cell, MeanScore, Table
+from .grid import Cell, MeanScore, Table, complete_mean
 from .markdown import MISSING, decimals, difference, duration, escape, millions, table_text
 from .picture import AS_IT_IS, COLOURS, add_legend, save_picture
 
@@ -140,10 +139,6 @@ def published(digits: int, ours: float | None, theirs: float | None) -> str:
     """Format a published score and, in brackets, our difference from it."""
     text = decimals(theirs, digits)
     return text if None in (ours, theirs) else text + difference(ours, theirs, digits)
-
-
-def complete_mean(values: Sequence[float | None]) -> float | None:
-    return None if None in values else fmean(values)
 
 
 # CSV

@@ -1,5 +1,6 @@
 """The test set and the checkpoint of an evaluation, checked before the search begins."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from omegaconf import DictConfig
 from ...checkpoints import check_fits, load_model, num_passes, num_updates, read_checkpoint
 from ...errors import UserError
 from ...files import read_json, read_lines, sha256
-from .results import Checkpoint, TestSet
+from .results import Checkpoint, TestSet, fits
 
 
 def open_test_set(data: Path, subset: str) -> tuple[TestSet, list[str]]:
@@ -101,9 +102,21 @@ def refuse_long_sentences(
             raise UserError(f"{length}, more than --max-tokens {max_tokens}: raise it")
 
 
-def training_seconds(path: Path, state: dict[str, Any]) -> float:
-    """The seconds of the whole training, read from the last checkpoint beside ``path``."""
+def training_seconds(path: Path, state: dict[str, Any]) -> float | None:
+    """The seconds of the whole training, read from the last checkpoint beside ``path``.
+
+    A last checkpoint that is damaged or has no time keeps no other from being evaluated: the time
+    is None, and the reason is printed on standard error.
+    """
     last = path.with_name("checkpoint_last.pt")
-    if last.is_file() and not last.samefile(path):
-        state = read_checkpoint(last)
-    return state["extra_state"]["previous_training_time"]
+    try:
+        if last.is_file() and not last.samefile(path):
+            path, state = last, read_checkpoint(last)
+        seconds = state["extra_state"].get("previous_training_time")
+        if fits(seconds, float):
+            return seconds
+        reason = f"{path} has none"
+    except UserError as error:
+        reason = str(error)
+    print(f"the training time is unknown: {reason}", file=sys.stderr)
+    return None

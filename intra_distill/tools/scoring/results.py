@@ -55,7 +55,7 @@ class Checkpoint:
     sha256: str
     seed: int
     updates: int
-    training_seconds: float
+    training_seconds: float | None  # None if the last checkpoint of the training cannot be read
     parameters: int
     num_passes: int  # K of the training; 1 for a task without passes
 

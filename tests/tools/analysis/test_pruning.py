@@ -210,6 +210,21 @@ def test_a_kept_checkpoint_is_made_later_without_translating(run, translations, 
 
 
 @pytest.mark.parametrize(
+    "name, content",
+    [("test.json", b"{"), ("test.pruning.json", b"\xff"), ("checkpoint.pt", b"PK")],
+)
+def test_what_is_damaged_is_made_again(run, translations, tmp_path, name, content):
+    asked = ["--ratios", "0.5", "--write-checkpoint"]
+    first = run(*asked)
+    del translations[:]
+    folder = tmp_path / "pruned/plain/sensitivity/0.5"
+    (folder / name).write_bytes(content)
+    assert run(*asked) == first
+    assert translations == ([] if name == "checkpoint.pt" else ["plain/sensitivity/0.5"])
+    assert read_result(folder / "test.json") and read_checkpoint(folder / "checkpoint.pt")
+
+
+@pytest.mark.parametrize(
     "change, again",
     [
         (["--lenpen", "0.5"], ["plain/unpruned", "plain/sensitivity/0.5"]),

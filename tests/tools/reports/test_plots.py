@@ -1,12 +1,17 @@
 import json
+import logging
+import sys
+from collections.abc import Iterable
+from importlib import resources
 from pathlib import Path
 
 import pytest
-from fairseq.logging import metrics
+import yaml
 from matplotlib.figure import Figure
 
 from intra_distill.cli import main
-from intra_distill.tools.reports.logs import points_of
+from intra_distill.tools.reports.logs import points_of, read_log, read_logs
+from intra_distill.tools.reports.messages import TRAINING, read_statistics
 
 from ...support.logs import STAMP, train_line, valid_line, write_log
 from ...support.results import SIGNATURES, in_metrics, make_result, put
@@ -36,49 +41,152 @@ def legend_of(figure: Figure) -> list[str]:
 # Reading logs
 
 
-@pytest.mark.parametrize("format", ["simple", "json"])
-def test_what_fairseq_writes_is_read(configure, tmp_path, caplog, format):
-    caplog.set_level("INFO", logger="fairseq.logging.progress_bar")
-    metrics.reset()
-    options = f"--log-format {format} --log-interval 2 --track-sensitivity 2".split()
-    run_training(configure(*INTRA, *options, "--max-update", "4"))
-    lines = [f"{STAMP} | {record.name} | {record.getMessage()}" for record in caplog.records]
-    assert list(points_of(lines, "valid", "loss")) == [4]
-    for key in ("sensitivity_top", "sensitivity_rest", "loss"):
-        points = points_of(lines, "train_inner", key)
-        assert list(points) == [2, 4] and min(points.values()) > 0
+HYDRA = yaml.safe_load(
+    resources.files("hydra.conf.hydra.job_logging").joinpath("default.yaml").read_text()
+)
+# how a program of fairseq's writes a line of its log; --log-file is an option of both
+WRITERS = {
+    "fairseq-train": "%(asctime)s | %(levelname)s | %(name)s | %(message)s",
+    "fairseq-hydra-train": HYDRA["formatters"]["simple"]["format"],
+    "hydra's colorlog": "[\x1b[36m%(asctime)s\x1b[0m][%(name)s] - %(message)s\x1b[0m",
+    "torchrun": "[default0]:%(asctime)s | %(levelname)s | %(name)s | %(message)s",
+}
+
+
+@pytest.fixture
+def write_logs(configure, tmp_path):
+    """Train with a --log-format → the log of each writer."""
+
+    def write_logs(log_format: str) -> dict[str, Path]:
+        paths = {name: tmp_path / f"{i}.log" for i, name in enumerate([*WRITERS, "--log-file"])}
+        root = logging.getLogger()
+        handlers = []
+        for writer, text in WRITERS.items():
+            handler = logging.FileHandler(paths[writer])
+            handler.setFormatter(logging.Formatter(text, "%Y-%m-%d %H:%M:%S"))
+            handlers.append(handler)
+        options = ["--log-file", str(paths["--log-file"]), "--log-format", log_format]
+        # an epoch has 19 updates
+        options += "--log-interval 4 --track-sensitivity 2 --max-update 24".split()
+        options += "--valid-subset train,valid,test --save-interval-updates 8 --no-save".split()
+        level = root.level
+        try:
+            root.setLevel(logging.INFO)
+            root.handlers += handlers
+            run_training(configure(*INTRA, *options))
+        finally:
+            root.setLevel(level)
+            for handler in handlers:
+                root.removeHandler(handler)
+            for name in ("fairseq_cli.train", "fairseq.logging.progress_bar"):  # of --log-file
+                logging.getLogger(name).handlers.clear()
+        return paths
+
+    return write_logs
+
+
+@pytest.mark.parametrize("log_format", ["simple", "json", "tqdm"])
+def test_all_that_fairseq_writes_is_read(write_logs, monkeypatch, log_format):
+    """In each of its forms, and the same in all."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    curves = []
+    for path in write_logs(log_format).values():
+        log = read_log(path, "x")
+        assert log.is_fairseqs
+        curves.append(
+            {
+                (of, name): points_of(log.statistics, of, name)
+                for of in ("train", "valid", "test", TRAINING)
+                for name in ("loss", "nll_loss", "sensitivity_top", "sensitivity_rest")
+            }
+        )
+    first = curves[0]
+    assert curves == [first] * 5
+    for subset in ("train", "valid", "test"):
+        assert list(first[subset, "loss"]) == list(first[subset, "nll_loss"]) == [8, 16, 19, 24]
+        assert not first[subset, "sensitivity_top"]
+    assert (
+        len({tuple(first[subset, "loss"].values()) for subset in ("train", "valid", "test")}) == 3
+    )
+    # on a terminal, tqdm draws the statistics of training as a part of its bar
+    updates = [] if log_format == "tqdm" else [4, 8, 12, 16, 20, 24]
+    for name in ("loss", "sensitivity_top", "sensitivity_rest"):
+        assert list(first[TRAINING, name]) == updates
+
+
+def points(lines: Iterable[str], of: str = "valid", name: str = "loss") -> dict[int, float]:
+    return points_of([each for each in map(read_statistics, lines) if each], of, name)
 
 
 def test_a_resumed_run_replaces_what_it_repeats():
+    """Also if it is resumed by another program, or with another --log-format."""
     killed = [valid_line(update, 10 - update) for update in (1, 2, 3, 4)]
-    resumed = [valid_line(update, 5) for update in (2, 3)]
-    assert points_of([*killed, *resumed], "valid", "loss") == {1: 9, 2: 5, 3: 5}
+    resumed = ["epoch 001 | valid on 'valid' subset | loss 5 | num_updates 2"]
+    resumed += [json_line(valid_loss="5", valid_num_updates="3")]
+    assert points([*killed, *resumed]) == {1: 9, 2: 5, 3: 5}
 
 
+def json_line(**values: str) -> str:
+    return f"[2026-11-22 10:00:00,123][valid][INFO] - {json.dumps({'epoch': 1} | values)}"
+
+
+MESSAGES = {
+    "another logger's": f"{STAMP} | fairseq.tasks.text_to_speech | Please install tensorboardX",
+    "hydra's": "[2026-11-22 10:00:00,123][fairseq_cli.train][INFO] - {'_name': None, 'common': {",
+    "without a header": "{'_name': None, 'common': {'_name': None, 'no_progress_bar': False",
+    "of an epoch": "epoch 001 | loss 9 | ppl 9 | num_updates 9 | train_wall 0 | wall 2",
+    "of an epoch, json": json_line(train_loss="9", train_num_updates="9", train_wall="0"),
+    "of training": train_line(9),
+    "none": "",
+}
+
+
+@pytest.mark.parametrize("message", MESSAGES)
 @pytest.mark.parametrize(
     "cut", ["num_updates 3", "num_updates", "loss 7", "valid on", "epoch", f"{STAMP} |"]
 )
-def test_a_killed_line_does_not_count(drawn, tmp_path, cut):
-    """Neither at the end of a log nor where the log of the resumed run goes on in it."""
+def test_a_killed_line_does_not_count(tmp_path, cut, message):
+    """Neither at the end of a log nor where another line goes on in it."""
     line = valid_line(300, 7.0)
-    broken = line[: line.index(cut) + len(cut)]
+    broken = line[: line.index(cut) + len(cut)] + MESSAGES[message]
     whole = [valid_line(1, 9.0), valid_line(2, 8.0)]
-    resumed = f"{broken}{STAMP} | fairseq.tasks.text_to_speech | Please install tensorboardX"
-    for i, text in enumerate([[*whole, broken], [*whole, resumed]]):
-        write_log(tmp_path / str(i), *text, end="" if i == 0 else "\n")
-        assert lines_of(drawn("loss", tmp_path / str(i))) == [([1, 2], [9.0, 8.0])]
+    path = write_log(tmp_path, *whole, broken, end="\n" if MESSAGES[message] else "")
+    assert points_of(read_log(path, "x").statistics, "valid", "loss") == {1: 9.0, 2: 8.0}
+
+
+def test_a_line_behind_a_killed_one_counts():
+    cut = valid_line(3, 7.0)[:-40]
+    assert points([cut + valid_line(4, 6.0)]) == {4: 6.0}
+    assert points([cut + json_line(valid_loss="6", valid_num_updates="4")]) == {4: 6.0}
+    assert points([json_line(valid_loss="7")[:-5] + valid_line(4, 6.0)]) == {4: 6.0}
 
 
 def test_a_cut_json_line_does_not_count():
-    line = f"{STAMP} | valid | " + json.dumps({"valid_loss": "7.5", "valid_num_updates": "1e+06"})
-    assert points_of([line, line[:-1]], "valid", "loss") == {1_000_000: 7.5}
-    assert points_of([line[:-3]], "valid", "loss") == {}
+    line = json_line(valid_loss="7.5", valid_num_updates="1e+06")
+    assert points([line, line[:-1]]) == {1_000_000: 7.5}
+    assert points([line[:-3]]) == {}
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "None"])
 def test_what_is_no_number_is_left_out(value):
     lines = [train_line(100, top=value), train_line(200)]
-    assert points_of(lines, "train_inner", "sensitivity_top") == {200: 2e-6}
+    assert points(lines, TRAINING, "sensitivity_top") == {200: 2e-6}
+
+
+# Folders of logs
+
+
+def test_a_folder_is_searched_for_the_logs_of_both_programs(tmp_path):
+    run = tmp_path / "runs" / "intra_x" / "seed1"
+    started = tmp_path / "outputs" / "2026-11-22" / "10-00-00"
+    for folder in (run, started):
+        write_log(folder, valid_line(1, 9.0))
+    (started / "train.log").rename(started / "hydra_train.log")
+    write_log(run, valid_line(1, 9.0)).with_name("hydra_train.log").write_text("the same run\n")
+    write_log(run, valid_line(1, 9.0)).with_name("other.log").write_text("no log\n")
+    logs = read_logs([tmp_path])
+    assert [log.path for log in logs] == [started / "hydra_train.log", run / "train.log"]
+    assert [log.system for log in logs] == ["outputs/2026-11-22/10-00-00", "runs/intra_x"]
 
 
 # The pictures
@@ -117,7 +225,7 @@ def test_a_run_without_the_statistic_is_named_and_left_out(drawn, tmp_path, caps
     write_log(tmp_path / "runs" / "a", valid_line(100, 6.0))
     empty = write_log(tmp_path / "runs" / "b")
     assert len(lines_of(drawn("loss", tmp_path / "runs"))) == 1
-    assert capsys.readouterr().err == f"left out: {empty} has no loss in its lines of valid\n"
+    assert capsys.readouterr().err.startswith(f"left out: {empty}: no validation in it: let")
 
 
 def test_sensitivity_over_training(drawn, tmp_path):
@@ -221,7 +329,35 @@ def test_two_results_of_one_place_are_refused(drawn, tmp_path):
         drawn("bleu", tmp_path)
 
 
-def test_a_statistic_that_no_log_has_is_refused(drawn, tmp_path):
-    write_log(tmp_path, valid_line(100, 6.0))
-    with pytest.raises(SystemExit, match="no log has sensitivity_top in .*: train with --track-se"):
-        drawn("sensitivity", tmp_path)
+@pytest.mark.parametrize(
+    "picture, lines, reason",
+    [
+        ("loss", None, "this is no log of fairseq-train or fairseq-hydra-train"),
+        ("loss", [], "no validation in it: let the run validate, and"),
+        ("loss", [train_line(1)], "no validation in it: let the run validate, and"),
+        (
+            "loss",
+            [valid_line(1, 6.0, "a"), valid_line(1, 6.0, "b")],
+            "no validation on valid, but on a, b: choose by --valid-subset",
+        ),
+        ("loss", [valid_line(1, "nan")], "no number for loss in the lines of valid: choose"),
+        ("sensitivity", [valid_line(1, 6.0)], "no statistics of training in it: they need"),
+        (
+            "sensitivity",
+            ["epoch 001:      2 / 19 loss=4.317, num_updates=2"],
+            "no number for sensitivity_top in the lines of train_inner: train with --track-sens",
+        ),
+    ],
+)
+def test_why_a_log_gives_no_curve_is_said(drawn, tmp_path, picture, lines, reason):
+    path = write_log(tmp_path / "a", *(lines or []))
+    if lines is None:
+        path.write_text("epoch 1\n")
+    with pytest.raises(SystemExit, match=f"plot: {path}: {reason}"):
+        drawn(picture, tmp_path)
+    path.with_name("b.log").write_text("epoch 1\n")
+    path.with_name("c.log").write_text("")
+    paths = [path, path.with_name("b.log"), path.with_name("c.log")]
+    two = f"{path}: {reason}.*; {paths[1]} and 1 more: this is no log"
+    with pytest.raises(SystemExit, match=f"{path} and 2 more: " if lines is None else two):
+        drawn(picture, *paths)

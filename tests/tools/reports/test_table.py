@@ -152,6 +152,18 @@ def test_one_data_set_has_all_metrics(tmp_path, printed):
     assert errors == []
 
 
+def test_an_unknown_training_time_is_shown_as_missing(tmp_path, printed):
+    put(tmp_path, make_result("transformer", seed=1))
+    unknown = replace(TRAINED, seed=2, training_seconds=None)
+    put(tmp_path, make_result("transformer", seed=2, checkpoint=unknown))
+    put(tmp_path, make_result("x"))
+    lines, _ = printed(tmp_path, "--metric", "BLEU", "--csv", tmp_path / "x.csv")
+    assert lines[2].endswith("| 2 | 4500 | — | 49.98M |")
+    assert lines[3].endswith("| 1 | 4500 | 12:35 | 49.98M |")
+    rows = list(csv.DictReader((tmp_path / "x.csv").open()))
+    assert [row["training_seconds"] for row in rows] == ["", "754.6"]
+
+
 def test_one_data_set_of_several_seeds(grid, printed):
     lines, _ = printed(grid, "--datasets", "nl-en", "--metric", "BLEU", "--systems", "intra_x,x")
     assert lines[:4] == [

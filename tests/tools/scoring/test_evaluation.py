@@ -376,6 +376,59 @@ def test_training_time_is_of_the_last_checkpoint(asked, tmp_path):
     assert inputs.training_seconds(best, read_checkpoint(best)) == 2.0
 
 
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def damage(path: Path) -> None:
+    """Overwrite a sector in the middle."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[:512] = content[middle : middle + 512] = bytes(512)
+    path.write_bytes(content)
+
+
+def without_time(path: Path) -> None:
+    change_checkpoint(path, path, lambda state: state["extra_state"].clear())
+
+
+def with_nan(path: Path) -> None:
+    change_checkpoint(
+        path, path, lambda state: state["extra_state"].update(previous_training_time=float("nan"))
+    )
+
+
+@pytest.mark.parametrize("name", ["checkpoint_last.pt", "checkpoint_best.pt"])
+@pytest.mark.parametrize("spoil", [cut, damage, without_time, with_nan])
+def test_without_the_training_time_a_checkpoint_is_evaluated(
+    spoil, name, asked, capsys, monkeypatch, tmp_path
+):
+    """It is secondary, wherever it stands; the checkpoint itself must be whole."""
+    best = tmp_path / "run" / "checkpoint_best.pt"
+    best.parent.mkdir()
+    for file in (best, best.with_name("checkpoint_last.pt")):
+        shutil.copy(asked.checkpoint, file)
+    spoiled = best.with_name(name)
+    spoil(spoiled)
+    monkeypatch.setattr(evaluation, "translate", lambda cfg, n, _: Translation(["x"] * n, 0, 0))
+    asked = replace(asked, checkpoint=best)
+    if spoiled == best and spoil in (cut, damage):
+        with pytest.raises(UserError, match=f"{best} is not a PyTorch checkpoint"):
+            evaluate(asked)
+        return
+    result = evaluate(asked)
+    errors = capsys.readouterr().err.splitlines()
+    if spoiled == best:  # the last checkpoint has the time
+        assert result.checkpoint.training_seconds > 0 and not errors
+        best.with_name("checkpoint_last.pt").unlink()
+        result = evaluate(replace(asked, results_path=tmp_path / "again"))
+        errors = capsys.readouterr().err.splitlines()
+    assert result.checkpoint.training_seconds is None
+    (warning,) = errors
+    assert warning.startswith(f"the training time is unknown: {spoiled} ")
+    assert read_result(asked.results_path / "test.json").checkpoint.updates == 150
+
+
 def test_command(asked, capsys, monkeypatch):
     monkeypatch.setattr(logging.root, "handlers", [])
     monkeypatch.setattr(logging.root, "level", logging.DEBUG)
@@ -432,14 +485,19 @@ def test_sentences_longer_than_the_model_takes_are_refused(asked, no_search, tmp
         evaluate(replace(asked, checkpoint=path))
 
 
-@pytest.mark.parametrize("name", ["checkpoint.pt", "checkpoint_last.pt"])
-def test_code_in_a_checkpoint_is_refused_and_not_run(name, asked, no_search, tmp_path, monkeypatch):
+def test_code_in_a_checkpoint_is_refused_and_not_run(
+    asked, no_search, tmp_path, monkeypatch, capsys
+):
+    """Beside the checkpoint, it only leaves the training time unknown."""
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     path, payload = tmp_path / "run" / "checkpoint.pt", Payload(tmp_path / "ran")
+    last = path.with_name("checkpoint_last.pt")
     change_checkpoint(asked.checkpoint, path, lambda state: None)
-    change_checkpoint(path, path.with_name(name), lambda state: state.update(payload=payload))
-    with pytest.raises(UserError, match=f"{name} is refused: .* could run code .*mkdir"):
-        evaluate(replace(asked, checkpoint=path))
+    change_checkpoint(path, last, lambda state: state.update(payload=payload))
+    assert inputs.training_seconds(path, read_checkpoint(path)) is None
+    assert re.search(f"unknown: {last} is refused: .* could run code", capsys.readouterr().err)
+    with pytest.raises(UserError, match=f"{last} is refused: .* could run code .*mkdir"):
+        evaluate(replace(asked, checkpoint=last))
     assert not (tmp_path / "ran").exists()
 
 
