@@ -25,7 +25,7 @@ from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 from torch.nn.parallel import DistributedDataParallel
 
-from ..support.checkpoints import change_checkpoint
+from ..support.checkpoints import change_checkpoint, remove_half
 from ..support.training import (
     INTRA,
     LSTM,
@@ -143,16 +143,10 @@ def teacher(train, tmp_path) -> list[str]:
 
 @pytest.fixture
 def pruned(train, tmp_path) -> list[str]:
-    """A checkpoint to start from, half of whose parameters are zero."""
-
-    def prune(state):
-        for tensor in state["model"].values():
-            if tensor.numel() > 1:  # not fairseq's version of the model
-                tensor[torch.rand_like(tensor) < 0.5] = 0
-
     train("dense", 1, *PLAIN, "--share-all-embeddings")
     dense = tmp_path / "dense" / "checkpoint_last.pt"
-    return ["--finetune-from-model", str(change_checkpoint(dense, tmp_path / "pruned.pt", prune))]
+    path = change_checkpoint(dense, tmp_path / "pruned.pt", remove_half)
+    return ["--finetune-from-model", str(path)]
 
 
 CASES = {
