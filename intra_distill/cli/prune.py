@@ -21,8 +21,7 @@ A finished evaluation is not repeated. Only one temporary checkpoint is on the d
 
 A pruned checkpoint is fine-tuned like any other, by ``--finetune-from-model``. With
 ``--keep-pruned`` the removed parameters stay zero, and only the others are trained. Without it they
-are trained as well: Adam's first update moves almost all of them away from zero, and so does
-SAGE's::
+are trained as well: the first updates move almost all of them away from zero::
 
     fairseq-train DATA --task translation_intra_distillation --num-passes 1 --keep-pruned \
         --finetune-from-model pruned/plain/sensitivity/0.5/checkpoint.pt …

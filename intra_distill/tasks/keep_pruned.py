@@ -25,7 +25,7 @@ class KeepPrunedConfig(FairseqDataclass):
         default=False,
         metadata={
             "help": "parameters that are exactly zero when training starts stay zero, such as "
-            "those that intra-distill prune removed. Without it the first update moves them"
+            "those that intra-distill prune removed. Without it the first updates move them"
         },
     )
     ddp_backend: Any = II("distributed_training.ddp_backend")
