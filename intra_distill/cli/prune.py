@@ -18,6 +18,13 @@ The unpruned model is always evaluated, since changes are relative to it. The fo
 - ``prune.json``: all scores, with their signatures.
 
 A finished evaluation is not repeated. Only one temporary checkpoint is on the disk at a time.
+
+A pruned checkpoint is fine-tuned like any other, by ``--finetune-from-model``. With
+``--keep-pruned`` the removed parameters stay zero, and only the others are trained. Without it they
+are trained as well: the first updates move almost all of them away from zero::
+
+    fairseq-train DATA --task translation_intra_distillation --num-passes 1 --keep-pruned \
+        --finetune-from-model pruned/plain/sensitivity/0.5/checkpoint.pt …
 """
 
 import argparse
@@ -95,7 +102,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=1, help="seed of the random order (default: %(default)s)"
     )
     parser.add_argument(
-        "--write-checkpoint", action="store_true", help="keep the pruned checkpoints"
+        "--write-checkpoint",
+        action="store_true",
+        help="keep the pruned checkpoints, which fairseq-train --keep-pruned can fine-tune",
     )
 
 

@@ -1,9 +1,10 @@
-"""Selects the parameters that matter least, those with the smallest scores: section 5.1."""
+"""Pruning, section 5.1: selects the parameters that matter least, and keeps zeros at zero."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def least(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
@@ -58,3 +59,32 @@ def bucket(histogram: Tensor, k: int) -> tuple[int, int]:
     up_to = histogram.cumsum(0)
     found = int(torch.searchsorted(up_to, k))
     return found, k - int(up_to[found] - histogram[found])
+
+
+def zeros(model: nn.Module, largest: float = 0.0) -> dict[str, Tensor]:
+    """Where each parameter is zero: by name a mask of its shape, on the CPU.
+
+    Args:
+        model: a parameter that is tied is there once
+        largest: the largest magnitude that counts as zero
+    """
+    return {
+        name: (parameter.detach().abs() <= largest).cpu()
+        for name, parameter in model.named_parameters()
+    }
+
+
+def keep_zeros(model: nn.Module) -> None:
+    """Keep the parameters at zero that are zero: they get no gradient from here on.
+
+    So they get no moments either, decay leaves a zero a zero, and no optimizer moves them. What
+    decides is the parameter itself, not a stored mask: a run that resumes from its parameters and
+    moments is bitwise identical. An optimizer that has moments of a zero already would move it.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.register_hook(partial(_unless_zero, parameter))
+
+
+def _unless_zero(parameter: Tensor, gradient: Tensor) -> Tensor:
+    return gradient.masked_fill(parameter == 0, 0)

@@ -6,21 +6,23 @@ round is the teacher of the next.
 
 import functools
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
-from fairseq import models
+from fairseq import models, utils
 from fairseq.criterions import register_criterion
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterion,
     LabelSmoothedCrossEntropyCriterionConfig,
 )
 from fairseq.logging import metrics
+from fairseq.modules import LearnedPositionalEmbedding
 from fairseq.tasks.translation import TranslationTask
-from omegaconf import OmegaConf
+from omegaconf import II, OmegaConf
 from torch import Tensor, nn
 
 from ..checkpoints import check_fits, read_checkpoint
@@ -32,12 +34,18 @@ from ..errors import UserError, refuse
 class SelfDistillationCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
     teacher_path: Optional[str] = field(
         default=None,
-        metadata={"help": "checkpoint of the teacher, which must be trained on the same data"},
+        metadata={
+            "help": "checkpoint of the teacher, which must be trained on the same data and lie "
+            "outside --save-dir"
+        },
     )
     distillation_weight: float = field(
         default=1.0,
         metadata={"help": "weight of the divergence from the teacher"},
     )
+    # fairseq's options that a teacher can be in conflict with
+    save_dir: str = II("checkpoint.save_dir")
+    max_tokens: Optional[int] = II("dataset.max_tokens")
 
 
 @register_criterion("self_distillation", dataclass=SelfDistillationCriterionConfig)
@@ -67,8 +75,15 @@ class SelfDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
             refuse("--criterion self_distillation needs a trained model as --teacher-path")
         if not isinstance(task, TranslationTask):
             refuse(f"--criterion self_distillation is for translation, not {type(task).__name__}")
+        if lies_in(cfg.teacher_path, cfg.save_dir):
+            refuse(
+                f"--teacher-path {cfg.teacher_path} lies in --save-dir {cfg.save_dir}, where the "
+                "student could resume or overwrite it: give the student a folder of its own"
+            )
         self.weight = cfg.distillation_weight
         self.teacher_path = cfg.teacher_path
+        self.max_tokens = cfg.max_tokens
+        self._checked = False  # the student is known at the first batch
 
     @functools.cached_property
     def teacher(self) -> "Teacher":
@@ -87,8 +102,9 @@ class SelfDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
         """Loss, sample size and logging output of a batch, as every fairseq criterion returns."""
         if not model.training:
             return super().forward(model, sample, reduce)
-        if not gives_logits(model):
-            refuse("the student must output logits: leave out --adaptive-softmax-cutoff")
+        if not self._checked:
+            self._check(model)
+            self._checked = True
         target = sample["target"]  # (B, T)
         scored = target.ne(self.padding_idx)
         scored[:, : self.ignore_prefix_size] = False
@@ -111,6 +127,27 @@ class SelfDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
             logging_output["n_correct"] = logits.argmax(dim=-1).eq(target)[scored].sum().item()
             logging_output["total"] = scored.sum().item()
         return loss, sample_size, logging_output
+
+    def _check(self, student: nn.Module) -> None:
+        """Refuse a student without logits, or of longer sentences than its teacher can read."""
+        if not gives_logits(student):
+            refuse("the student must output logits: leave out --adaptive-softmax-cutoff")
+        # fairseq drops longer sentences from the training data
+        limits = utils.resolve_max_positions(
+            self.task.max_positions(), student.max_positions(), self.max_tokens
+        )
+        short = [
+            (side, limit, most)
+            for side, limit, most in zip(("source", "target"), limits, self.teacher.max_positions())
+            if limit > most
+        ]
+        if short:
+            refuse(
+                f"--teacher-path {self.teacher_path} has learned positions for at most "
+                f"{' and '.join(f'{most} {side}' for side, _, most in short)} tokens, but the "
+                f"student may train on {' and '.join(str(limit) for _, limit, _ in short)}: add "
+                f"{' '.join(f'--max-{side}-positions {most}' for side, _, most in short)}"
+            )
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
@@ -152,6 +189,10 @@ class Teacher:
         if not gives_logits(self.model):
             refuse(f"--teacher-path {path} has an adaptive softmax, not logits: train another")
 
+    def max_positions(self) -> tuple[float, float]:
+        """The most source tokens and the most target tokens that the teacher can read."""
+        return learned_positions(self.model.encoder), learned_positions(self.model.decoder)
+
     @torch.no_grad()
     def logits(self, sample: dict[str, Any], student: nn.Module) -> Tensor:
         """The teacher's logits, (B, T, V), on the student's device and in its precision."""
@@ -162,3 +203,21 @@ class Teacher:
 def gives_logits(model: nn.Module) -> bool:
     """Whether the model outputs logits of the whole vocabulary; an adaptive softmax does not."""
     return getattr(model.decoder, "adaptive_softmax", None) is None
+
+
+def learned_positions(part: nn.Module) -> float:
+    """The tokens that learned positions suffice for. Sinusoidal ones grow, whatever their limit."""
+    tables = (m for m in part.modules() if isinstance(m, LearnedPositionalEmbedding))
+    return min((table.max_positions for table in tables), default=math.inf)
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Whether a file, or a symbolic link that leads to it, lies in a folder, however named."""
+    while os.path.isfile(path):
+        parent = os.path.dirname(path) or "."
+        if os.path.isdir(folder) and os.path.samefile(parent, folder):
+            return True
+        if not os.path.islink(path):
+            return False
+        path = os.path.join(parent, os.readlink(path))
+    return False

@@ -133,6 +133,10 @@ class Sage(torch.optim.Optimizer):
     is the moving average of I_t with β₃, corrected for its start at 0. So the first step is 0.
     ``guided`` must be set before it.
 
+    Where Î_t is exactly 0, the factor is 1, a plain step. Only there is this not the paper's
+    equation, whose factor is 0: a weight that is 0, because it was pruned or begins so, has no
+    sensitivity and would stay 0 for ever.
+
     Args:
         params: parameters, or groups of them; state and arithmetic are at least in float32
         lr: learning rate
@@ -189,7 +193,9 @@ class Sage(torch.optim.Optimizer):
             I_t = (theta * g).abs_()
             mean = sensitivity[0].lerp_(I_t, 1 - beta3) / correction3  # Î_t
             U_t = I_t.sub_(mean).abs_()
-            update = U_t.div_(mean.add_(eps**2)).mul_(m)
+            insensitive = mean == 0
+            factor = U_t.div_(mean.add_(eps**2)).masked_fill_(insensitive, 1)
+            update = factor.mul_(m)
         if group["base"] == "adam":
             denominator = v.mul_(beta2).addcmul_(g, g, value=1 - beta2).sqrt().add_(eps)
             lr = lr * correction2**0.5

@@ -6,12 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from fairseq.options import get_validation_parser, parse_args_and_arch
-from fairseq_cli import validate
+from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
+from fairseq.dataclass.configs import FairseqConfig
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf, gen_parser_from_dataclass
+from fairseq.options import get_training_parser, get_validation_parser, parse_args_and_arch
+from fairseq_cli import hydra_train, validate
+from omegaconf import OmegaConf
+
+from intra_distill.criterions.self_distillation import lies_in
 
 from ..support.checkpoints import fairseq_generate
+from ..support.finished_work import contents
+from ..support.hydra import SHORT_RUN
 from ..support.training import (
+    CONFIGS,
     LSTM,
     PLAIN,
     SELF,
@@ -270,3 +278,165 @@ def test_adaptive_softmax_is_refused_in_teacher_and_student(trainer, teacher):
     adaptive = teacher(*cutoff)
     with pytest.raises(SystemExit, match="teacher.pt has an adaptive softmax"):
         trainer(*SELF, "--teacher-path", adaptive)
+
+
+# A student in its teacher's folder
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """The current folder: files that are named as checkpoints, and links."""
+    here = tmp_path / "here"
+    for name in ("run/checkpoint_best.pt", "run/checkpoint_last.pt", "run/old/1.pt", "other/1.pt"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text("not to be read")
+    for name, target in {
+        "link_to_run": "run",
+        "other/link.pt": "../run/checkpoint_best.pt",
+        "link_to_link.pt": "other/link.pt",
+        "run/link_out.pt": "../other/1.pt",
+        "link_to_link_out.pt": "run/link_out.pt",
+        "loop.pt": "loop.pt",
+    }.items():
+        (here / name).symlink_to(target)
+    monkeypatch.chdir(here)
+    return here
+
+
+@pytest.mark.parametrize(
+    "teacher_path, save_dir",
+    [
+        ("run/checkpoint_best.pt", "run"),
+        ("run//checkpoint_best.pt", "run//"),
+        ("other/../run/checkpoint_best.pt", "./run/."),
+        ("{here}/run/checkpoint_best.pt", "other/../run"),
+        ("run/checkpoint_last.pt", "link_to_run"),
+        ("link_to_run/checkpoint_last.pt", "run/"),
+        ("other/link.pt", "run"),
+        ("link_to_link.pt", "{here}/run"),
+        ("run/link_out.pt", "run"),
+        ("link_to_link_out.pt", "run"),
+    ],
+)
+def test_a_student_in_its_teachers_folder_is_refused(configure, here, teacher_path, save_dir):
+    """Before anything is read or written."""
+    paths = teacher_path.format(here=here), save_dir.format(here=here)
+    before = contents(here)
+    with pytest.raises(SystemExit) as refusal:
+        run_training(configure(*SELF, "--teacher-path", paths[0], "--save-dir", paths[1]))
+    line = str(refusal.value)
+    assert line.startswith(
+        f"intra_distill: --teacher-path {paths[0]} lies in --save-dir {paths[1]}"
+    )
+    assert "give the student a folder of its own" in line and "\n" not in line
+    assert contents(here) == before
+
+
+def test_a_bare_name_is_in_the_current_folder(configure, here, monkeypatch):
+    monkeypatch.chdir("run")
+    with pytest.raises(SystemExit, match="lies in --save-dir ., where"):
+        run_training(configure(*SELF, "--teacher-path", "checkpoint_best.pt", "--save-dir", "."))
+
+
+@pytest.mark.parametrize(
+    "teacher_path, save_dir",
+    [
+        ("run/checkpoint_best.pt", "other"),
+        ("run/checkpoint_best.pt", "new"),
+        ("run/checkpoint_best.pt", "run/student"),
+        ("run/old/1.pt", "run"),
+        ("other/link.pt", "other/../new"),
+        ("run/none.pt", "run"),
+        ("loop.pt", "."),
+    ],
+)
+def test_other_folders_are_not_the_teachers(here, teacher_path, save_dir):
+    assert not lies_in(teacher_path, save_dir)
+
+
+def test_hydra_knows_the_folder_as_well(data, here, teacher):
+    recipe = OmegaConf.load(CONFIGS / "multi30k" / "self_distillation.yaml")
+    cfg = OmegaConf.merge(OmegaConf.structured(FairseqConfig), recipe)  # as hydra does
+    values = {"task.data": data, "common.user_dir": USER_DIR, "criterion.teacher_path": teacher()}
+    for name, value in {**SHORT_RUN, **values}.items():
+        OmegaConf.update(cfg, name, value, force_add=True)
+
+    def train(save_dir: str) -> None:
+        OmegaConf.update(cfg, "checkpoint.save_dir", save_dir)
+        hydra_train._hydra_main(copy.deepcopy(cfg))
+
+    with pytest.raises(SystemExit, match="teacher.pt lies in --save-dir ..,"):
+        train("..")
+    train("student")
+    assert (here / "student" / "checkpoint_last.pt").is_file()
+
+
+def test_what_it_reads_of_fairseqs_options_is_no_new_option():
+    parser = get_training_parser()
+    before = dict(parser._option_string_actions)
+    gen_parser_from_dataclass(parser, CRITERION_DATACLASS_REGISTRY["self_distillation"]())
+    new = parser._option_string_actions.keys() - before.keys()
+    assert "--teacher-path" in new and not new & {"--save-dir", "--max-tokens"}
+    assert all(parser._option_string_actions[option] is before[option] for option in before)
+
+
+# A teacher of shorter sentences
+
+LEARNED = ["--encoder-learned-pos", "--decoder-learned-pos"]
+
+
+def limits(source: int, target: int) -> list[str]:
+    return ["--max-source-positions", str(source), "--max-target-positions", str(target)]
+
+
+@pytest.mark.parametrize(
+    "theirs, ours, line",
+    [
+        (
+            limits(6, 7),
+            [],
+            "at most 6 source and 7 target tokens, but the student may train on 80 and 80: "
+            "add --max-source-positions 6 --max-target-positions 7",
+        ),
+        (
+            limits(6, 7),
+            limits(6, 8),
+            "at most 7 target tokens, but the student may train on 8: add --max-target-positions 7",
+        ),
+        (
+            limits(6, 1024),
+            ["--max-tokens", "9"],
+            "at most 6 source tokens, but the student may train on 9: add --max-source-positions 6",
+        ),
+    ],
+    ids=["both", "target", "source"],
+)
+def test_a_teacher_that_reads_shorter_sentences_is_refused(trainer, teacher, theirs, ours, line):
+    path = teacher(*LEARNED, *theirs)
+    built = trainer(*SELF, "--teacher-path", path, *ours)
+    before = copy.deepcopy(built.model.state_dict())
+    with pytest.raises(SystemExit) as refusal:
+        built.train_step([built.batches[0]])
+    start = f"intra_distill: --teacher-path {path} has learned positions for "
+    assert str(refusal.value) == start + line
+    assert_same(built.model.state_dict(), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "theirs, ours, model",
+    [
+        (limits(6, 7), [], TINY_TRANSFORMER),
+        (limits(6, 7), LEARNED, TINY_TRANSFORMER),
+        (limits(6, 7), [], LSTM),
+        ([*LEARNED, *limits(6, 7)], limits(6, 7), TINY_TRANSFORMER),
+        ([*LEARNED, *limits(10, 10)], ["--max-tokens", "10"], TINY_TRANSFORMER),
+        ([*LEARNED, *limits(6, 7), "--no-token-positional-embeddings"], [], TINY_TRANSFORMER),
+    ],
+    ids=["sinusoidal", "of a learned one", "lstm", "limits", "tokens", "none"],
+)
+def test_a_teacher_is_not_refused_that_reads_all_sentences(trainer, teacher, theirs, ours, model):
+    path = teacher(*theirs, model=model)
+    built = trainer(*SELF, "--teacher-path", path, *ours, model=model)
+    longest = max(built.batches, key=lambda sample: sample["target"].size(1))
+    assert longest["target"].size(1) > 7 or "--max-source-positions" in ours
+    built.train_step([longest])

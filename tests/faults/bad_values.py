@@ -472,6 +472,13 @@ REFUSED_TOGETHER = [
     (INTRA, ["--criterion=label_smoothed_cross_entropy"], "does not support 3 passes"),
     ([*TASK, "--num-passes=3"], ["--criterion=cross_entropy"], "does not support 3 passes"),
     (INTRA, ["--ddp-backend=fully_sharded"], "not supported: use legacy_ddp"),
+    (INTRA, ["--keep-pruned"], "--keep-pruned has nothing to keep"),
+    (INTRA, ["--keep-pruned=yes"], "argument --keep-pruned: ignored explicit argument 'yes'"),
+    (
+        [*TASK, "--num-passes=1", "--criterion=cross_entropy", "--keep-pruned"],
+        ["--ddp-backend=fully_sharded"],
+        "--keep-pruned is not supported with --ddp-backend fully_sharded",
+    ),
     (INTRA, ["--loss-implementation=fused", "--report-accuracy"], "logits"),
     (SELF_DISTILLATION, [f"--teacher-path={LONG}"], "File name too long"),
     (SELF_DISTILLATION, [], "needs a trained model as --teacher-path"),

@@ -25,6 +25,7 @@ from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 from torch.nn.parallel import DistributedDataParallel
 
+from ..support.checkpoints import change_checkpoint, remove_half
 from ..support.training import (
     INTRA,
     LSTM,
@@ -140,6 +141,14 @@ def teacher(train, tmp_path) -> list[str]:
     return ["--teacher-path", str(tmp_path / "teacher" / "checkpoint_best.pt")]
 
 
+@pytest.fixture
+def pruned(train, tmp_path) -> list[str]:
+    train("dense", 1, *PLAIN, "--share-all-embeddings")
+    dense = tmp_path / "dense" / "checkpoint_last.pt"
+    path = change_checkpoint(dense, tmp_path / "pruned.pt", remove_half)
+    return ["--finetune-from-model", str(path)]
+
+
 CASES = {
     "plain": ([*PLAIN, "--optimizer", "sage", "--sage-base", "adamax"], {}),
     "fused": ([*INTRA, "--optimizer", "sage"], {}),
@@ -152,14 +161,16 @@ CASES = {
     "student": (STUDENT, {}),
     "lstm": ([*INTRA, *BLEU, "--passes-in-memory", "2"], {"model": LSTM}),
     "one batch": ([*INTRA, "--max-tokens", "40000"], {}),
+    "pruned": ([*INTRA, "--keep-pruned", "--share-all-embeddings"], {}),
 }
+STARTS = {"student": "teacher", "pruned": "pruned"}  # the fixtures whose arguments they need
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_ranks_are_one_process(train, inject, long_version, request, case):
     options, model = CASES[case]
-    if case == "student":
-        options = [*options, *request.getfixturevalue("teacher")]
+    if case in STARTS:
+        options = [*options, *request.getfixturevalue(STARTS[case])]
     one = train("one", 1, *options, "--update-freq", "2", **model)
     by_turns = BACKENDS[list(CASES).index(case) % 2]
     for backend in BACKENDS if long_version else [by_turns]:

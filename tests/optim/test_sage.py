@@ -14,6 +14,7 @@ from torch import nn
 from intra_distill.optim.sage import Sage, attention_and_ffn_matrices
 from intra_distill.tools.config import config_arguments
 
+from ..support.checkpoints import change_checkpoint
 from ..support.hydra import SHORT_RUN, run_module
 from ..support.training import CONFIGS, INTRA, LSTM, PLAIN, USER_DIR, run_training
 
@@ -38,7 +39,7 @@ def steps_by_the_formulas(theta, gradients, base, lr, betas, eps, weight_decay, 
         average = beta3 * average + (1 - beta3) * sensitivity
         corrected = average / (1 - beta3**t)
         uncertainty = abs(sensitivity - corrected)
-        factor = uncertainty / (corrected + eps**2) if guided else 1.0
+        factor = uncertainty / (corrected + eps**2) if guided and corrected > 0 else 1.0
         theta = theta - lr * weight_decay * theta - lr * factor * direction
     return theta
 
@@ -69,7 +70,8 @@ def optimized(theta, gradients, cls=Sage, guided=(), **settings):
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("base", ["adam", "adamax"])
 def test_steps_follow_the_formulas(base, weight_decay, beta3, guided):
-    theta, gradients = parameter_and_gradients((2, 3), torch.float64)
+    theta, gradients = parameter_and_gradients((2, 4), torch.float64)
+    theta.data[:, -1] = 0
     settings = {"lr": 0.1, "betas": (0.9, 0.98, beta3), "eps": 1e-8, "weight_decay": weight_decay}
     result = optimized(theta, gradients, guided=guided, base=base, **settings)
     expected = [
@@ -90,6 +92,7 @@ def test_steps_follow_the_formulas(base, weight_decay, beta3, guided):
 @pytest.mark.parametrize("base", ["adam", "adamax"])
 def test_lower_precision_follows_float64(base, shape, dtype, tolerance):
     theta, gradients = parameter_and_gradients(shape, dtype)
+    theta.data[0, 0] = 0
     settings = {"lr": 0.1, "base": base, "weight_decay": 0.1, "guided": True}
     result = optimized(theta, gradients, **settings)
     expected = optimized(theta.double(), [g.double() for g in gradients], **settings)
@@ -108,10 +111,46 @@ def test_plain_steps_are_those_of_fairseqs_optimizers(base, cls, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_a_weight_without_sensitivity_stays(dtype):
+def test_a_weight_without_gradient_stays(dtype):
     theta = torch.tensor([[0.0, 1.0, 1e-4]], dtype=dtype)
-    gradients = [torch.tensor([[1.0, 0.0, 1e-4]], dtype=dtype)] * 3
+    gradients = [torch.tensor([[0.0, 0.0, 1e-4]], dtype=dtype)] * 3
     assert torch.equal(optimized(theta, gradients, guided=True, lr=0.1)[0, :2], theta[0, :2])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("base", ["adam", "adamax"])
+def test_a_zero_leaves_by_a_plain_step(base, dtype):
+    """At its first gradient, which is here the first or the third; the others are not affected."""
+    theta, gradients = parameter_and_gradients((4, 5), dtype)
+    settings = {"base": base, "lr": 0.1, "weight_decay": 0.1, "guided": True}
+    others = theta.detach()[2:]
+    expected = optimized(others, [g[2:] for g in gradients], **settings)
+    theta.data[:2] = 0
+    for g in gradients[:2]:
+        g[1] = 0
+    for row, steps in enumerate((1, 3)):
+        after = optimized(theta, gradients[:steps], **settings)
+        plain = optimized(theta, gradients[:steps], **{**settings, "guided": False})
+        assert torch.equal(after[row], plain[row]) and after[row].ne(0).all()
+        assert not after[row + 1 : 2].any()
+    assert torch.equal(optimized(theta, gradients, **settings)[2:], expected)
+
+
+def test_a_matrix_of_zeros_is_trained(configure, tmp_path):
+    """As after pruning, and where one begins at zero."""
+
+    def pruned(state):
+        for name in ("encoder.layers.0.fc1.weight", "decoder.layers.0.fc2.weight"):
+            state["model"][name][:] = 0
+
+    train(configure, tmp_path / "dense", "--max-update", "2")
+    checkpoint = tmp_path / "dense" / "checkpoint_last.pt"
+    start = str(change_checkpoint(checkpoint, tmp_path / "pruned.pt", pruned))
+    state = train(
+        configure, tmp_path / "tuned", "--finetune-from-model", start, "--max-update", "3"
+    )
+    assert state["model"]["decoder.layers.0.fc2.weight"].any()
+    assert state["model"]["encoder.layers.0.fc1.weight"].any()
 
 
 def test_the_first_step_is_none_and_the_state_is_single_precision():

@@ -64,6 +64,15 @@ def respell_numpy(path: Path) -> bool:
     return rewrite_pickle(path, names[ours], names[not ours])
 
 
+def remove_half(state: dict[str, Any]) -> None:
+    """Prune half of each tensor of a checkpoint at random, and drop the optimizer's state."""
+    torch.manual_seed(1)
+    for tensor in state["model"].values():
+        if tensor.numel() > 1:  # not fairseq's version of the model
+            tensor[torch.rand_like(tensor) < 0.5] = 0
+    del state["last_optimizer_state"]
+
+
 def fairseq_generate(data: str | Path, checkpoint: str | Path, folder: Path) -> list[str]:
     """The hypotheses of fairseq-generate for the test set of a data directory."""
     arguments = [str(data), "--path", str(checkpoint), "--user-dir", USER_DIR, "--cpu"]

@@ -186,9 +186,13 @@ def write_pruned(pruning: Pruning, task: TranslationTask, output: Path) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.masked_fill_(removed[name], 0)
+    parameters = model.state_dict()
+    for average in ("ema", "ema_fp32_params"):  # of --store-ema, which fine-tuning goes on with
+        for name, tensor in state["extra_state"].get(average, {}).items():
+            tensor.masked_fill_(parameters[name] == 0, 0)
     state["extra_state"]["pruned_from"] = pruning.identity
     state.pop("last_optimizer_state", None)
-    save_checkpoint(output, {**state, "model": model.state_dict()})
+    save_checkpoint(output, {**state, "model": parameters})
 
 
 def evaluate_pruned(

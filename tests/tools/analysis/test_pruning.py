@@ -161,6 +161,25 @@ def test_fairseq_loads_what_is_written(run, prepared, tmp_path):
     assert read_checkpoint(tuned)["optimizer_history"][-1]["num_updates"] == 2
 
 
+def test_the_moving_average_of_the_parameters_is_pruned_too(prepared, tmp_path):
+    """Fine-tuning with --store-ema goes on with it."""
+    options = ["--task", "translation_intra_distillation", "--num-passes", "1"]
+    options += ["--store-ema", "--ema-decay", "0.9", "--ema-fp32"]
+    dense = train_model(prepared, tmp_path / "dense", 10, *options)
+    before = sha256(dense)
+    arguments = ["prune", prepared, "--path", dense, "--results-path", tmp_path, "--names", "s"]
+    arguments += ["--order", "magnitude", "--ratios", "0.5", "--write-checkpoint", "--cpu"]
+    main([*map(str, arguments), "--beam", "1"])
+    assert sha256(dense) == before
+    pruned = tmp_path / "s/magnitude/0.5/checkpoint.pt"
+    finetune = ("--keep-pruned", "--finetune-from-model", str(pruned))
+    tuned = read_checkpoint(train_model(prepared, tmp_path / "tuned", 3, *options, *finetune))
+    averages = (tuned["extra_state"][name] for name in ("ema", "ema_fp32_params"))
+    for parameters in (tuned["model"], *averages):
+        for name, tensor in read_checkpoint(pruned)["model"].items():
+            assert torch.equal(parameters[name] == 0, tensor == 0)
+
+
 def test_several_orders_share_the_unpruned_model(run, translations, tmp_path, capsys):
     orders = ["sensitivity", "random", "magnitude"]
     models = run("--ratios", "0,0.5", "--order", *orders)["models"]
