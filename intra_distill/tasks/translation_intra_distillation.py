@@ -13,15 +13,20 @@ from torch import nn
 from ..errors import refuse
 from .auxiliary_loss import AuxiliaryLossTask
 from .intra_distillation import IntraDistillationConfig, IntraDistillationTask
+from .validation_lengths import ValidationLengthsConfig, ValidationLengthsTask
 
 
 @dataclass
-class TranslationIntraDistillationConfig(IntraDistillationConfig, TranslationConfig):
+class TranslationIntraDistillationConfig(
+    IntraDistillationConfig, ValidationLengthsConfig, TranslationConfig
+):
     pass
 
 
 @register_task("translation_intra_distillation", dataclass=TranslationIntraDistillationConfig)
-class TranslationIntraDistillationTask(IntraDistillationTask, AuxiliaryLossTask, TranslationTask):
+class TranslationIntraDistillationTask(
+    IntraDistillationTask, AuxiliaryLossTask, ValidationLengthsTask, TranslationTask
+):
     """Translation by any autoregressive encoder–decoder, trained with K passes."""
 
     def check_model(self, model: nn.Module) -> None:
