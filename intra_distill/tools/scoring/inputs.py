@@ -96,7 +96,10 @@ def refuse_long_sentences(
         longest = int(sizes.argmax())
         length = f"line {longest + 1} of {subset} has {sizes[longest]} {side} tokens"
         if sizes[longest] > limit:
-            raise UserError(f"{length}, the model takes {limit}: shorten it and prepare again")
+            raise UserError(
+                f"{length}, the model takes {limit}: shorten it and prepare again, or train with a "
+                f"larger --max-{side}-positions"
+            )
         if sizes[longest] > max_tokens:
             raise UserError(f"{length}, more than --max-tokens {max_tokens}: raise it")
 
