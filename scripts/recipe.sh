@@ -41,22 +41,16 @@ run_of() {
     echo "$runs/$1/seed$seed"
 }
 
-# configuration FILE|SYSTEM… → its values, as command-line arguments; importing fairseq, which this
-# does not need, would take four seconds each time
-configuration() {
-    INTRA_DISTILL_WITHOUT_FAIRSEQ=1 intra-distill args "$@"
-}
-
 # options_of SYSTEM [ARGS OPTION…] → its configuration, as command-line arguments
 options_of() {
     # shellcheck disable=SC2086  # OVERRIDES are several words
-    configuration "$configs/$1" ${OVERRIDES:-} "${@:2}"
+    intra-distill args "$configs/$1" ${OVERRIDES:-} "${@:2}"
 }
 
 # prepare OPTION…: converts raw text to the data directory $data/bin
 prepare() {
     local options
-    options=$(configuration "$configs/prepare.yaml")
+    options=$(intra-distill args "$configs/prepare.yaml")
     # shellcheck disable=SC2086  # several options; `intra-distill args` refuses spaces in a value
     intra-distill prepare $options ${PREPARE:-} "$@" --destdir "$data/bin"
 }
