@@ -90,12 +90,10 @@ def test_every_validation_set_is_looked_at(configure, updates, no_dry_run):
     "trains, options",
     [
         (True, SKIP),
-        (True, ["--disable-validation"]),
         (True, ["--disable-validation", "--max-tokens-valid", "6"]),
         (True, ["--max-tokens-valid", "6", *SKIP]),
         (True, ["--valid-subset", "train", "--ignore-unused-valid-subsets"]),
         (False, ["--max-tokens-valid", "5", *SKIP]),
-        (False, ["--max-tokens-valid", "6"]),
         (False, ["--valid-subset", "test", "--ignore-unused-valid-subsets"]),
     ],
     ids=str,
