@@ -40,16 +40,41 @@ def read_lines(path: str | Path) -> Iterator[str]:
     Raises:
         UserError: the file cannot be read, or a line, which is named, is not UTF-8.
     """
-    number = 0
     try:
         with open(path, "rb") as file:
-            for line in file:
-                number += 1
-                yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+            yield from decode_lines(file, path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}, line {number}: not UTF-8 ({error.reason})") from error
+
+
+def decode_lines(file: Iterable[bytes], name: str | Path) -> Iterator[str]:
+    """Yield the lines of an open file or a pipe as :func:`read_lines` does, each as it comes.
+
+    Raises:
+        UserError: a line, which is named, is not UTF-8.
+    """
+    for number, line in enumerate(file, start=1):
+        try:
+            yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{name}, line {number}: not UTF-8 ({error.reason})") from error
+
+
+def check_plain(lines: Iterable[str], name: str | Path) -> Iterator[str]:
+    """Yield these lines up to one with a byte order mark at its start, or a NUL.
+
+    A line after the first with nothing but a byte order mark passes: it counts as empty.
+
+    Raises:
+        UserError: such a line, which is named.
+    """
+    for number, line in enumerate(lines, start=1):
+        if plain(line) != line and not (number > 1 and line.strip() == "\ufeff"):
+            raise UserError(
+                f"{name}, line {number}: a byte order mark or NUL, which is not text: "
+                "convert the text to plain UTF-8"
+            )
+        yield line
 
 
 def plain(line: str) -> str:

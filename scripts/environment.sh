@@ -55,7 +55,7 @@ choose_python() {
 # code → the folder of the package that the environment's commands run. Fails where they do not run:
 # the environment was moved, or its Python was removed or replaced by another version.
 code() {
-    INTRA_DISTILL_WITHOUT_FAIRSEQ=1 "$venv/bin/intra-distill" user-dir
+    "$venv/bin/intra-distill" user-dir
 }
 
 # runs_this_code: whether that is the package of this checkout, and not of one that it was copied

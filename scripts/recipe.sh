@@ -67,22 +67,16 @@ result_of() {
     echo "$(run_of "$(evaluated "$1")")/test.json"
 }
 
-# configuration FILE|SYSTEM… → its values, as command-line arguments; importing fairseq, which this
-# does not need, would take four seconds each time
-configuration() {
-    INTRA_DISTILL_WITHOUT_FAIRSEQ=1 intra-distill args "$@"
-}
-
 # options_of SYSTEM [ARGS OPTION…] → its configuration, as command-line arguments
 options_of() {
     [[ $1 != *+average=* ]] || refuse "$1 is no system to train: AVERAGE=${1##*=} evaluates its average"
-    configuration "$configs/$1" "${overrides[@]}" "${@:2}"
+    intra-distill args "$configs/$1" "${overrides[@]}" "${@:2}"
 }
 
 # prepare OPTION…: converts raw text to the data directory $data/bin
 prepare() {
     local options replaced
-    options=$(configuration "$configs/prepare.yaml")
+    options=$(intra-distill args "$configs/prepare.yaml")
     words replaced "${PREPARE:-}"
     # shellcheck disable=SC2086  # several options; `intra-distill args` refuses spaces in a value
     intra-distill prepare $options "${replaced[@]}" "$@" --destdir "$data/bin"

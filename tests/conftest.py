@@ -26,7 +26,8 @@ SLOW = {
     *["test_benchmark.py", "test_cleaning.py", "test_end_to_end.py", "test_input_scripts.py"],
     *["test_killed_tools.py", "test_numbers.py", "test_patches.py", "test_plain_fairseq.py"],
     *["test_interruption.py", "test_ranks.py", "test_recipes.py", "test_translation.py"],
-    *["test_grid_jobs.py", "test_a_published_system_can_be_trained"],
+    *["test_grid_jobs.py", "test_added_test_sets.py", "test_pieces.py"],
+    "test_a_published_system_can_be_trained",
 }
 
 

@@ -20,7 +20,7 @@ READMES = sorted(
 # Each command is a function that records its arguments. `intra-distill args` and `user-dir` print
 # what other commands take as theirs.
 STUBS = """
-record() { printf '%s\\0' "$@" >&3; printf '\\0' >&3; }
+record() { printf '%s\\0' "$@" '' >&3; }  # in one write: the two sides of a pipe run at once
 for command in fairseq-train fairseq-hydra-train fairseq-interactive fairseq-generate torchrun \\
     srun sbatch python pip pytest pre-commit; do
     eval "$command() { record $command \\"\\$@\\"; }"

@@ -8,6 +8,7 @@ functions of :mod:`intra_distill.tools`, and prints.
 import argparse
 import io
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -18,6 +19,8 @@ from ..errors import UserError, one_line
 
 COMMANDS = [
     "prepare",
+    "add_test",
+    "encode",
     "args",
     "evaluate",
     "average",
@@ -30,6 +33,7 @@ COMMANDS = [
     "wmt17",
     "user_dir",
 ]
+BROKEN_PIPE = 141  # a shell's exit code for SIGPIPE
 EMPTY_VALUE = re.compile(r"--[a-z-]+=")
 
 
@@ -50,6 +54,9 @@ def main(argv: list[str] | None = None) -> None:
     try:
         refuse_devices(args)
         args.run(args)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
     except UserError as error:
         sys.exit(f"{args.prog}: {error}")
     except OSError as error:

@@ -17,11 +17,13 @@ that text.
 
 The references stay as they are, while SentencePiece normalises the text that becomes pieces. For
 each test set the score of a model without any error is measured; where it is below 100, it is
-printed and recorded, and so is the number of <unk> in each file.
+printed and recorded, and so are the number of <unk> in each file, and the validation and test lines
+that are longer than models take by default.
 
 The files depend only on the options and the text, so two runs make bitwise identical files. They
 are written in ``.partial`` inside the directory and moved out when they are whole. A run that was
-killed resumes after the last finished step.
+killed resumes after the last finished step. ``intra-distill add-test`` adds test sets to a finished
+directory, and ``intra-distill encode`` cuts other text into its pieces.
 """
 
 import argparse

@@ -14,18 +14,23 @@ from ..errors import refuse
 from .auxiliary_loss import AuxiliaryLossTask
 from .intra_distillation import IntraDistillationConfig, IntraDistillationTask
 from .keep_pruned import KeepPrunedConfig, KeepPrunedTask
+from .validation_lengths import ValidationLengthsConfig, ValidationLengthsTask
 
 
 @dataclass
 class TranslationIntraDistillationConfig(
-    IntraDistillationConfig, KeepPrunedConfig, TranslationConfig
+    IntraDistillationConfig, KeepPrunedConfig, ValidationLengthsConfig, TranslationConfig
 ):
     pass
 
 
 @register_task("translation_intra_distillation", dataclass=TranslationIntraDistillationConfig)
 class TranslationIntraDistillationTask(
-    IntraDistillationTask, KeepPrunedTask, AuxiliaryLossTask, TranslationTask
+    IntraDistillationTask,
+    KeepPrunedTask,
+    AuxiliaryLossTask,
+    ValidationLengthsTask,
+    TranslationTask,
 ):
     """Translation by any autoregressive encoder–decoder, trained with K passes."""
 

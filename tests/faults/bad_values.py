@@ -111,6 +111,14 @@ NO_NAMES = {
 NO_SEED = {"must be from 0 to 2^": ["-1", HUGE]}
 NO_PAIRS = {"at least 1": ["0", "-1"], "add up to": [HUGE]}
 
+NOT_PREPARED = {
+    "has no prepare.json": ["none", "raw", "raw/train.de"],
+    "is not what intra-distill prepare wrote": ["strange/broken"],
+    "Too many levels": ["strange/loop.de"],
+    "is a pipe or a device": ["strange/pipe"],
+    "File name too long": [LONG],
+}
+
 SEARCHING: Refusals = {  # evaluate, prune
     "--beam": {"must be at least 1": ["0", "-1"], "must be at most 1000": ["1001", HUGE]},
     "--lenpen": {"must be from 0 to 100": ["nan", "-0.1", "inf", "1e308"]},
@@ -125,13 +133,7 @@ SEARCHING: Refusals = {  # evaluate, prune
         "more than --max-tokens 2: raise it": ["2"],
     },
     "--gen-subset": {"has no subset": ["none", "train", "../bin/test", "*", LONG]},
-    "data": {
-        "has no prepare.json": ["none", "raw", "raw/train.de"],
-        "is not what intra-distill prepare wrote": ["strange/broken"],
-        "Too many levels": ["strange/loop.de"],
-        "is a pipe or a device": ["strange/pipe"],
-        "File name too long": [LONG],
-    },
+    "data": NOT_PREPARED,
     "--path": NO_CHECKPOINT,
     "--results-path": NO_FOLDER,
 }
@@ -180,6 +182,11 @@ REFUSED: dict[str, Refusals] = {
             "File name too long": [LONG],
         },
     },
+    "add-test": {
+        "data": NOT_PREPARED,
+        "--test": {**NO_TEXT, "cannot read .de": ["raw/test,"]},
+    },
+    "encode": {"data": NOT_PREPARED},
     "args": {
         "config": {
             "no such configuration file": ["strange/none", "strange/folder.de", "strange/loop.de"],

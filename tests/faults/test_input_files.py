@@ -4,6 +4,7 @@ What cannot be read or written ends a command in one line; folders may have any 
 characters.
 """
 
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ def nobody(world) -> Iterator[None]:
 
 UNREADABLE = {
     "prepare": "--valid",
+    "add-test": "--test",
     "args": "config",
     "evaluate": "--baseline",
     "table": "paths",
@@ -42,6 +44,7 @@ UNREADABLE = {
 }
 UNWRITABLE = {
     "prepare": "--destdir",
+    "add-test": "data",
     "evaluate": "--results-path",
     "average": "--output",
     "table": "--csv",
@@ -57,7 +60,7 @@ UNWRITABLE = {
 @pytest.mark.parametrize("command, option", UNREADABLE.items())
 def test_an_unreadable_file_ends_in_one_line(world, nobody, inject, capfd, command, option):
     inject()
-    value = "raw/valid" if command == "prepare" else "raw/valid.de"
+    value = "raw/valid" if command in ("prepare", "add-test") else "raw/valid.de"
     changed = [value] if takes_several(command, option) else value
     code, line = run(command_line(command, {option: changed}))
     assert code == 1 and "raw/valid.de" in line and "Permission denied" in line
@@ -98,6 +101,9 @@ def test_all_commands_work_in_a_folder_of_any_name(
     shutil.copy(world / "runs/plain/train.log", Path(folder, "runs", "plain"))
     works("evaluate", {**model, "--results-path": "runs/plain"})
     works("evaluate", {**model, "--results-path": "new", "--baseline": "runs/plain/test.json"})
+    works("add-test", {"data": "bin", "--test": "raw/train"})
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"Haus\n")))
+    works("encode", {"data": "bin"})
     works("sensitivity", {**model, "--results-path": "sensitivity", "--plot": "violins.png"})
     scored = {**model, "--sensitivity": SCORES}
     works("prune", {**scored, "--results-path": "pruned", "--plot": "pruned.png"})

@@ -53,7 +53,7 @@ def finished(files: dict[str, bytes]) -> dict[str, bytes]:
     return {
         name: content
         for name, content in files.items()
-        if not (name.startswith(".partial/") or name.endswith(UNFINISHED))
+        if not (name.startswith((".partial/", ".add-test/")) or name.endswith(UNFINISHED))
     }
 
 
@@ -138,7 +138,8 @@ def sensitivity(data: Path, checkpoint: Path, folder: Path | str, seed: int | st
 def tools(prepared, checkpoints, scores, tmp_path_factory):
     """Each tool's command line for a folder, and for a number that changes its results."""
     raw = tmp_path_factory.mktemp("raw")
-    for seed, (split, number) in enumerate({"train": 60, "valid": 5, "test": 5}.items()):
+    sizes = {"train": 60, "valid": 5, "test": 5, "new2": 4, "new3": 4}
+    for seed, (split, number) in enumerate(sizes.items()):
         write_pairs(raw / split, toy_pairs(number, seed))
     release = tmp_path_factory.mktemp("release")
     write_iwslt14_release(release, IWSLT14_PAIRS[1:2])
@@ -150,6 +151,7 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
             "--workers 1 --destdir {folder}",
             "download": f"iwslt14 --pair de-en --source {served.url}2014-01.tgz "
             "--destdir {folder}",
+            "add-test": f"add-test {{folder}} --test {raw}/new{{n}}",
             "evaluate": " ".join(evaluate(prepared, last, "{folder}", "{n}")),
             "prune": f"prune {prepared} --path {last} --sensitivity {scores} --ratios 0.{{n}} "
             "--beam {n} --results-path {folder} --cpu",
@@ -164,7 +166,16 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
         }
 
 
-TOOLS = ["prepare", "download", "evaluate", "prune", "prune, kept", "sensitivity", "average"]
+TOOLS = [
+    "prepare",
+    "download",
+    "add-test",
+    "evaluate",
+    "prune",
+    "prune, kept",
+    "sensitivity",
+    "average",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -180,27 +191,42 @@ def tool(request, tools) -> Tool:
 
 
 @pytest.fixture
-def undisturbed(tool, tmp_path) -> Callable[[int], tuple[list[str], Path, dict, int, float]]:
-    """n → command, its empty folder, what it would make there, its file operations, its seconds."""
+def start(request, prepared, tmp_path) -> Path:
+    """What is in a tool's folder before it begins: mostly nothing."""
+    if "add-test" in request.node.name:
+        return prepared
+    (tmp_path / "empty").mkdir()
+    return tmp_path / "empty"
+
+
+@pytest.fixture
+def renew(start) -> Callable[[Path], None]:
+    """Give a folder the content that its tool begins with."""
+
+    def renew(folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(start, folder)
+
+    return renew
+
+
+@pytest.fixture
+def undisturbed(tool, renew, tmp_path) -> Callable[[int], tuple[list[str], Path, dict, int, float]]:
+    """n → command, its new folder, what would be there, its file operations, its seconds."""
 
     def undisturbed(n: int = 2):
         folder, counter = tmp_path / "results", mmap.mmap(-1, 8)
         command = tool(folder, n)
-        folder.mkdir()
+        renew(folder)
         start = time.monotonic()
         assert run(command, lambda: count_operations(counter)) == (0, "")
         seconds = time.monotonic() - start
         expected = contents(folder)
         assert finished(expected) == expected  # no temporary file survives a finished run
-        empty(folder)
+        renew(folder)
         return command, folder, expected, int.from_bytes(counter[:], "little"), seconds
 
     return undisturbed
-
-
-def empty(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.mkdir()
 
 
 def check(folder: Path, expected: dict[str, bytes]) -> None:
@@ -209,7 +235,7 @@ def check(folder: Path, expected: dict[str, bytes]) -> None:
 
 
 @pytest.fixture
-def kill_again_and_again(inject) -> Callable[..., None]:
+def kill_again_and_again(renew, inject) -> Callable[..., None]:
     """Run a command until it was killed so often, anew after each end; then to its end.
 
     ``draw`` gives the next way to die, to be called in the child; ``number`` is what it dies by.
@@ -225,7 +251,7 @@ def kill_again_and_again(inject) -> Callable[..., None]:
                 continue
             assert (status, words) == (0, "")
             assert contents(folder) == expected
-            empty(folder)
+            renew(folder)
         assert run(command) == (0, "")
         assert contents(folder) == expected
 
@@ -242,7 +268,7 @@ def test_killed_at_random_file_operations(undisturbed, kill_again_and_again, tim
     kill_again_and_again(command, folder, expected, times(2, 40), signal.SIGKILL, draw)
 
 
-def test_killed_at_each_of_the_last_operations(undisturbed, inject, times):
+def test_killed_at_each_of_the_last_operations(undisturbed, renew, inject, times):
     """Where results get their names and temporary files are removed."""
     command, folder, expected, operations, _ = undisturbed()
     counter = mmap.mmap(-1, 8)
@@ -257,7 +283,7 @@ def test_killed_at_each_of_the_last_operations(undisturbed, inject, times):
             check(folder, expected)
         assert run(command) == (0, "")
         assert contents(folder) == expected
-        empty(folder)
+        renew(folder)
 
 
 def test_killed_at_random_times(undisturbed, kill_again_and_again, times):
@@ -276,12 +302,12 @@ def test_killed_at_random_times(undisturbed, kill_again_and_again, times):
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(
-    undisturbed, tool, inject, long_version, request
+    undisturbed, tool, start, inject, long_version, request
 ):
     command, folder, expected, _, _ = undisturbed()
-    largest = max(map(len, expected.values()))
-    earlier = {}
-    if "prepare" not in request.node.name and "download" not in request.node.name:
+    earlier = contents(start)
+    largest = max(len(expected[name]) for name in expected.keys() - earlier.keys())
+    if not any(name in request.node.name for name in ("prepare", "download", "add-test")):
         assert run(tool(folder, 3)) == (0, "")
         earlier = contents(folder)
     if "average" in request.node.name:

@@ -19,6 +19,8 @@ WORKING: dict[str, Changes] = {
         "--workers": "1",
         "--destdir": "new",
     },
+    "add-test": {"data": "bin", "--test": "raw/train"},
+    "encode": {"data": "bin"},
     "args": {"config": "config.yaml"},
     "evaluate": {"data": "bin", "--path": CHECKPOINT, "--results-path": "new", **SEARCH},
     "average": {"--inputs": [CHECKPOINT, "runs/other/checkpoint_best.pt"], "--output": "new.pt"},

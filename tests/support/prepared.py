@@ -1,5 +1,6 @@
 """A prepared data directory of tiny German and English, word by word."""
 
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -19,6 +20,10 @@ WORDS = dict(
 
 def translate_words(sentence: str) -> str:
     return " ".join(WORDS[word] for word in sentence.split())
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def make_prepared(text: Path, data: Path) -> Path:
@@ -58,6 +63,7 @@ def make_prepared(text: Path, data: Path) -> Path:
     arguments += ["--srcdict", str(dictionary), "--joined-dictionary"]
     preprocess.main(options.get_preprocessing_parser().parse_args(arguments))
     recorded = {"source_lang": "de", "target_lang": "en", "lowercase": True}
-    recorded["sentencepiece_text"] = "train"
-    (data / "prepare.json").write_text(json.dumps({"options": recorded}))
+    recorded |= {"normalization": "nmt_nfkc", "sentencepiece_text": "train"}
+    inputs = {path.name: {"sha256": digest(path)} for path in text.glob("*.??")}
+    (data / "prepare.json").write_text(json.dumps({"options": recorded, "inputs": inputs}))
     return data

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...files import plain, read_lines, sha256
+from ...files import check_plain, read_lines, sha256
 from ..options import check_number
-from .subwords import SPECIAL_PIECES
+from ..prepared import TextFormat
+from .pieces import SPECIAL_PIECES
 
 MAX_PIECES = 10**6  # SentencePiece would fill the memory before it finds that the text is too short
 MAX_WORKERS = 1024
@@ -70,6 +71,10 @@ class TranslationPreparation:
     @property
     def langs(self) -> tuple[str, str]:
         return self.source_lang, self.target_lang
+
+    @property
+    def text_format(self) -> TextFormat:
+        return TextFormat(*self.langs, self.normalization, self.lowercase)
 
     @property
     def prefixes(self) -> dict[str, str]:
@@ -145,33 +150,40 @@ def check_inputs(preparation: TranslationPreparation) -> dict[str, dict[str, Any
     """
     inputs = {}
     for split, prefix in preparation.prefixes.items():
-        files = [f"{prefix}.{lang}" for lang in preparation.langs]
-        lines = [count_lines(file) for file in files]
-        if lines[0] != lines[1]:
-            raise UserError(
-                f"{files[0]} has {lines[0]} lines but {files[1]} has {lines[1]}: "
-                "line N of one must translate line N of the other"
-            )
-        if lines[0] == 0:
-            raise UserError(f"{files[0]} and {files[1]} are empty")
-        for lang, file in zip(preparation.langs, files):
-            inputs[f"{split}.{lang}"] = {"file": file, "sha256": sha256(file), "lines": lines[0]}
+        inputs |= check_split(split, prefix, preparation.langs)
     return inputs
+
+
+def check_split(split: str, prefix: str, langs: tuple[str, str]) -> dict[str, dict[str, Any]]:
+    """Check the two input files of a split, as :func:`check_inputs` does."""
+    files = [f"{prefix}.{lang}" for lang in langs]
+    lines = [count_lines(file) for file in files]
+    if lines[0] != lines[1]:
+        raise UserError(
+            f"{files[0]} has {lines[0]} lines but {files[1]} has {lines[1]}: "
+            "line N of one must translate line N of the other"
+        )
+    if lines[0] == 0:
+        raise UserError(f"{files[0]} and {files[1]} are empty")
+    return {
+        f"{split}.{lang}": {"file": file, "sha256": sha256(file), "lines": lines[0]}
+        for lang, file in zip(langs, files)
+    }
 
 
 def count_lines(file: str) -> int:
     """Count the lines of an input file, and check that all of it is plain UTF-8 text."""
     if os.path.exists(file) and not os.path.isfile(file):
         raise UserError(f"{file} is not a file: give one, which can be read several times")
-    number = 0
-    for number, line in enumerate(read_lines(file), start=1):
-        # a line with nothing but a byte order mark counts as empty, and the filters drop it
-        if plain(line) != line and not (number > 1 and line.strip() == "\ufeff"):
-            raise UserError(
-                f"{file}, line {number}: a byte order mark or NUL, which is not text: "
-                "convert the file to plain UTF-8"
-            )
-    return number
+    # a line with nothing but a byte order mark counts as empty, and the filters drop it
+    return sum(1 for _ in check_plain(read_lines(file), file))
+
+
+def check_unchanged(inputs: dict[str, dict[str, Any]]) -> None:
+    """Raise UserError if an input file has changed since it was checked."""
+    for entry in inputs.values():
+        if sha256(entry["file"]) != entry["sha256"]:
+            raise UserError(f"{entry['file']} was changed while it was read: run again")
 
 
 def find_other_input(old: dict[str, Any], new: dict[str, Any]) -> str | None:
@@ -183,7 +195,9 @@ def find_other_input(old: dict[str, Any], new: dict[str, Any]) -> str | None:
         if old["options"].get(name) != value:
             return f"{option_of(name)} {old['options'].get(name)}, not {value}"
     if old["inputs"].keys() != new["inputs"].keys():
-        return "another number of --test sets"
+        more = new["inputs"].keys() > old["inputs"].keys()
+        how = " (intra-distill add-test adds some to a finished directory)" if more else ""
+        return f"another number of --test sets{how}"
     for name, now in new["inputs"].items():
         then = old["inputs"][name]
         if then["sha256"] != now["sha256"]:

@@ -13,8 +13,8 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from ...errors import UserError
 from .normalization import for_sentencepiece
+from .pieces import SPECIAL_PIECES, pieces_of
 
-SPECIAL_PIECES = ("<unk>", "<s>", "</s>")
 BLOCK = 10_000  # lines to encode at a time
 
 
@@ -58,11 +58,6 @@ def explain_sentencepiece(message: str, vocab_size: int) -> str:
             f"the smallest possible is {too_low[1]}"
         )
     return f"SentencePiece cannot be trained on the training text: {message}"
-
-
-def pieces_of(processor: SentencePieceProcessor) -> list[str]:
-    """Return the pieces of a SentencePiece model in the order of their ids."""
-    return [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
 
 
 def make_dictionary(processor: SentencePieceProcessor) -> Dictionary:

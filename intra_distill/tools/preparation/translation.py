@@ -1,34 +1,50 @@
 """The steps from raw parallel text to the data directory that fairseq trains a translation on."""
 
 import os
-import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Collection
 from functools import partial
-from importlib import metadata
 from itertools import chain, compress, islice
 from pathlib import Path
 from typing import Any
 
-import fairseq
 from fairseq.data import Dictionary
 from sentencepiece import SentencePieceProcessor
-from tqdm import tqdm
 
 from ...errors import UserError
-from ...files import read_json, read_lines, sha256, write_json, write_lines
+from ...files import read_json, read_lines, write_json, write_lines
 from ..directory import Directory
 from ..languages import WITHOUT_SPACES, base_language
-from ..scoring.ceiling import Ceiling, measure_ceiling
+from ..prepared import REPORT
+from ..scoring.ceiling import Ceiling
 from ..scoring.metrics import tokenizer_advice
 from .cleaning import FILTERS, LONGEST_WORD, Cleaner, clean_in_parallel
-from .request import TranslationPreparation, check_preparation, find_other_input, make_request
+from .pieces import MODEL, pieces_of, read_sentencepiece
+from .request import (
+    TranslationPreparation,
+    check_preparation,
+    check_unchanged,
+    find_other_input,
+    make_request,
+)
 from .sampling import SEED, sample_mask
-from .subwords import binarise, decode, make_dictionary, pieces_of, train_sentencepiece
+from .splits import (
+    Content,
+    Encoder,
+    binary_files,
+    describe_long_pairs,
+    describe_unknown,
+    find_ceiling,
+    find_long_pairs,
+    progress,
+    raw_files,
+    versions,
+    write_references,
+    write_text,
+)
+from .subwords import make_dictionary, train_sentencepiece
 
-REPORT = "prepare.json"
-MODEL_NAMES = ("sentencepiece.model", "sentencepiece.vocab")
+MODEL_NAMES = (MODEL, "sentencepiece.vocab")
 MANY_DROPPED = 0.2  # of the pairs, by their ratio: then the text or the ratio is wrong
 
 
@@ -68,10 +84,12 @@ def take_steps(preparation: TranslationPreparation, directory: Directory) -> dic
     counts = read_json(work / "counts.json")
     print_counts(preparation, counts)
     make(destdir, MODEL_NAMES, write_sentencepiece)
-    make(destdir, reference_names(preparation), write_references)
+    make(destdir, reference_names(preparation), write_all_references)
     make(destdir, fairseq_names(preparation), write_fairseq)
     counts["unknown"] = read_json(work / "unknown.json")
     print_unknown(counts["unknown"])
+    counts["too_long"] = find_all_long_pairs(preparation, destdir)
+    print_long_pairs(preparation, counts["too_long"])
     make(work, ["ceilings.json"], write_ceilings)
     ceilings = read_json(work / "ceilings.json")
     print_ceilings(preparation, ceilings)
@@ -101,10 +119,7 @@ def write_filtered_text(
         lines["train"] -= lines["valid"]
     for split, prefix in preparation.prefixes.items():
         if split != "train":
-            for lang in preparation.langs:
-                text = read_lines(f"{prefix}.{lang}")
-                text = map(str.lower, text) if preparation.lowercase else text
-                write_lines(scratch / f"{split}.{lang}", text)
+            write_text(preparation.text_format, prefix, scratch, split)
     check_unchanged(inputs)
     counts = {
         "read": read,
@@ -165,13 +180,6 @@ def hold_out(preparation: TranslationPreparation, scratch: Path, kept: int) -> i
     return number
 
 
-def check_unchanged(inputs: dict[str, dict[str, Any]]) -> None:
-    """Raise UserError if an input file has changed since it was checked."""
-    for entry in inputs.values():
-        if sha256(entry["file"]) != entry["sha256"]:
-            raise UserError(f"{entry['file']} was changed while it was read: run again")
-
-
 def print_counts(preparation: TranslationPreparation, counts: dict[str, Any]) -> None:
     """Print how many pairs the filters dropped, and advice if the ratio dropped many."""
     dropped = counts["dropped"]
@@ -210,7 +218,7 @@ def write_sentencepiece(
         lines = compress(lines, sample_mask(number, total))
     lines = progress(lines, number, "training SentencePiece")
     model = train_sentencepiece(lines, preparation.vocab_size, preparation.normalization)
-    (scratch / "sentencepiece.model").write_bytes(model)
+    (scratch / MODEL).write_bytes(model)
     processor = SentencePieceProcessor(model_proto=model)
     write_lines(
         scratch / "sentencepiece.vocab",
@@ -218,70 +226,73 @@ def write_sentencepiece(
     )
 
 
-def write_references(
+def write_all_references(
     preparation: TranslationPreparation, directory: Directory, scratch: Path
 ) -> None:
     """Write the target side of the validation and test sets as plain text."""
     for split in preparation.splits[1:]:
-        shutil.copyfile(
-            directory.work / f"{split}.{preparation.target_lang}",
-            scratch / f"{split}.ref.{preparation.target_lang}",
-        )
+        write_references(preparation.text_format, directory.work, scratch, split)
 
 
 def write_fairseq(preparation: TranslationPreparation, directory: Directory, scratch: Path) -> None:
     """Write the dictionaries and binaries that fairseq-train reads, and ``unknown.json``."""
-    processor = SentencePieceProcessor(model_file=str(directory.path / "sentencepiece.model"))
+    processor = read_sentencepiece(directory.path)
     dictionary = make_dictionary(processor)
-    counts = read_json(directory.work / "counts.json")["lines"]
-    unknown: dict[str, dict[str, int]] = {}
     for lang in preparation.langs:
         dictionary.save(str(scratch / f"dict.{lang}.txt"))
-        for split, number in counts.items():
-            name = f"{split}.{lang}"
-            lines = progress(read_lines(directory.work / name), number, f"encoding {name}")
-            unknown[name] = binarise(
-                processor,
-                dictionary,
-                lines,
-                scratch / binary_name(preparation, split, lang),
-                preparation.normalization,
-                preparation.workers,
-            )
+    encoder = Encoder(preparation.text_format, processor, dictionary, preparation.workers)
+    unknown: dict[str, dict[str, int]] = {}
+    for split, lines in read_json(directory.work / "counts.json")["lines"].items():
+        unknown |= encoder.write_binaries(directory.work, scratch, split, lines)
     write_json(directory.work / "unknown.json", unknown)
 
 
 def print_unknown(unknown: dict[str, dict[str, int]]) -> None:
-    """Print where the text has characters that are in no piece."""
-    numbers = [f"{name} {counts['tokens']}" for name, counts in unknown.items() if counts["tokens"]]
-    if numbers:
+    """Print where the text has characters that are in no piece, and what to do about it."""
+    if description := describe_unknown(unknown):
         print(
-            f"<unk> for characters that are in no piece: {', '.join(numbers)}; train SentencePiece "
-            "on more text: --sentencepiece-sample, --sentencepiece-text all"
+            f"{description}; train SentencePiece on more text: --sentencepiece-sample, "
+            "--sentencepiece-text all"
         )
+
+
+def find_all_long_pairs(preparation: TranslationPreparation, destdir: Path) -> dict[str, Content]:
+    """Find the pairs of the validation and test sets that models do not take, by split.
+
+    Of the training pairs fairseq drops those itself.
+    """
+    found = {
+        split: find_long_pairs(preparation.text_format, destdir, split)
+        for split in preparation.splits[1:]
+    }
+    return {split: long for split, long in found.items() if long is not None}
+
+
+def print_long_pairs(preparation: TranslationPreparation, found: dict[str, Content]) -> None:
+    """Print which lines models do not take, of the raw text where there is some."""
+    text_format = preparation.text_format
+    for split, long in found.items():
+        if split in preparation.prefixes:
+            files = raw_files(preparation.prefixes[split], preparation.langs)
+        else:
+            files = f"{preparation.destdir / text_format.reference(split)} and its source"
+        print(describe_long_pairs(text_format, split, files, long))
 
 
 def write_ceilings(
     preparation: TranslationPreparation, directory: Directory, scratch: Path
 ) -> None:
     """Measure the score of a model without any error on each test set; keep those below 100."""
-    lang = preparation.target_lang
-    dictionary = Dictionary.load(str(directory.path / f"dict.{lang}.txt"))
-    ceilings = {}
-    for split in preparation.splits[2:]:
-        references = list(read_lines(directory.path / f"{split}.ref.{lang}"))
-        binary = directory.path / binary_name(preparation, split, lang)
-        ceiling = measure_ceiling(
-            references, list(decode(dictionary, binary)), lang, preparation.lowercase
-        )
-        if ceiling is not None:
-            ceilings[split] = asdict(ceiling)
-    write_json(scratch / "ceilings.json", ceilings)
+    dictionary = Dictionary.load(str(directory.path / f"dict.{preparation.target_lang}.txt"))
+    ceilings = {
+        split: find_ceiling(preparation.text_format, dictionary, directory.path, split)
+        for split in preparation.splits[2:]
+    }
+    found = {split: ceiling for split, ceiling in ceilings.items() if ceiling is not None}
+    write_json(scratch / "ceilings.json", found)
 
 
-def print_ceilings(
-    preparation: TranslationPreparation, ceilings: dict[str, dict[str, Any]]
-) -> None:
+def print_ceilings(preparation: TranslationPreparation, ceilings: dict[str, Content]) -> None:
     """Print what normalisation and pieces alone cost, and what to do about it."""
     for split, content in ceilings.items():
         ceiling = Ceiling(**content)
@@ -291,41 +302,24 @@ def print_ceilings(
         print(f"{split}: {ceiling}{remedy}")
 
 
-def progress(lines: Iterable[Any], total: int, doing: str) -> Iterable[Any]:
-    """Show on a terminal how many lines have been read."""
-    return tqdm(lines, desc=doing, total=total, unit=" lines", unit_scale=True, disable=None)
-
-
 def text_names(preparation: TranslationPreparation) -> list[str]:
     return [f"{split}.{lang}" for split in preparation.splits for lang in preparation.langs]
 
 
 def reference_names(preparation: TranslationPreparation) -> list[str]:
-    return [f"{split}.ref.{preparation.target_lang}" for split in preparation.splits[1:]]
+    return [preparation.text_format.reference(split) for split in preparation.splits[1:]]
 
 
 def fairseq_names(preparation: TranslationPreparation) -> list[str]:
-    return [f"dict.{lang}.txt" for lang in preparation.langs] + [
-        f"{binary_name(preparation, split, lang)}.{extension}"
-        for split in preparation.splits
-        for lang in preparation.langs
-        for extension in ("bin", "idx")
-    ]
-
-
-def binary_name(preparation: TranslationPreparation, split: str, lang: str) -> str:
-    """fairseq's name of the two files of a side of a split, without their extensions."""
-    return f"{split}.{'-'.join(preparation.langs)}.{lang}"
+    dictionaries = [f"dict.{lang}.txt" for lang in preparation.langs]
+    binaries = (binary_files(preparation.text_format, split) for split in preparation.splits)
+    return [*dictionaries, *chain.from_iterable(binaries)]
 
 
 def provenance(preparation: TranslationPreparation) -> dict[str, Any]:
     """Return the versions and the seed that the files depend on."""
     return {
-        "versions": {
-            "sentencepiece": metadata.version("sentencepiece"),
-            "sacremoses": metadata.version("sacremoses"),
-            "fairseq": fairseq.__version__,
-        },
+        "versions": versions(),
         "sentencepiece_trained_on": preparation.sentencepiece_text,
         "seed": SEED,
     }

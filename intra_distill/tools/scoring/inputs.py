@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 
 from ...checkpoints import check_fits, load_model, num_passes, num_updates, read_checkpoint
 from ...errors import UserError
-from ...files import read_json, read_lines, sha256
+from ...files import read_lines, sha256
+from ..prepared import open_prepared
 from .results import Checkpoint, TestSet, fits
 
 
@@ -20,36 +21,22 @@ def open_test_set(data: Path, subset: str) -> tuple[TestSet, list[str]]:
     Raises:
         UserError: the directory is not prepared, or has no such subset
     """
-    try:
-        prepared = read_json(data / "prepare.json")["options"]
-        source_lang, target_lang = prepared["source_lang"], prepared["target_lang"]
-        lowercase, sentencepiece_text = prepared["lowercase"], prepared["sentencepiece_text"]
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"{data} has no prepare.json: make it by intra-distill prepare") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(
-            f"{data / 'prepare.json'} is not what intra-distill prepare wrote: prepare again"
-        ) from error
-    for lang in (source_lang, target_lang):
-        if not (isinstance(lang, str) and Path(lang).name == lang):  # it becomes part of file names
-            raise UserError(f"{data / 'prepare.json'}: {lang!r} is no language")
-        if not (data / f"dict.{lang}.txt").is_file():
-            raise UserError(f"{data} has no dict.{lang}.txt: make it by intra-distill prepare")
-
-    suffix = f".ref.{target_lang}"
+    prepared = open_prepared(data)
+    text_format = prepared.text_format
+    suffix = text_format.reference("")
     subsets = sorted(path.name.removesuffix(suffix) for path in data.glob(f"*{suffix}"))
     if subset not in subsets:
         raise UserError(f"{data} has no subset {subset!r} to score, only {', '.join(subsets)}")
-    references_path = data / f"{subset}{suffix}"
+    references_path = data / text_format.reference(subset)
     references = list(read_lines(references_path))
-    source = data / f"{subset}.{source_lang}-{target_lang}.{source_lang}.bin"
+    source = data / f"{text_format.binary(subset, text_format.source_lang)}.bin"
     test_set = TestSet(
         data=str(data),
         subset=subset,
-        source_lang=source_lang,
-        target_lang=target_lang,
-        lowercase=lowercase,
-        sentencepiece_text=sentencepiece_text,
+        source_lang=text_format.source_lang,
+        target_lang=text_format.target_lang,
+        lowercase=text_format.lowercase,
+        sentencepiece_text=prepared.sentencepiece_text,
         sentences=len(references),
         source_sha256=sha256(source),
         references=references_path.name,
@@ -97,7 +84,10 @@ def refuse_long_sentences(
         longest = int(sizes.argmax())
         length = f"line {longest + 1} of {subset} has {sizes[longest]} {side} tokens"
         if sizes[longest] > limit:
-            raise UserError(f"{length}, the model takes {limit}: shorten it and prepare again")
+            raise UserError(
+                f"{length}, the model takes {limit}: shorten it and prepare again, or train with a "
+                f"larger --max-{side}-positions"
+            )
         if sizes[longest] > max_tokens:
             raise UserError(f"{length}, more than --max-tokens {max_tokens}: raise it")
 

@@ -25,6 +25,7 @@ from .results import PIECES, PIECES_FOR_EACH
 MAX_BEAM = 1000  # a larger beam only fills the memory
 MAX_LENPEN = 100  # an exponent of the length: the power must stay finite
 MAX_LEN = 10_000  # of --max-len-a and --max-len-b
+NO_LIMIT = str(2**31 - 1)  # of positions: fairseq's is 1,024, also for a model that takes more
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ def generator_arguments(
         *("--task", "translation"),
         *("--source-lang", langs[0]),
         *("--target-lang", langs[1]),
+        *("--max-source-positions", NO_LIMIT),
+        *("--max-target-positions", NO_LIMIT),
         *("--gen-subset", search.subset),
         *("--path", as_argument(checkpoint)),
         *("--beam", str(search.beam)),

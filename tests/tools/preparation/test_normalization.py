@@ -7,7 +7,8 @@ from intra_distill.tools.preparation.normalization import (
     for_sentencepiece,
     leaves_no_piece,
 )
-from intra_distill.tools.preparation.subwords import pieces_of, train_sentencepiece
+from intra_distill.tools.preparation.pieces import pieces_of
+from intra_distill.tools.preparation.subwords import train_sentencepiece
 
 INVISIBLE = "\u200b\u200e\u200f\ufeff\x7f\u2581\u200c\u200d\xad\u2060\u0300\x85\u3000\xa0\t\x0b"
 WORDS = "abend abba band baden bade dean dabei ebbe ebene eben bein beide dada deine nabe".split()

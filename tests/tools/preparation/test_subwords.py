@@ -5,6 +5,7 @@ from sentencepiece import SentencePieceProcessor
 
 from intra_distill.files import write_lines
 from intra_distill.tools.preparation import subwords
+from intra_distill.tools.preparation.pieces import pieces_of
 
 from ...support.text import toy_pairs
 
@@ -32,7 +33,7 @@ def test_binaries_are_those_of_fairseq_preprocess(processor, block, threads, tmp
     dictionary = subwords.make_dictionary(processor)
     subwords.binarise(processor, dictionary, lines, tmp_path / "train", RULE, threads)
 
-    names = subwords.pieces_of(processor)
+    names = pieces_of(processor)
     pieces = [" ".join(names[i] for i in processor.encode(line)) for line in lines]
     for lang in ("de", "en"):
         write_lines(tmp_path / f"text.{lang}", pieces)
@@ -55,4 +56,4 @@ def test_dictionary_has_the_pieces_and_no_padding(vocab_size):
     model = train(vocab_size)
     dictionary = subwords.make_dictionary(model)
     assert len(dictionary) == vocab_size + 1  # 4 special symbols for SentencePiece's 3
-    assert dictionary.symbols[4:] == subwords.pieces_of(model)[3:]
+    assert dictionary.symbols[4:] == pieces_of(model)[3:]

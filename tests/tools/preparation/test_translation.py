@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fairseq.data import Dictionary, LanguagePairDataset
-from fairseq.tasks.translation import load_langpair_dataset
+from fairseq.data import Dictionary
 from sentencepiece import SentencePieceProcessor
 
 from intra_distill.cli import main
 from intra_distill.errors import UserError
-from intra_distill.tools.preparation import cleaning, subwords, translation
+from intra_distill.tools.preparation import cleaning, splits, subwords, translation
 from intra_distill.tools.preparation.normalization import normalizer
+from intra_distill.tools.preparation.pieces import pieces_of
 from intra_distill.tools.preparation.request import TranslationPreparation
 from intra_distill.tools.scoring import metrics
 from intra_distill.tools.scoring.metrics import (
@@ -27,67 +27,8 @@ from intra_distill.tools.scoring.metrics import (
 
 from ...support.files import contents
 from ...support.kills import Killed, kill_before_rename
+from ...support.preparations import PAIRS, VOCAB_SIZE, decoded, load, prepare
 from ...support.text import toy_pairs, write_pairs
-
-VOCAB_SIZE = 80
-PAIRS = {"train": (200, 0), "valid": (12, 1), "test": (9, 2), "test1": (5, 3)}
-
-
-def make_toy(folder: Path) -> TranslationPreparation:
-    """A preparation of toy text with two test sets, that has not been run."""
-    raw = folder / "raw"
-    raw.mkdir()
-    for name, pairs in PAIRS.items():
-        write_pairs(raw / name, toy_pairs(*pairs))
-    return TranslationPreparation(
-        source_lang="de",
-        target_lang="en",
-        train=str(raw / "train"),
-        valid=str(raw / "valid"),
-        test=(str(raw / "test"), str(raw / "test1")),
-        destdir=folder / "data",
-        vocab_size=VOCAB_SIZE,
-    )
-
-
-@pytest.fixture
-def toy(tmp_path: Path) -> TranslationPreparation:
-    return make_toy(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> TranslationPreparation:
-    """The same, finished; it is not to be changed."""
-    return prepare(make_toy(tmp_path_factory.mktemp("finished")))
-
-
-def prepare(preparation: TranslationPreparation, **changes: Any) -> TranslationPreparation:
-    """Run a preparation with some changes, which it returns."""
-    preparation = replace(preparation, **changes)
-    assert translation.prepare(preparation)
-    return preparation
-
-
-def load(destdir: Path, split: str) -> LanguagePairDataset:
-    german, english = (Dictionary.load(str(destdir / f"dict.{lang}.txt")) for lang in ("de", "en"))
-    positions = {"max_source_positions": 1024, "max_target_positions": 1024}
-    padding = {"left_pad_source": True, "left_pad_target": False}
-    others = {"combine": False, "dataset_impl": "mmap", "upsample_primary": 1, "shuffle": False}
-    return load_langpair_dataset(
-        str(destdir), split, "de", german, "en", english, **positions, **padding, **others
-    )
-
-
-def decoded(destdir: Path, split: str) -> list[tuple[str, str]]:
-    """The text in the binaries, with <unk> where they have it."""
-    data = load(destdir, split)
-    return [
-        (
-            data.src_dict.string(example["source"], "sentencepiece"),
-            data.tgt_dict.string(example["target"], "sentencepiece"),
-        )
-        for example in data
-    ]
 
 
 def report(preparation: TranslationPreparation) -> dict:
@@ -121,7 +62,7 @@ def test_command_makes_a_directory_that_fairseq_reads(toy, capsys):
 def test_vocabulary_has_the_pieces_and_no_padding(finished):
     model = SentencePieceProcessor(model_file=str(finished.destdir / "sentencepiece.model"))
     data = load(finished.destdir, "train")
-    pieces = subwords.pieces_of(model)
+    pieces = pieces_of(model)
     assert len(pieces) == VOCAB_SIZE
     assert data.src_dict.symbols == data.tgt_dict.symbols
     assert len(data.src_dict) == VOCAB_SIZE + 1
@@ -166,6 +107,7 @@ def test_filters_count_moses_tokens_of_training_pairs_alone(toy, capsys):
         "kept": 200,
         "held_out": 0,
         "lines": {"train": 200, "valid": 9, "test": 9, "test1": 5},
+        "too_long": {},
     }
     assert "210 training pairs read; dropped: 7 with an empty side, 0 " in capsys.readouterr().out
     assert decoded(toy.destdir, "train") == pairs
@@ -413,6 +355,48 @@ def test_unknown_characters_are_counted(toy, capsys):
     assert "--sentencepiece-sample" in printed and "test.en" not in printed
 
 
+LONG = " ".join(["Ab"] * 1100)
+
+
+def test_lines_that_models_do_not_take_are_named(toy, capsys):
+    """By the raw text; the training pairs, which fairseq drops itself, are not."""
+    write_pairs(toy.train, [*toy_pairs(200, 0), (LONG, LONG)])
+    write_pairs(toy.valid, [("Ab", "ba"), ("Ab", LONG), (f"{LONG} {LONG}", "ba")])
+    write_pairs(toy.test[1], [(LONG, "ba")])
+    prepare(toy, max_length=5000)
+    too_long = report(toy)["counts"]["too_long"]
+    assert too_long.keys() == {"valid", "test1"}
+    for split, (pairs, line) in {"valid": (2, 2), "test1": (1, 1)}.items():
+        pieces = [(len(pair["source"]), len(pair["target"])) for pair in load(toy.destdir, split)]
+        assert too_long[split] == {
+            "pairs": pairs,
+            "line": line,
+            "pieces": dict(zip(("de", "en"), pieces[line - 1])),
+            "longest": dict(zip(("de", "en"), map(max, zip(*pieces)))),
+        }
+    valid, test1 = (line for line in capsys.readouterr().out.splitlines() if "longer than" in line)
+    assert valid.startswith("valid: 2 pairs are longer than models take by default, which is 1024")
+    assert f"line 2 of {toy.valid}.de and {toy.valid}.en has " in valid
+    assert "fairseq-train --skip-invalid-size-inputs-valid-test" in valid
+    assert test1.startswith("test1: 1 pair is longer") and f"line 1 of {toy.test[1]}.de" in test1
+    assert "--max-target-positions 1024" in test1 and "--skip" not in test1
+
+
+def test_a_line_of_as_many_pieces_as_models_take_is_not_long(finished, monkeypatch):
+    longest = max(len(pair["source"]) for pair in load(finished.destdir, "test"))
+    for limit, found in {longest: False, longest - 1: True}.items():
+        monkeypatch.setattr(splits, "MODELS_TAKE", limit)
+        long = splits.find_long_pairs(finished.text_format, finished.destdir, "test")
+        assert (long is not None) == found
+
+
+def test_a_long_pair_that_is_held_out_is_named_by_its_reference(toy, capsys):
+    write_pairs(toy.train, [*toy_pairs(200, 0), (LONG, LONG)])
+    prepare(toy, valid=None, hold_out_every=67, max_length=5000)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "longer than" in line)
+    assert f"line 3 of {toy.destdir}/valid.ref.en and its source has" in line
+
+
 def test_a_ratio_that_drops_many_pairs_is_said(toy, tmp_path, capsys):
     made = prepare_text(tmp_path / "narrow", CHINESE, "zh_TW", max_ratio=1.5)
     dropped = report(made)["counts"]["dropped"]["ratio"]
@@ -513,6 +497,10 @@ def unfinished(finished, tmp_path_factory) -> TranslationPreparation:
         (lambda _: {"valid": None, "hold_out": 5}, "--hold-out None, not 5"),
         (lambda _: {"sentencepiece_text": "all"}, "--sentencepiece-text train, not all"),
         (lambda made: {"test": made.test[:1]}, "another number of --test sets"),
+        (
+            lambda made: {"test": (*made.test, made.valid)},
+            r"another number of --test sets \(intra-distill add-test adds some to .*\)",
+        ),
         (lambda made: {"train": f"{made.train}-longer"}, r"another train.de text \(.*\)"),
         (
             lambda made: {"valid": made.test[0]},

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -280,14 +281,24 @@ def without_end(monkeypatch) -> None:
 
 
 @pytest.fixture
-def long(asked) -> Evaluation:
+def write_subset(asked) -> Callable[[list[str]], None]:
+    """Write German sentences and their translations as the subset ``long`` of the data."""
+
+    def write_subset(sentences: list[str]) -> None:
+        data = asked.data
+        model = sentencepiece.SentencePieceProcessor(model_file=str(data / "sentencepiece.model"))
+        dictionary = Dictionary.load(str(data / "dict.de.txt"))
+        for lang, lines in {"de": sentences, "en": map(translate_words, sentences)}.items():
+            binarise(model, dictionary, lines, data / f"long.de-en.{lang}", "nmt_nfkc", 1)
+        (data / "long.ref.en").write_text("".join(f"{translate_words(s)}\n" for s in sentences))
+
+    return write_subset
+
+
+@pytest.fixture
+def long(asked, write_subset) -> Evaluation:
     """Of a subset with a sentence of 130 words and one of 3."""
-    data, sentences = asked.data, ["ein hund läuft " * 44, "ein hund läuft"]
-    model = sentencepiece.SentencePieceProcessor(model_file=str(data / "sentencepiece.model"))
-    dictionary = Dictionary.load(str(data / "dict.de.txt"))
-    for lang, lines in {"de": sentences, "en": map(translate_words, sentences)}.items():
-        binarise(model, dictionary, lines, data / f"long.de-en.{lang}", "nmt_nfkc", 1)
-    (data / "long.ref.en").write_text("".join(f"{translate_words(s)}\n" for s in sentences))
+    write_subset(["ein hund läuft " * 44, "ein hund läuft"])
     return replace(asked, search=Search(subset="long", beam=2, max_tokens=150))
 
 
@@ -483,6 +494,23 @@ def test_sentences_longer_than_the_model_takes_are_refused(asked, no_search, tmp
     message = r"line \d+ of test has \d+ source tokens, the model takes 4"
     with pytest.raises(UserError, match=message):
         evaluate(replace(asked, checkpoint=path))
+
+
+def test_a_model_that_takes_more_than_fairseqs_default_is_used_to_its_limit(
+    asked, write_subset, tmp_path
+):
+    """1,024 positions are the default of the task that searches, whatever the model takes."""
+    write_subset(["ein hund läuft " * 350, "ein hund"])
+
+    def extend(state):
+        state["cfg"]["model"].max_source_positions = 3000
+        state["cfg"]["model"].max_target_positions = 3000
+
+    path = change_checkpoint(asked.checkpoint, tmp_path / "run" / "longer.pt", extend)
+    long = Search(subset="long", beam=1, max_tokens=3000, max_len_a=0, max_len_b=3)
+    result = evaluate(replace(asked, checkpoint=path, search=long))
+    assert pieces_with_end(replace(asked, search=long))[0] > 1024
+    assert len((asked.results_path / result.hypotheses).read_text().splitlines()) == 2
 
 
 def test_code_in_a_checkpoint_is_refused_and_not_run(

@@ -1,0 +1,101 @@
+"""A data directory that ``intra-distill prepare`` has made, as its ``prepare.json`` describes it.
+
+Nothing here imports torch or fairseq, so that a command that does without them starts in a fraction
+of a second.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..files import read_json
+from .directory import REQUEST, WORK
+
+REPORT = "prepare.json"
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """What becomes of text in a data directory before it is cut into pieces, and file names.
+
+    Attributes:
+        normalization: SentencePiece's rule.
+        lowercase: whether all text is lower-cased.
+    """
+
+    source_lang: str
+    target_lang: str
+    normalization: str
+    lowercase: bool
+
+    @property
+    def langs(self) -> tuple[str, str]:
+        return self.source_lang, self.target_lang
+
+    def in_case(self, line: str) -> str:
+        return line.lower() if self.lowercase else line
+
+    def reference(self, split: str) -> str:
+        """The name of the references of a split, as plain text."""
+        return f"{split}.ref.{self.target_lang}"
+
+    def binary(self, split: str, lang: str) -> str:
+        """fairseq's name of the two files of a side of a split, without their extensions."""
+        return f"{split}.{'-'.join(self.langs)}.{lang}"
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A finished data directory.
+
+    Attributes:
+        sentencepiece_text: the text that its pieces were learnt from: "train" or "all".
+        inputs: the SHA-256 of the raw text that it was made from, by SPLIT.LANG.
+    """
+
+    path: Path
+    text_format: TextFormat
+    sentencepiece_text: str
+    inputs: dict[str, str]
+
+
+def open_prepared(path: Path) -> PreparedData:
+    """Read what a data directory says of itself.
+
+    Raises:
+        UserError: ``intra-distill prepare`` has not made it, or has not finished it.
+    """
+    report = path / REPORT
+    try:
+        content = read_json(report)
+        prepared = PreparedData(
+            path=path,
+            text_format=read_text_format(content["options"]),
+            sentencepiece_text=content["options"]["sentencepiece_text"],
+            inputs=read_inputs(content),
+        )
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if (path / WORK / REQUEST).exists():
+            raise UserError(f"{path} is unfinished: run the same preparation again") from error
+        raise UserError(f"{path} has no {REPORT}: make it by intra-distill prepare") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{report} is not what intra-distill prepare wrote: prepare again"
+        ) from error
+    for lang in prepared.text_format.langs:
+        if Path(lang).name != lang:  # it becomes part of file names
+            raise UserError(f"{report}: {lang!r} is no language")
+        if not (path / f"dict.{lang}.txt").is_file():
+            raise UserError(f"{path} has no dict.{lang}.txt: make it by intra-distill prepare")
+    return prepared
+
+
+def read_text_format(options: dict[str, Any]) -> TextFormat:
+    names = ("source_lang", "target_lang", "normalization")
+    return TextFormat(*(str(options[name]) for name in names), lowercase=bool(options["lowercase"]))
+
+
+def read_inputs(report: dict[str, Any]) -> dict[str, str]:
+    """The SHA-256 of the raw text that a report is of, by SPLIT.LANG."""
+    return {name: entry["sha256"] for name, entry in report["inputs"].items()}
