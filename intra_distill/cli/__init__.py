@@ -33,7 +33,7 @@ COMMANDS = [
     "wmt17",
     "user_dir",
 ]
-BROKEN_PIPE = 141  # a shell's exit code for SIGPIPE
+BROKEN_PIPE, INTERRUPTED = 141, 130  # a shell's exit codes for SIGPIPE and for SIGINT, Ctrl-C
 EMPTY_VALUE = re.compile(r"--[a-z-]+=")
 
 
@@ -57,6 +57,8 @@ def main(argv: list[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(BROKEN_PIPE)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except UserError as error:
         sys.exit(f"{args.prog}: {error}")
     except OSError as error:

@@ -1,5 +1,6 @@
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -87,6 +88,16 @@ def test_it_ends_quietly_when_nobody_reads_on(command):
     process.stdin.write(b"Ab\n" * 9)
     process.stdin.close()
     assert process.wait() == 141 and process.stderr.read() == b""
+
+
+def test_it_ends_quietly_on_ctrl_c(command):
+    process = command()
+    process.stdin.write(b"Ab\n")
+    process.stdin.flush()
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.stdin.close()
+    assert process.wait() == 130 and process.stderr.read() == b""
 
 
 @pytest.mark.parametrize(
