@@ -469,11 +469,12 @@ def test_tokens_reach_their_experts(for_all):
                 y = combine(dispatch(leaves[1], routing) @ leaves[2], routing)
                 balance = load_balancing_loss(p, case.real, routing.load)
             else:
-                chosen = case.logits.softmax(-1).tolist()  # ties as the given precision has them
-                chosen = [row.index(max(row)) for row in chosen]
+                given = case.logits.softmax(-1).tolist()  # ties as the given precision has them
+                chosen = [row.index(max(row)) for row in given]
                 sent = torch.zeros(N, E, N + 1, dtype=dtype)
                 queues = [0] * E
-                for n in range(N):
+                # of tokens that are equally probable, any may have been dropped
+                for n in sorted(range(N), key=lambda n: (-max(given[n]), routing.slot[n] < 0)):
                     if case.real[n]:
                         sent[n, chosen[n], queues[chosen[n]]] = 1
                         queues[chosen[n]] += 1

@@ -115,7 +115,7 @@ def test_a_killed_run_fetches_nothing_again(tmp_path, newstest, archives, monkey
         raise KeyboardInterrupt
 
     with serve(archives) as served:
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
             patch.setattr(wmt17, "concatenate", killed)
             run(tmp_path / "raw", served.url)
         run(tmp_path / "raw", served.url)
