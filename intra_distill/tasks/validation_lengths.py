@@ -35,6 +35,8 @@ class ValidationLengthsTask:
         SystemExit: with one line, for the first sentence that does not
     """
 
+    _takes: tuple[int, int] | None = None  # source and target tokens, of a model that is trained
+
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
         model = super().build_model(cfg, from_checkpoint)
         if not from_checkpoint:
@@ -44,7 +46,8 @@ class ValidationLengthsTask:
     def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         # of all that fairseq asks for, the training batches come after the validation sets are
         # loaded, and before it looks at them
-        if dataset is self.datasets.get(self.cfg.train_subset) and not self.cfg.disable_validation:
+        is_training = self._takes and dataset is self.datasets.get(self.cfg.train_subset)
+        if is_training and not self.cfg.disable_validation:
             for subset in self.cfg.valid_subset.split(","):
                 # where that is the training set, fairseq validates on the batches of the training
                 if subset != self.cfg.train_subset and subset in self.datasets:

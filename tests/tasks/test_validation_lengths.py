@@ -6,6 +6,7 @@ The sentences of the tiny corpus have up to nine words, and the model here takes
 from pathlib import Path
 
 import pytest
+from fairseq import checkpoint_utils
 from fairseq.trainer import Trainer
 
 from ..support.files import contents
@@ -128,3 +129,14 @@ def test_a_batch_smaller_than_the_longest_sentence_limits_training_alone(configu
     batches = ["--max-tokens", "8", "--max-tokens-valid", "80", "--max-update", "2"]
     run_training(configure(*INTRA, *batches))
     assert updates == [0, 1]
+
+
+def test_without_a_training_no_set_is_looked_at(configure, tmp_path):
+    """As in fairseq-validate --valid-subset valid,train."""
+    run_training(configure(*INTRA, *SHORT, *SKIP, "--max-update", "1"))
+    path = tmp_path / "checkpoints" / "checkpoint_last.pt"
+    _, _, task = checkpoint_utils.load_model_ensemble_and_task([str(path)])
+    for subset in ("valid", "train"):
+        task.load_dataset(subset)
+        batches = task.get_batch_iterator(task.dataset(subset), max_tokens=80)
+        assert len(batches) > 0
