@@ -1,5 +1,6 @@
 """Text and JSON files, and files written atomically: whole, or not there."""
 
+import fcntl
 import glob
 import hashlib
 import json
@@ -7,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from .errors import UserError
 
@@ -129,6 +130,19 @@ def search(root: Path, names: Sequence[str]) -> list[Path]:
         for file in root.rglob(glob.escape(name)):
             found.setdefault(file.parent, file)
     return sorted(found.values())
+
+
+def wait_for_lock(file: TextIO | int) -> str | None:
+    """Wait until no other process holds the lock of an open file, and hold it until it is closed.
+
+    Returns:
+        why there is no lock, as on some network file systems, or None
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        return error.strerror
+    return None
 
 
 def sha256(path: str | Path) -> str:

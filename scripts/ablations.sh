@@ -28,10 +28,7 @@ multi30k)
     constant=intra_x+criterion.alpha=5+criterion.constant_alpha=true
     alphas=(intra_x+criterion.alpha={0.5,2,5})
     ;;
-*)
-    echo "ablations.sh: there are none of $recipe: name multi30k or iwslt14" >&2
-    exit 2
-    ;;
+*) refuse "there are none of $recipe: name multi30k or iwslt14" ;;
 esac
 adaptive=(transformer "$growing" "$constant")
 passes=(transformer intra_x intra_x+task.num_passes={2,4,5,6})

@@ -181,7 +181,7 @@ average() {
 evaluate() {
     local options results checkpoint
     options=$(options_of "${config:-$1}" --generation)
-    results=$(dirname "$(result_of "$1")")
+    results=$(run_of "$(evaluated "$1")")
     checkpoint=$(run_of "$1")/checkpoint_best.pt
     if [[ -n ${AVERAGE:-} ]]; then
         checkpoint=$results/average.pt

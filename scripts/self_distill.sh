@@ -11,10 +11,8 @@ recipe=${1:-} rounds=${2:-}
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 
-[[ $rounds =~ ^[1-9][0-9]*$ ]] || {
-    echo "self_distill.sh: give a number of rounds: bash scripts/self_distill.sh $recipe 2" >&2
-    exit 2
-}
+[[ $rounds =~ ^[1-9][0-9]*$ ]] ||
+    refuse "give a number of rounds: bash scripts/self_distill.sh $recipe 2"
 require_pair
 train transformer
 evaluate transformer

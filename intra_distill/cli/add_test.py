@@ -14,15 +14,13 @@ A run that was killed leaves nothing that counts as a test set: run it again.
 """
 
 import argparse
-from pathlib import Path
 
+from ..tools.options import add_data_argument
 from ..tools.preparation.added_test_sets import add_test_sets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "data", type=Path, metavar="DIR", help="data directory made by intra-distill prepare"
-    )
+    add_data_argument(parser)
     parser.add_argument(
         "--test",
         required=True,

@@ -12,15 +12,13 @@ its rule, with <unk> for characters that are in no piece.
 
 import argparse
 import sys
-from pathlib import Path
 
+from ..tools.options import add_data_argument
 from ..tools.preparation.pieces import encode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "data", type=Path, metavar="DIR", help="data directory made by intra-distill prepare"
-    )
+    add_data_argument(parser)
 
 
 def main(args: argparse.Namespace) -> None:

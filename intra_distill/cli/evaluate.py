@@ -17,6 +17,7 @@ command prints how many were cut, and how many have an <unk>.
 import argparse
 from pathlib import Path
 
+from ..tools.options import add_data_argument
 from ..tools.scoring.evaluation import Evaluation, evaluate
 from ..tools.scoring.metrics import add_metric_arguments
 from ..tools.scoring.results import Result
@@ -25,9 +26,7 @@ from ..tools.scoring.search import Search, add_search_arguments, quieten_fairseq
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``intra-distill evaluate``."""
-    parser.add_argument(
-        "data", type=Path, metavar="DIR", help="data directory made by intra-distill prepare"
-    )
+    add_data_argument(parser)
     parser.add_argument(
         "--path", required=True, type=Path, metavar="FILE", help="checkpoint to translate with"
     )

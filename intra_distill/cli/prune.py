@@ -45,7 +45,7 @@ from ..tools.analysis.pruning import (
 )
 from ..tools.analysis.pruning_report import draw_pruning, pruning_json, pruning_table
 from ..tools.analysis.systems import add_system_arguments, name_systems
-from ..tools.options import make_directory
+from ..tools.options import add_data_argument, make_directory
 from ..tools.reports.picture import check_picture
 from ..tools.scoring.evaluation import Scoring, check_checkpoint
 from ..tools.scoring.inputs import open_test_set
@@ -61,9 +61,7 @@ from ..tools.scoring.search import (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``intra-distill prune``."""
-    parser.add_argument(
-        "data", type=Path, metavar="DATA", help="data directory made by intra-distill prepare"
-    )
+    add_data_argument(parser, metavar="DATA")
     add_system_arguments(parser)
     parser.add_argument(
         "--sensitivity",

@@ -47,20 +47,23 @@ def route(probabilities: Tensor, real: Tensor, capacity: int | None = None) -> R
     choice = expert.unsqueeze(-1).eq(torch.arange(E, device=expert.device))
     choice &= real.unsqueeze(-1)  # (N, E), one True in the row of each real token
     load = choice.sum(dim=0)
-    tokens = torch.arange(N, device=expert.device)
     if capacity is None:
-        order, capacity = tokens, max(1, int(load.max()))
+        capacity = max(1, int(load.max()))
+        place = _places(choice)
     else:
         order = _most_probable_first(gate.detach())
-    queue = choice[order]
-    place = (queue.cumsum(dim=0) * queue).sum(dim=-1) - 1  # in the expert's queue, −1 for padding
-    place = torch.empty_like(place).scatter_(0, order, place)  # (N,), no longer in that order
+        place = torch.empty_like(expert).scatter_(0, order, _places(choice[order]))
     placed = (place >= 0) & (place < capacity)
     slot = torch.where(placed, expert * capacity + place, -1)
     # tokens without a slot write to one extra slot at the end, which is cut off
     source = slot.new_full((E * capacity + 1,), -1)
-    source.scatter_(0, slot.remainder(E * capacity + 1), tokens)
+    source.scatter_(0, slot.remainder(E * capacity + 1), torch.arange(N, device=slot.device))
     return Routing(gate, slot, source[:-1], load)
+
+
+def _places(choice: Tensor) -> Tensor:
+    """Each token's place in its expert's queue, from 0; −1 for padding: (N, E) → (N,)."""
+    return (choice.cumsum(dim=0) * choice).sum(dim=-1) - 1
 
 
 def _most_probable_first(gate: Tensor) -> Tensor:

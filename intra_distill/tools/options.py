@@ -1,5 +1,6 @@
 """What the options of several commands share: their checks, and how fairseq gets them."""
 
+import argparse
 import math
 from pathlib import Path
 
@@ -11,6 +12,13 @@ MAX_TOKENS = 2**31 - 1  # in a batch: fairseq adds up several batches in 64 bits
 def user_dir() -> Path:
     """The folder of this package, for fairseq's ``--user-dir``."""
     return Path(__file__).parents[1]
+
+
+def add_data_argument(parser: argparse.ArgumentParser, metavar: str = "DIR") -> None:
+    """Declare the data directory that a command works on."""
+    parser.add_argument(
+        "data", type=Path, metavar=metavar, help="data directory made by intra-distill prepare"
+    )
 
 
 def as_argument(path: Path) -> str:

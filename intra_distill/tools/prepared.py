@@ -13,6 +13,8 @@ from ..files import read_json
 from .directory import REQUEST, WORK
 
 REPORT = "prepare.json"
+# what a JSON file of another content, or none, raises when it is read as a report
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def open_prepared(path: Path) -> PreparedData:
         if (path / WORK / REQUEST).exists():
             raise UserError(f"{path} is unfinished: run the same preparation again") from error
         raise UserError(f"{path} has no {REPORT}: make it by intra-distill prepare") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except MALFORMED as error:
         raise UserError(
             f"{report} is not what intra-distill prepare wrote: prepare again"
         ) from error

@@ -1,6 +1,5 @@
 """Fetches archives over HTTP: interrupted downloads resume, and a wrong file is refused."""
 
-import fcntl
 import os
 import re
 import shutil
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from io import FileIO
 from pathlib import Path
-from typing import TextIO
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -20,7 +18,7 @@ from urllib.request import Request, urlopen
 from tqdm import tqdm
 
 from ...errors import UserError
-from ...files import read_json, sha256, write_json
+from ...files import read_json, sha256, wait_for_lock, write_json
 from .archive import is_web_page
 
 TIMEOUT = 60  # seconds without a byte
@@ -74,7 +72,12 @@ def fetch(remote: Remote, folder: Path, instead: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "w")
     with lock:
-        wait_for_others(lock, folder)
+        if why := wait_for_lock(lock):
+            print(
+                f"{folder} cannot be locked ({why}): see to it that no other process "
+                "downloads to it",
+                file=sys.stderr,
+            )
         if path.exists():
             check_present(path, origin, remote)
             return path
@@ -90,18 +93,6 @@ def fetch(remote: Remote, folder: Path, instead: str) -> Path:
             )
         os.replace(part, path)
     return path
-
-
-def wait_for_others(lock: TextIO, folder: Path) -> None:
-    """Lock a folder until the file is closed; where that fails, go on with a warning."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    except OSError as error:  # some network file systems have no locks
-        print(
-            f"{folder} cannot be locked ({error.strerror}): see to it that no other process "
-            "downloads to it",
-            file=sys.stderr,
-        )
 
 
 def check_url(remote: Remote) -> None:

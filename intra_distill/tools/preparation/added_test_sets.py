@@ -7,25 +7,24 @@
     DIR/.add-test/            the files of the set that is being made
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 from fairseq.data import Dictionary
 
 from ...errors import UserError
-from ...files import read_json, write_json
-from ..prepared import PreparedData, open_prepared, read_inputs
+from ...files import read_json, wait_for_lock, write_json
+from ..directory import Content
+from ..prepared import MALFORMED, PreparedData, open_prepared, read_inputs
 from ..scoring.ceiling import Ceiling
 from ..scoring.metrics import tokenizer_advice
 from .pieces import read_sentencepiece
 from .request import check_split, check_unchanged, usable_cores
 from .splits import (
-    Content,
     Encoder,
     binary_files,
     describe_long_pairs,
@@ -61,9 +60,8 @@ def add_test_sets(data: Path, prefixes: Sequence[str]) -> None:
             shutil.rmtree(data / SCRATCH, ignore_errors=True)  # of a run that was killed
             sets = find_test_sets(prepared)
             texts = [inputs[f"test.{lang}"]["sha256"] for lang in langs]
-            if texts in sets.values():
-                name = next(name for name, other in sets.items() if other == texts)
-                print(f"{raw_files(prefix, langs)} are {name} already: nothing to do")
+            if same := next((name for name, other in sets.items() if other == texts), None):
+                print(f"{raw_files(prefix, langs)} are {same} already: nothing to do")
                 continue
             name = next(f"test{k}" for k in count(1) if f"test{k}" not in sets)
             add_test_set(prepared, name, prefix, inputs)
@@ -75,7 +73,7 @@ def find_test_sets(prepared: PreparedData) -> dict[str, list[str]]:
     for path in sorted(prepared.path.glob(report_name("*"))):
         try:
             inputs |= read_inputs(read_json(path))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except MALFORMED as error:
             raise UserError(f"{path} is not what intra-distill add-test wrote") from error
     names = {name.partition(".")[0] for name in inputs}
     return {
@@ -149,8 +147,7 @@ def only_one_in(folder: Path) -> Iterator[None]:
     """Have other processes wait that add to the same folder, where its file system has locks."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        wait_for_lock(descriptor)
         yield
     finally:
         os.close(descriptor)

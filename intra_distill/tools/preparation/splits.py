@@ -15,12 +15,12 @@ from sentencepiece import SentencePieceProcessor
 from tqdm import tqdm
 
 from ...files import read_lines, write_lines
+from ..directory import Content
 from ..prepared import TextFormat
 from ..scoring.ceiling import measure_ceiling
 from .subwords import binarise, decode
 
 MODELS_TAKE = 1024  # pieces with </s>: fairseq's --max-source-positions and --max-target-positions
-Content = dict[str, Any]  # of a JSON file
 
 
 def write_text(text_format: TextFormat, prefix: str, folder: Path, split: str) -> None:

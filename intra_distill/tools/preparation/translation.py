@@ -13,7 +13,7 @@ from sentencepiece import SentencePieceProcessor
 
 from ...errors import UserError
 from ...files import read_json, read_lines, write_json, write_lines
-from ..directory import Directory
+from ..directory import Content, Directory
 from ..languages import WITHOUT_SPACES, base_language
 from ..prepared import REPORT
 from ..scoring.ceiling import Ceiling
@@ -29,7 +29,6 @@ from .request import (
 )
 from .sampling import SEED, sample_mask
 from .splits import (
-    Content,
     Encoder,
     binary_files,
     describe_long_pairs,

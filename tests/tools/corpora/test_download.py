@@ -221,7 +221,7 @@ def test_a_folder_without_locks_is_used_with_a_warning(web, downloads, monkeypat
     def flock(_file, _operation):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(download.fcntl, "flock", flock)
+    monkeypatch.setattr("fcntl.flock", flock)
     with serve(web) as served:
         assert fetch(Remote(f"{served.url}a.tgz"), downloads, "").read_bytes() == CONTENT
     assert "cannot be locked (No locks available): see to it" in capsys.readouterr().err
