@@ -83,7 +83,7 @@ def plot_passes(paths: Iterable[Path], subset: str, metric: str | None) -> Figur
         subset: the subset to look for in folders
         metric: by default the results' primary one
     """
-    runs = gather(paths, subset)
+    runs = gather(paths, [subset])
     metric = metric or runs[0].result.primary_metric
     names = [str(System.of(run.system).without("task.num_passes")) for run in runs]
     Ks = [run.result.checkpoint.num_passes for run in runs]
@@ -91,7 +91,7 @@ def plot_passes(paths: Iterable[Path], subset: str, metric: str | None) -> Figur
         Run(run.path, replace(run.result, system=f"{name} with K = {K}"))
         for run, name, K in zip(runs, names, Ks, strict=True)
     ]
-    refuse_misfits(named, [metric])
+    refuse_misfits(named, {run.dataset: [metric] for run in named})
     systems: dict[str, dict[int, list[float]]] = {}  # by system without its K, then by K
     for run, name, K in zip(runs, names, Ks, strict=True):
         systems.setdefault(name, {}).setdefault(K, []).append(run.result.scores[metric])
@@ -116,10 +116,11 @@ def plot_passes(paths: Iterable[Path], subset: str, metric: str | None) -> Figur
     add_names(figure, handles)
     result = runs[0].result
     seeds = sorted({len(values) for scores in systems.values() for values in scores.values()})
-    note = f"{result.signatures[metric]}\nbeam {result.beam}, length penalty {result.lenpen:g}"
+    notes = [str(result.search)] if result.search else []
     if seeds != [1]:
         n = "–".join(map(str, dict.fromkeys([seeds[0], seeds[-1]])))
-        note += f", mean ± standard deviation over the seeds (n = {n})"
+        notes.append(f"mean ± standard deviation over the seeds (n = {n})")
+    note = "\n".join(filter(None, [result.signatures[metric], ", ".join(notes)]))
     figure.supxlabel(note, fontsize=7, color="#555555")
     return figure
 

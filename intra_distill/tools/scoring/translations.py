@@ -99,7 +99,9 @@ class Translations(Evaluator):
         self, checkpoint: Path, task: TranslationTask, model: nn.Module, subset: str
     ) -> None:
         max_positions = utils.resolve_max_positions(task.max_positions(), model.max_positions())
-        refuse_long_sentences(self.dataset(subset), subset, max_positions, self.inference.max_tokens)
+        refuse_long_sentences(
+            self.dataset(subset), subset, max_positions, self.inference.max_tokens
+        )
 
     def run(self, checkpoint: Path, subset: str) -> Output:
         search = self.search

@@ -9,7 +9,14 @@ from intra_distill.cli import table as cli_table
 from intra_distill.files import read_lines
 from intra_distill.tools.reports import markdown
 
-from ...support.results import SIGNATURES, compared, in_metrics, make_result, put
+from ...support.results import (
+    SIGNATURES,
+    compared,
+    in_metrics,
+    make_result,
+    put,
+    searched,
+)
 from ...support.training import CONFIGS
 
 TRAINED = make_result().checkpoint
@@ -106,12 +113,12 @@ def test_what_was_not_compared_is_said(grid, printed):
     assert "| sage | 40.00 (n = 1) | — | — | — | 49.98M |" in lines
     assert lines[-1] == "- not compared with transformer: sage on ar-en"
     assert errors == [
-        f"no p-value: {grid}/ar-en/sage/seed1/test.hyp.en, the hypotheses of sage, is not there"
+        f"no p-value: {grid}/ar-en/sage/seed1/test.hyp.en, the output of sage, is not there"
     ]
 
 
 def test_what_was_cut_is_said(grid, printed):
-    put(grid, make_result("sage", "ar-en", bleu=40, cut_hypotheses=3))
+    put(grid, searched(make_result("sage", "ar-en", bleu=40), cut_hypotheses=3))
     lines, _ = printed(grid, "--systems", "transformer,sage")
     assert "- hypotheses cut at 200 pieces, or twice the source: sage on ar-en 3" in lines
 

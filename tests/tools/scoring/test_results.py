@@ -8,7 +8,9 @@ import pytest
 from intra_distill.errors import UserError
 from intra_distill.tools.scoring.results import read_result, why_incomparable, write_result
 
-from ...support.results import SIGNATURES, in_metrics, make_result
+from ...support.results import SIGNATURES, in_metrics, make_result, searched
+
+TEST_SET = asdict(make_result().test_set)
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path):
@@ -37,10 +39,12 @@ def test_a_test_set_knows_its_data_set():
         ({"scores": {"f1": 1}, "signatures": {"f1": "x"}}, "'f1' is no metric"),
         ({"primary_metric": "TER"}, "it has no TER, its primary metric"),
         ({"primary_metric": ""}, "it has no , its primary metric"),
-        ({"dataset": "de-fr"}, "its dataset is de-fr, not de-en"),
-        ({"dataset": "../../etc"}, "its dataset is ../../etc, not de-en"),
+        *(
+            ({"test_set": {**TEST_SET, "dataset": name}}, f"its dataset is {name}, not de-en")
+            for name in ("de-fr", "../../etc")
+        ),
         ({"tokenizer": "14a"}, "'14a' is no tokeniser of sacreBLEU"),
-        ({"hypotheses": "../test.hyp.en"}, "'../test.hyp.en' is no name of a file"),
+        ({"output": "../test.hyp.en"}, "'../test.hyp.en' is no name of a file"),
         ({"task": None}, ""),
         ({"task": "\x1b[2J"}, ""),
         ({"overrides": "task.num_passes=5"}, ""),
@@ -71,7 +75,7 @@ def test_a_result_without_a_field_is_refused(field, tmp_path):
 
 
 def test_results_on_the_same_references_compare_wherever_these_are():
-    result, other = make_result(), make_result("other", beam=1)
+    result, other = make_result(), searched(make_result("other"), beam=1)
     moved = replace(other, test_set=replace(other.test_set, data="elsewhere"))
     assert why_incomparable(moved, result.test_set, result.signatures) == ""
     nl = make_result(dataset="nl-en")
