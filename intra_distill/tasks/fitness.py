@@ -22,13 +22,15 @@ def check_translation_fits(task: TranslationTask, path: Path, state: dict[str, A
         UserError: otherwise, and for what is no translation model
     """
     trained_on = configuration(state, "task")
+    if not trained_on or any(
+        f"{side}.embed_tokens.weight" not in state["model"] for side in ("encoder", "decoder")
+    ):
+        raise UserError(f"{path} is not a checkpoint of a translation model")
     for side, lang_key, dictionary in (
         ("encoder", "source_lang", task.source_dictionary),
         ("decoder", "target_lang", task.target_dictionary),
     ):
-        embeddings = state["model"].get(f"{side}.embed_tokens.weight")
-        if embeddings is None or not trained_on:
-            raise UserError(f"{path} is not a checkpoint of a translation model")
+        embeddings = state["model"][f"{side}.embed_tokens.weight"]
         lang = task.cfg[lang_key]
         their_lang = trained_on.get(lang_key) or lang  # none where fairseq found it by itself
         if their_lang != lang:

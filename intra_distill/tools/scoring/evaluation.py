@@ -281,8 +281,7 @@ def make_result(
             "python": platform.python_version(),
             "torch": torch.__version__,
             "fairseq": fairseq.__version__,
-            "sacrebleu": metadata.version("sacrebleu"),
-            "sentencepiece": metadata.version("sentencepiece"),
+            **{name: metadata.version(name) for name in evaluator.PACKAGES},
             "intra_distill": __version__,
         },
     )

@@ -61,6 +61,7 @@ class Evaluator(ABC):
     TASK: ClassVar[str]  # fairseq's name of the task
     DEFAULT_SUBSET: ClassVar[str]
     DONE: ClassVar[str]  # what happens to the sentences, such as "translated"
+    PACKAGES: ClassVar[tuple[str, ...]]  # whose versions matter, besides torch and fairseq
 
     data: Path
     inference: Inference

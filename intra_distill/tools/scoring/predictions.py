@@ -32,6 +32,7 @@ class Predictions(Evaluator):
     """A data directory of labelled sentences."""
 
     TASK, DEFAULT_SUBSET, DONE = "sentence_prediction", "valid", "predicted"
+    PACKAGES = ("sacrebleu",)
 
     def __init__(self, data: Path, inference: Inference) -> None:
         """

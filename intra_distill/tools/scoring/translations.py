@@ -29,6 +29,7 @@ class Translations(Evaluator):
     """A data directory of ``intra-distill prepare``, and a beam search."""
 
     TASK, DEFAULT_SUBSET, DONE = "translation", "test", "translated"
+    PACKAGES = ("sacrebleu", "sentencepiece")
 
     def __init__(
         self, data: Path, search: Search, inference: Inference, tokenizer: str | None
