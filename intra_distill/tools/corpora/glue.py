@@ -1,6 +1,5 @@
 """The tasks of GLUE (Wang et al., 2019) and their files, as GLUE distributes them."""
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from ...errors import UserError
-from ...files import decode_lines
+from ...files import decode_lines, sha256
 from .download import Remote, fetch, is_url
 from .zip_archive import open_member
 
@@ -130,15 +129,17 @@ class TextFile:
             with open_member(self.path, self.member) as stream:
                 yield stream
             return
-        try:
-            with open(self.path, "rb") as file:
-                yield file
-        except OSError as error:
-            raise UserError(f"cannot read {self.path}: {error.strerror}") from error
+        with readable(self.path), open(self.path, "rb") as file:
+            yield file
 
-    def sha256(self) -> str:
-        with self.open() as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn an error of the disk into a UserError that names what cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename or path}: {error.strerror}") from error
 
 
 def glue_remote(name: str, size: int, sha256: str, base: str = BASE) -> Remote:
@@ -323,47 +324,73 @@ TASKS = {
 }
 
 
+def describe_inputs(task: GlueTask, source: str | None) -> dict[str, dict[str, str]]:
+    """The place and the SHA-256 of each file or archive that a task is read from, by name.
+
+    Nothing is fetched for it.
+
+    Raises:
+        UserError: as :func:`find_local_files`, or a file cannot be read.
+    """
+    if source is None or is_url(source):
+        remotes = find_remotes(task, source)
+        return {each.name: {"file": each.url, "sha256": each.sha256} for each in remotes}
+    paths = {file.path for file in find_local_files(task, Path(source)).values()}
+    with readable(Path(source)):
+        return {path.name: {"file": str(path), "sha256": sha256(path)} for path in sorted(paths)}
+
+
 def find_files(task: GlueTask, source: str | None, downloads: Path) -> dict[str, TextFile]:
     """Find the files of a task, by name.
 
     Args:
         source: a folder or an archive; a URL below which the archives are; None for GLUE's own.
-        downloads: the folder to which archives are fetched.
+        downloads: the folder to which they are fetched, unless they are there.
 
     Raises:
         UserError: a file is not there or cannot be fetched.
     """
-    if source is None or is_url(source):
-        return fetch_files(task, source, downloads)
-    path = Path(source)
-    if path.is_dir():
-        return {
-            **{name: find_in_folder(task, path, name) for name in task.archived},
-            **{name: find_single_file(task, path, name) for name in task.single},
-        }
-    if not path.is_file():
-        raise UserError(f"--source {path}: No such file or folder")
-    if task.archive is None:
-        raise UserError(f"--source {path}: give the folder that holds {', '.join(task.single)}")
-    return {
-        **{name: member_of(task, path, name) for name in task.archived},
-        **{name: find_single_file(task, path.parent, name) for name in task.single},
-    }
-
-
-def fetch_files(task: GlueTask, source: str | None, downloads: Path) -> dict[str, TextFile]:
-    """Fetch the archive and the single files of a task, unless they are in ``downloads``."""
-
-    def fetched(remote: Remote) -> Path:
-        if source is not None:
-            remote = replace(remote, url=f"{source.rstrip('/')}/{remote.name}")
-        return fetch(remote, downloads, f"put {remote.name} into a folder and give it as --source")
-
-    files = {}
+    if source is not None and not is_url(source):
+        return find_local_files(task, Path(source))
+    instead = "put {} into a folder and give it as --source"
+    paths = [
+        fetch(remote, downloads, instead.format(remote.name))
+        for remote in find_remotes(task, source)
+    ]
+    files = {path.name: TextFile(path) for path in paths if path.name in task.single}
     if task.archive is not None:
-        archive = fetched(task.archive)
-        files = {name: member_of(task, archive, name) for name in task.archived}
-    return files | {name: TextFile(fetched(remote)) for name, remote in task.single.items()}
+        archive = downloads / task.archive.name
+        files |= {name: member_of(task, archive, name) for name in task.archived}
+    return files
+
+
+def find_remotes(task: GlueTask, source: str | None) -> list[Remote]:
+    """What is to be fetched for a task, from GLUE's own addresses or from below another one."""
+    remotes = [*([task.archive] if task.archive else []), *task.single_files]
+    if source is None:
+        return remotes
+    return [replace(each, url=f"{source.rstrip('/')}/{each.name}") for each in remotes]
+
+
+def find_local_files(task: GlueTask, source: Path) -> dict[str, TextFile]:
+    """Find the files of a task in a folder, or in an archive and beside it.
+
+    Raises:
+        UserError: one is not there.
+    """
+    if source.is_dir():
+        return {
+            **{name: find_in_folder(task, source, name) for name in task.archived},
+            **{name: find_single_file(task, source, name) for name in task.single},
+        }
+    if not source.is_file():
+        raise UserError(f"--source {source}: No such file or folder")
+    if task.archive is None:
+        raise UserError(f"--source {source}: give the folder that holds {', '.join(task.single)}")
+    return {
+        **{name: member_of(task, source, name) for name in task.archived},
+        **{name: find_single_file(task, source.parent, name) for name in task.single},
+    }
 
 
 def member_of(task: GlueTask, archive: Path, name: str) -> TextFile:

@@ -11,7 +11,7 @@ from fairseq.data import Dictionary
 
 from ...errors import UserError
 from ...files import read_json, read_lines, sha256
-from ..prepared import MALFORMED
+from ..directory import MALFORMED
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
