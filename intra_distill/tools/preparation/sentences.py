@@ -15,18 +15,10 @@ from fairseq.data import Dictionary, indexed_dataset
 from tqdm import tqdm
 
 from ...errors import UserError
-from ...files import read_json, sha256, write_json, write_lines
-from ..corpora.glue import (
-    TASKS,
-    Example,
-    GlueTask,
-    SplitCounts,
-    TextFile,
-    check_split,
-    describe_inputs,
-    find_files,
-    read_split,
-)
+from ...files import read_json, write_json, write_lines
+from ..corpora.glue.reading import Example, SplitCounts, check_split, read_split
+from ..corpora.glue.sources import TextFile, describe_inputs, find_files
+from ..corpora.glue.tasks import TASKS, GlueTask
 from ..corpora.raw_text import DOWNLOADS
 from ..directory import Content, Directory
 from ..labelled import FIRST, LABEL, REPORT, SECOND, reference
@@ -49,9 +41,9 @@ class SentencePreparation:
     """The labelled sentences to prepare, and how: the options of ``intra-distill glue``.
 
     Attributes:
-        task: a name of :data:`.glue.TASKS`.
+        task: a name of :data:`.glue.tasks.TASKS`.
         bert: the folder of the vocabulary, made by ``intra-distill bert``.
-        source: where the files are, as :func:`.glue.find_files` takes it.
+        source: where the files are, as :func:`.glue.sources.find_files` takes it.
         downloads: the folder to which archives are fetched.
         destdir: the data directory to make.
         max_length: the most pieces of a sentence or a pair, [CLS] and [SEP] included.
@@ -125,7 +117,7 @@ def take_steps(
     def write(scratch: Path) -> None:
         files = find_files(task, preparation.source, preparation.downloads)
         Writer(task, files, vocabulary, encoder).write(scratch / MADE)
-        check_unchanged(directory.request["inputs"], files)
+        check_unchanged(directory.request["inputs"], describe_inputs(task, preparation.source))
 
     directory.make_files(directory.work, [MADE], write)
     # one by one: a folder cannot be moved onto a full one, which an earlier run has left
@@ -236,11 +228,11 @@ def copy_into(path: Path, folder: Path) -> None:
         shutil.copyfile(path, folder / path.name)
 
 
-def check_unchanged(inputs: Content, files: dict[str, TextFile]) -> None:
-    """Raise UserError if a file has changed since its SHA-256 was recorded."""
-    for path in {file.path for file in files.values()}:
-        if sha256(path) != inputs[path.name]["sha256"]:
-            raise UserError(f"{path} was changed while it was read: run again")
+def check_unchanged(before: Content, now: Content) -> None:
+    """Raise UserError if an input file has changed since it was described."""
+    for name, entry in before.items():
+        if now[name] != entry:
+            raise UserError(f"{entry['file']} was changed while it was read: run again")
 
 
 def describe_labels(task: GlueTask, counts: SplitCounts) -> dict[str, float]:
