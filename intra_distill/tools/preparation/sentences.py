@@ -221,9 +221,11 @@ def indexed(prefix: Path, vocab_size: int) -> Iterator[indexed_dataset.MMapIndex
 
 
 def copy_into(path: Path, folder: Path) -> None:
-    """Copy a file or a folder into another folder."""
+    """Copy a file, or a folder of files, into another folder."""
     if path.is_dir():
-        shutil.copytree(path, folder / path.name)
+        (folder / path.name).mkdir()
+        for file in path.iterdir():
+            shutil.copyfile(file, folder / path.name / file.name)
     else:
         shutil.copyfile(path, folder / path.name)
 
