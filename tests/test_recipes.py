@@ -60,7 +60,7 @@ def programs(tmp_path) -> dict[str, str]:
 
 def test_iwslt14_from_the_archive_to_table_2(recipe, tmp_path):
     archive = write_iwslt14_release(tmp_path / "release", ["de-en", "he-en"])
-    grid = {"SYSTEMS": "transformer intra_x", "PAIRS": "de-en he-en", "PREPARE": SMALL}
+    grid = {"SYSTEMS": "transformer intra_x", "DATASETS": "de-en he-en", "PREPARE": SMALL}
     process = recipe("iwslt14/run.sh", str(archive), **grid, JOBS="2")
     assert process.returncode == 0, process.stderr
     header, _, transformer, intra_x = process.stdout[process.stdout.index("| System") :].split(
@@ -73,7 +73,7 @@ def test_iwslt14_from_the_archive_to_table_2(recipe, tmp_path):
     assert set(rows) == {(s, d) for s in ("transformer", "intra_x") for d in ("de-en", "he-en")}
     assert float(rows["intra_x", "de-en"]["paper"]) == 36.10
 
-    grid |= {"SYSTEMS": "transformer", "PAIRS": "de-en"}
+    grid |= {"SYSTEMS": "transformer", "DATASETS": "de-en"}
     again = recipe("iwslt14/run.sh", str(archive), **grid)
     assert again.returncode == 0, again.stderr
     log = (tmp_path / "runs/de-en/transformer/seed1/run.log").read_text(encoding="utf-8")
@@ -107,7 +107,7 @@ def test_a_run_that_fails_stops_no_other_and_is_listed(recipe, tmp_path):
         "iwslt14/run.sh",
         str(archive),
         SYSTEMS="transformer intra_x+task.num_passes=0 no_such_system",
-        PAIRS="de-en",
+        DATASETS="de-en",
         PREPARE=SMALL,
     )
     assert process.returncode == 1
@@ -119,24 +119,24 @@ def test_a_run_that_fails_stops_no_other_and_is_listed(recipe, tmp_path):
 @pytest.mark.parametrize(
     "command, refusal",
     [
-        ("train.sh", "name a recipe: iwslt14, multi30k, quickstart, wmt17"),
+        ("train.sh", "name a recipe: glue, iwslt14, multi30k, quickstart, wmt17"),
         (
             "evaluate.sh wmt",
-            "wmt is no recipe; name a recipe: iwslt14, multi30k, quickstart, wmt17",
+            "wmt is no recipe; name a recipe: glue, iwslt14, multi30k, quickstart, wmt17",
         ),
         ("grid.sh wmt", "wmt is no recipe"),
         ("ablations.sh wmt17", "there are none of wmt17: name multi30k or iwslt14"),
         ("train.sh multi30k", "the systems of {configs} are intra_js, intra_x, r_drop"),
         ("train.sh multi30k plain", "{configs}/plain: no such configuration file: the systems of"),
         ("evaluate.sh multi30k plain", "the systems of {configs} are intra_js, intra_x, r_drop"),
-        ("train.sh iwslt14 intra_x", "name a language pair of iwslt14, such as PAIR=de-en"),
+        ("train.sh iwslt14 intra_x", "name one with DATASET: ar-en, de-en, es-en"),
         ("train.sh multi30k intra_x+average=5", "AVERAGE=5 evaluates its average"),
-        ("iwslt14/prepare.sh", "name a language pair of iwslt14, such as PAIR=de-en"),
+        ("iwslt14/prepare.sh", "name one with DATASET: ar-en, de-en, es-en"),
         ("self_distill.sh multi30k", "a number of rounds: bash scripts/self_distill.sh multi30k 2"),
     ],
 )
 def test_what_is_unknown_is_refused_with_what_there_is(recipe, tmp_path, command, refusal):
-    process = recipe(*command.split(), PAIR="")
+    process = recipe(*command.split(), DATASET="")
     assert process.returncode in (1, 2)
     assert process.stderr.count("\n") == 1
     assert refusal.format(configs=ROOT / "configs" / "multi30k") in process.stderr
