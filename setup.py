@@ -7,6 +7,9 @@ root = Path(__file__).parent
 # read, not imported: importing the package needs what is only about to be installed
 package = (root / "intra_distill" / "__init__.py").read_text(encoding="utf-8")
 
+# for BERT: its word pieces, and its published weights
+NLU = ["tokenizers>=0.20", "safetensors>=0.4"]
+
 setup(
     name="intra_distill",
     version=re.search('__version__ = "(.+)"', package)[1],
@@ -26,6 +29,12 @@ setup(
         "numpy",
         "tqdm",
     ],
-    extras_require={"test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6"]},
+    extras_require={
+        "nlu": NLU,
+        "test": [
+            *["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6"],
+            *[*NLU, "transformers>=5"],  # the reference for BERT and its word pieces
+        ],
+    },
     entry_points={"console_scripts": ["intra-distill=intra_distill.cli:main"]},
 )

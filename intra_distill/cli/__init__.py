@@ -31,6 +31,8 @@ COMMANDS = [
     "toy_corpus",
     "iwslt14",
     "wmt17",
+    "bert",
+    "glue",
     "user_dir",
 ]
 BROKEN_PIPE, INTERRUPTED = 141, 130  # a shell's exit codes for SIGPIPE and for SIGINT, Ctrl-C

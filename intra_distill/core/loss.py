@@ -1,14 +1,20 @@
-"""Equation (10) on the full logits: the reference implementation of the fused loss."""
+"""Equation (10) on all outputs of the model: distributions, or the numbers of a regression.
+
+For translation it is the reference implementation of the fused loss.
+"""
 
 from typing import NamedTuple
 
 from torch import Tensor
 
-from .divergence import Divergence
+from .divergence import Divergence, mse_divergence
 
 
 class LossParts(NamedTuple):
-    """Scalar sums over the N target positions, in nats; only ``loss`` carries a gradient."""
+    """Scalar sums over the N targets, in nats; only ``loss`` carries a gradient.
+
+    In a regression, squared errors stand for cross-entropies, and their unit for nats.
+    """
 
     loss: Tensor  # (1/K) Σ_i CE_i + α′ · divergence
     nll: Tensor  # (1/K) Σ_i −log p_i(target)
@@ -40,3 +46,16 @@ def intra_distillation_loss(
     cross_entropy = (1 - label_smoothing - smoothing) * nll + smoothing * uniform
     distance = divergence(lprobs).sum()
     return LossParts(cross_entropy + alpha * distance, nll.detach(), distance.detach())
+
+
+def regression_loss(outputs: Tensor, target: Tensor, alpha: float) -> LossParts:
+    """(1/K) Σ_i (o_i − y)² + α′ · (1/K) Σ_i (o_i − ō)², equation (10) with the divergence of (9).
+
+    Args:
+        outputs: numbers o_i of the K passes, (K, N)
+        target: gold numbers y, (N,)
+        alpha: α′ of this update
+    """
+    squared_error = (outputs - target).square().sum() / outputs.size(0)
+    distance = mse_divergence(outputs).sum()
+    return LossParts(squared_error + alpha * distance, squared_error.detach(), distance.detach())

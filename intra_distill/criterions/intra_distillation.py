@@ -90,8 +90,9 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
             **accuracy,
         }
         if K > 1:
-            distance = parts.divergence
-            logging_output |= self.objective.logging_output(sample, distance, sample_size)
+            logging_output |= self.objective.logging_output(
+                sample, parts.divergence, sample["ntokens"], sample_size
+            )
         return parts.loss, sample_size, logging_output
 
     def _scored(self, target: Tensor) -> Tensor:

@@ -110,24 +110,36 @@ class Objective:
         """α′ at the update that this batch belongs to."""
         return self.schedule(sample["update_num"], self.task.total_updates)
 
-    def logging_output(self, sample: dict[str, Any], divergence: Any, sample_size: int) -> dict:
+    def logging_output(
+        self, sample: dict[str, Any], divergence: Any, num_rows: int, sample_size: int
+    ) -> dict[str, Any]:
         """Entries for a criterion's logging output, which fairseq sums over batches and ranks.
 
         Args:
             sample: the replicated batch
-            divergence: summed over the target tokens, in nats
+            divergence: summed over the scored rows, in nats between distributions
+            num_rows: N, such as the target tokens of a translation or the sentences of a batch
             sample_size: of this batch, which is the weight of its α′ in the mean
         """
-        return {"divergence": divergence, "alpha": self.alpha(sample) * sample_size}
+        # the sum of these is what the sum of the divergences is divided by: their unit is in it
+        unit = math.log(2) if self.divergence_name in OF_DISTRIBUTIONS else 1.0
+        return {
+            "divergence": divergence,
+            "divergence_units": num_rows * unit,
+            "alpha": self.alpha(sample) * sample_size,
+        }
 
     @staticmethod
     def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
-        """Log the divergence in bits per token and the mean α′ of training batches."""
+        """Log the mean α′ of training batches, and the mean divergence of their scored rows.
+
+        Its unit is bits between distributions, and the squared unit of the output in regression.
+        """
         outputs = [log for log in logging_outputs if "divergence" in log]
-        ntokens = sum(log["ntokens"] for log in outputs)
+        units = sum(log["divergence_units"] for log in outputs)
         sample_size = sum(log["sample_size"] for log in outputs)
         if sample_size > 0:
-            divergence = sum(log["divergence"] for log in outputs) / ntokens / math.log(2)
-            metrics.log_scalar("divergence", divergence, ntokens, round=4)
+            divergence = sum(log["divergence"] for log in outputs) / units
+            metrics.log_scalar("divergence", divergence, units, round=4)
             alpha = sum(log["alpha"] for log in outputs) / sample_size
             metrics.log_scalar("alpha", alpha, sample_size, round=4)

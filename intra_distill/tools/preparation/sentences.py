@@ -1,0 +1,269 @@
+"""The steps from labelled sentences to the data directory that fairseq trains a prediction on."""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import fairseq
+import torch
+from fairseq.data import Dictionary, indexed_dataset
+from tqdm import tqdm
+
+from ...errors import UserError
+from ...files import read_json, write_json, write_lines
+from ..corpora.glue import (
+    TASKS,
+    Example,
+    GlueTask,
+    SplitCounts,
+    TextFile,
+    check_split,
+    find_files,
+    read_split,
+)
+from ..corpora.raw_text import DOWNLOADS
+from ..directory import Content, Directory
+from ..labelled import FIRST, LABEL, REPORT, SECOND, reference
+from ..options import check_number
+from .wordpiece import (
+    DICTIONARY,
+    VOCABULARY,
+    Vocabulary,
+    WordPieceEncoder,
+    read_vocabulary,
+)
+
+LEAST_LENGTH = 5  # [CLS] a [SEP] b [SEP]
+GREATEST_LENGTH = 512  # positions of a BERT
+MADE, FILES, COUNTS = "made", "files", "counts.json"  # in the folder of unfinished work
+
+
+@dataclass(frozen=True)
+class SentencePreparation:
+    """The labelled sentences to prepare, and how: the options of ``intra-distill glue``.
+
+    Attributes:
+        task: a name of :data:`.glue.TASKS`.
+        bert: the folder of the vocabulary, made by ``intra-distill bert``.
+        source: where the files are, as :func:`.glue.find_files` takes it.
+        downloads: the folder to which archives are fetched.
+        destdir: the data directory to make.
+        max_length: the most pieces of a sentence or a pair, [CLS] and [SEP] included.
+    """
+
+    task: str
+    bert: Path
+    source: str | None
+    downloads: Path
+    destdir: Path
+    max_length: int = 128
+
+
+def prepare_sentences(preparation: SentencePreparation) -> bool:
+    """Make the data directory ``preparation.destdir``, or complete it, unless it is finished.
+
+    Prints the number of sentences, the labels and what was truncated or dropped of each split.
+
+    Returns:
+        Whether there was anything to do.
+
+    Raises:
+        UserError: an option or an input file is wrong, a file cannot be fetched, or the directory
+            was made from another request or cannot be written to.
+    """
+    check_number("--max-length", preparation.max_length, LEAST_LENGTH, GREATEST_LENGTH)
+    task = TASKS[preparation.task]
+    vocabulary = read_vocabulary(preparation.bert)
+    encoder = WordPieceEncoder(vocabulary, preparation.max_length)
+    request = {
+        "dataset": task.name,
+        "max_length": preparation.max_length,
+        "lowercase": vocabulary.lowercase,
+        VOCABULARY: vocabulary.sha256,
+    }
+    directory = partial(
+        Directory,
+        preparation.destdir,
+        REPORT,
+        find_difference=find_other_input,
+        beside={DOWNLOADS},
+    )
+    directory(request).is_finished()  # it refuses another request before anything is fetched
+    files = find_files(task, preparation.source, preparation.downloads)
+    request["inputs"] = describe_inputs(files)
+    return directory(request).make(Writer(task, files, vocabulary, encoder).take_steps)
+
+
+def describe_inputs(files: dict[str, TextFile]) -> dict[str, dict[str, str]]:
+    return {name: {"file": str(file), "sha256": file.sha256()} for name, file in files.items()}
+
+
+def find_other_input(old: Content, new: Content) -> str | None:
+    """Name the first option or file of a new request that changes the files, or None.
+
+    The content of a file matters, its path does not.
+    """
+    words = {"dataset": "--task", "max_length": "--max-length", "lowercase": "lowercase"}
+    for name, word in words.items():
+        if old.get(name) != new[name]:
+            return f"{word} {old.get(name)}, not {new[name]}"
+    if old.get(VOCABULARY) != new[VOCABULARY]:
+        return f"another {VOCABULARY} in --bert"
+    for name, now in new.get("inputs", {}).items():
+        then = old["inputs"][name]
+        if then["sha256"] != now["sha256"]:
+            return f"another {name} ({then['file']} as it was then, not {now['file']})"
+    return None
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes the files of a data directory."""
+
+    task: GlueTask
+    files: dict[str, TextFile]
+    vocabulary: Vocabulary
+    encoder: WordPieceEncoder
+
+    def take_steps(self, directory: Directory) -> dict[str, Any]:
+        """Take the steps that have not been taken yet, and return what the report says of them."""
+        made = directory.work / MADE
+        write = partial(self.write, directory.request["inputs"])
+        directory.make_files(directory.work, [MADE], lambda scratch: write(scratch / MADE))
+        # one by one: a folder cannot be moved onto a full one, which an earlier run has left
+        for path in sorted((made / FILES).iterdir()):
+            directory.make_files(directory.path, [path.name], partial(copy_into, path))
+        splits = read_json(made / COUNTS)
+        for split, counts in splits.items():
+            print(describe_split(split, counts))
+        return {
+            "classes": self.task.classes,
+            "metrics": self.task.metrics,
+            "pairs": self.task.pairs,
+            "splits": splits,
+            "versions": {
+                "tokenizers": metadata.version("tokenizers"),
+                "fairseq": fairseq.__version__,
+            },
+        }
+
+    def write(self, inputs: Content, made: Path) -> None:
+        """Write all files of the data directory, and what the report says of the splits."""
+        counts = {split: check_split(self.task, split, self.files) for split in self.task.tables}
+        files = made / FILES
+        for folder in self.input_folders:
+            (files / folder).mkdir(parents=True)
+            shutil.copyfile(self.vocabulary.folder / DICTIONARY, files / folder / DICTIONARY)
+        (files / LABEL).mkdir()
+        if self.task.classes is not None:
+            frequencies = (f"{name} {counts['train'].labels[name]}" for name in self.task.classes)
+            write_lines(files / LABEL / DICTIONARY, frequencies)
+        splits = {split: self.write_split(split, counts[split], files) for split in counts}
+        check_unchanged(inputs, self.files)
+        write_json(made / COUNTS, splits)
+
+    @property
+    def input_folders(self) -> list[str]:
+        return [FIRST, SECOND] if self.task.pairs else [FIRST]
+
+    def write_split(self, split: str, counts: SplitCounts, files: Path) -> Content:
+        """Write the files of a split, and return what the report says of it."""
+        labels = []
+        examples = read_split(self.task, split, self.files)
+
+        def texts() -> Iterator[tuple[str, str | None]]:
+            for example in progress(examples, counts.sentences, f"encoding {split}"):
+                labels.append(example.label)
+                yield example.first, example.second
+
+        truncated = 0
+        vocab_size = len(self.vocabulary.dictionary)
+        with ExitStack() as stack:
+            builders = [
+                stack.enter_context(indexed(files / folder / split, vocab_size))
+                for folder in self.input_folders
+            ]
+            for encoded in self.encoder.encode(texts()):
+                truncated += encoded.truncated
+                for builder, indices in zip(builders, (encoded.first, encoded.second)):
+                    builder.add_item(torch.from_numpy(indices))
+        if counts.labelled:
+            self.write_labels(split, labels, files)
+        return {
+            "dataset": self.task.dataset(split),
+            "sentences": len(labels),
+            "labelled": counts.labelled,
+            "truncated": truncated,
+            "dropped": counts.dropped,
+            "labels": describe_labels(self.task, counts) if counts.labelled else None,
+        }
+
+    def write_labels(self, split: str, labels: list[str], files: Path) -> None:
+        """Write the labels as fairseq reads them, and as text, except for the training set."""
+        if split != "train":
+            write_lines(files / reference(split), labels)
+        if self.task.classes is None:
+            write_lines(files / LABEL / f"{split}.label", labels)
+            return
+        dictionary = Dictionary()
+        for name in self.task.classes:
+            dictionary.add_symbol(name)
+        with indexed(files / LABEL / split, len(dictionary)) as builder:
+            for label in labels:
+                builder.add_item(torch.tensor([dictionary.index(label), dictionary.eos()]))
+
+
+@contextmanager
+def indexed(prefix: Path, vocab_size: int) -> Iterator[indexed_dataset.MMapIndexedDatasetBuilder]:
+    """Write PREFIX.bin and PREFIX.idx, with the dictionary's smallest type of integers."""
+    builder = indexed_dataset.make_builder(f"{prefix}.bin", impl="mmap", vocab_size=vocab_size)
+    yield builder
+    builder.finalize(f"{prefix}.idx")
+
+
+def copy_into(path: Path, folder: Path) -> None:
+    """Copy a file or a folder into another folder."""
+    if path.is_dir():
+        shutil.copytree(path, folder / path.name)
+    else:
+        shutil.copyfile(path, folder / path.name)
+
+
+def check_unchanged(inputs: Content, files: dict[str, TextFile]) -> None:
+    """Raise UserError if a file has changed since its SHA-256 was recorded."""
+    for name, file in files.items():
+        if file.sha256() != inputs[name]["sha256"]:
+            raise UserError(f"{file} was changed while it was read: run again")
+
+
+def describe_labels(task: GlueTask, counts: SplitCounts) -> dict[str, float]:
+    """How many examples of a split are in each class; of scores the mean, least and greatest."""
+    if task.classes is not None:
+        return {name: counts.labels[name] for name in task.classes}
+    scores = {float(label): number for label, number in counts.labels.items()}
+    total = sum(score * number for score, number in scores.items())
+    return {
+        "mean": total / counts.sentences,
+        "least": min(scores),
+        "greatest": max(scores),
+    }
+
+
+def describe_split(split: str, counts: Content) -> str:
+    """Say what a split holds, and what was truncated or dropped."""
+    labels = ", ".join(f"{name} {value:,.6g}" for name, value in (counts["labels"] or {}).items())
+    said = f"{split}: {counts['sentences']:,} of {counts['dataset']}; {labels or 'no labels'}"
+    for what in ("truncated", "dropped"):
+        if counts[what]:
+            said += f"; {counts[what]:,} {what}"
+    return said
+
+
+def progress(examples: Iterator[Example], total: int, doing: str) -> Iterable[Example]:
+    """Show on a terminal how many examples have been read."""
+    return tqdm(examples, desc=doing, total=total, unit=" sentences", unit_scale=True, disable=None)
