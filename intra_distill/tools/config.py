@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 from yaml import YAMLError
 
 from ..errors import UserError
@@ -135,7 +135,7 @@ def load_config(
         values = OmegaConf.merge(OmegaConf.load(file), changed)
         if dataset is not None:
             _fill(values, _values_of(dataset, file.with_stem(DATASETS)))
-        values = OmegaConf.to_container(values, resolve=True)
+        values = _resolved(values)
     except RecursionError as error:
         raise UserError(
             f"{config} is nested too deeply: it must hold groups of KEY: VALUE"
@@ -165,6 +165,15 @@ def _fill(values: DictConfig, entry: dict[str, Any]) -> None:
             values[key] = value
         elif isinstance(value, dict) and isinstance(values.get(key), DictConfig):
             _fill(values[key], value)
+
+
+def _resolved(values: DictConfig | ListConfig) -> Any:
+    """The values with their interpolations replaced; that of a missing value is missing too."""
+    while True:
+        try:
+            return OmegaConf.to_container(values, resolve=True)
+        except InterpolationToMissingValueError as error:
+            OmegaConf.update(values, error.full_key, MISSING)
 
 
 def _leaves(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -70,7 +70,8 @@ def run_script(project: Path, script: str, *arguments: str, **variables: str) ->
     """Run a script of the copied project → its exit code and what the commands were given."""
     notes = project / "notes"
     venv = project / "environment"
-    kept = {key: value for key, value in os.environ.items() if key not in ("DATA", "RUNS", "DATASET")}
+    unset = ("DATA", "RUNS", "DATASET", "BERT")
+    kept = {key: value for key, value in os.environ.items() if key not in unset}
     environment = {**kept, "VENV": str(venv), "NOTES": str(notes), **variables}
     environment["PATH"] = f"{venv}/bin:{environment['PATH']}"
     command = ["bash", str(project / "scripts" / script), *arguments]
