@@ -67,7 +67,7 @@ require_dataset() {
     done
     [[ ${#datasets[@]} != 0 ]] || refuse "$recipe has one data set: leave DATASET=$dataset out"
     printf -v names ', %s' "${datasets[@]}"
-    refuse "${dataset:+$dataset is no data set of $recipe; }name one with DATASET: ${names#, }"
+    refuse "${dataset:+there is no data set $dataset; }name one of $recipe with DATASET: ${names#, }"
 }
 
 # starting_point: puts into the array start the options with which a training starts from a
