@@ -14,6 +14,7 @@ from fairseq_cli import preprocess
 
 from .support.composition import compose_quickly
 from .support.prepared import make_prepared
+from .support.sentences import write_sentences
 from .support.training import PLAIN, SELF, TINY_TRANSFORMER, USER_DIR
 
 pytest_plugins = ["tests.support.fault_table"]
@@ -80,11 +81,18 @@ def prepared(tmp_path_factory) -> Path:
     return make_prepared(tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("data"))
 
 
+@pytest.fixture(scope="session")
+def sentences(tmp_path_factory) -> dict[str, Path]:
+    """Data directories of pairs of sentences, with labels that are ``classes`` or ``numbers``."""
+    folder = tmp_path_factory.mktemp("sentences")
+    return {kind: write_sentences(folder / kind, kind) for kind in ("classes", "numbers")}
+
+
 @pytest.fixture
 def configure(data, tmp_path):
     """Command-line arguments of fairseq-train → its configuration, on the tiny corpus."""
 
-    def configure(*arguments, model=TINY_TRANSFORMER):
+    def configure(*arguments, model=TINY_TRANSFORMER, data=data):
         settings = [
             *["--user-dir", USER_DIR, "--save-dir", str(tmp_path / "checkpoints"), "--cpu"],
             *"--optimizer adam --lr 0.01 --max-tokens 80 --max-update 12".split(),
@@ -92,7 +100,7 @@ def configure(data, tmp_path):
         ]
         parser = get_training_parser()
         return convert_namespace_to_omegaconf(
-            parse_args_and_arch(parser, [data, *settings, *model, *arguments])
+            parse_args_and_arch(parser, [str(data), *settings, *model, *arguments])
         )
 
     return configure
