@@ -25,7 +25,7 @@ NUMBERS = {
 }
 FLAGS = {
     "prepare": "--lowercase",
-    "args": "--generation",
+    "args": "--generation --hydra",
     "evaluate": "--cpu",
     "sensitivity": "--cpu --dropout --mean-of-absolute",
     "prune": "--cpu --write-checkpoint",
@@ -190,6 +190,7 @@ REFUSED: dict[str, Refusals] = {
     },
     "encode": {"data": NOT_PREPARED},
     "args": {
+        "--dataset": {"--dataset {value}: there is no datasets.yaml": ["rte", "*"]},
         "config": {
             "no such configuration file": ["strange/none", "strange/folder.de", "strange/loop.de"],
             "is a pipe or a device": ["strange/pipe", "strange/zero.de"],
