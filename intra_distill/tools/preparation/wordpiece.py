@@ -88,14 +88,12 @@ def check_words(words: list[str], path: Path) -> None:
     """Raise UserError for a vocabulary that has no place for a word, or two for the same one."""
     if missing := [piece for piece in SPECIAL_PIECES if piece not in words]:
         raise UserError(f"{path} has no {missing[0]}: it is not the vocabulary of a BERT")
-    seen = {*Dictionary().symbols, FAIRSEQ_MASK}
+    seen = dict.fromkeys([*Dictionary().symbols, FAIRSEQ_MASK], "is fairseq's own symbol")
     for number, word in enumerate(words, start=1):
-        if word in seen or word.split() != [word]:
-            raise UserError(
-                f"{path}, line {number}: {word!r} is there before, is fairseq's own symbol or is "
-                "no word: give the vocabulary of a BERT"
-            )
-        seen.add(word)
+        fault = seen.get(word) if word.split() == [word] else "is not a word"
+        if fault:
+            raise UserError(f"{path}, line {number}: {word!r} {fault}: give a BERT's vocabulary")
+        seen[word] = f"is in line {number} too"
 
 
 def make_dictionary(words: Iterable[str]) -> Dictionary:
