@@ -5,20 +5,20 @@
 #
 #   bash scripts/ablations.sh RECIPE [SOURCE, see the recipe's prepare.sh]
 #
-#   RECIPE   multi30k or iwslt14; of iwslt14 the pairs in PAIRS (default: de-en, as in the paper)
+#   RECIPE   multi30k or iwslt14; of iwslt14 the pairs in DATASETS (default: de-en, as in the paper)
 #   SEEDS, JOBS, SBATCH   as for scripts/grid.sh. With SBATCH, run the script again without it when
 #            the jobs have ended: that draws the pictures.
 #
 # The pictures are in the folder of the runs: adaptive.png, alpha_schedule.png, passes.png,
 # divergence.png and alpha.png. They leave out a run that failed.
 recipe=${1:-}
-unset PAIR
+unset DATASET
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 
 case $recipe in
 iwslt14)
-    export PAIRS=${PAIRS:-de-en}
+    export DATASETS=${DATASETS:-de-en}
     growing=intra_x # with α = 5
     constant=intra_x+criterion.constant_alpha=true
     alphas=(intra_x+criterion.alpha={1,2.5,7.5})
@@ -53,9 +53,8 @@ draw() {
         intra-distill plot "$2" "${found[@]}" --plot "$runs/$1.png" || failed=$?
 }
 
-all=$runs
-for pair in ${PAIRS:--}; do
-    [[ $pair == - ]] || runs=$all/$pair
+for name in ${DATASETS:--}; do
+    use_dataset "$name"
     draw adaptive loss train.log "${adaptive[@]}"
     draw passes bleu test.json "${passes[@]}"
     draw divergence loss train.log "${divergence[@]}"

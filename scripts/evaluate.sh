@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Translates the test set of a recipe with the best checkpoint of a system, or with the average
-# of its last ones, and scores it.
+# Evaluates the best checkpoint of a system, or the average of its last ones: on the test set in a
+# recipe of translation, on the subsets of dataset.gen_subset in others.
 #
 #   bash scripts/evaluate.sh RECIPE SYSTEM [intra-distill evaluate's options…]
-#   PAIR=de-en SEED=2 AVERAGE=5 bash scripts/evaluate.sh iwslt14 intra_x
+#   DATASET=de-en SEED=2 AVERAGE=5 bash scripts/evaluate.sh iwslt14 intra_x
 #
 # scripts/recipe.sh lists the variables.
 recipe=${1:-}
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 
-require_pair
+require_dataset
 evaluate "${2:-}" "${@:3}"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# All runs of a recipe: prepares the data, trains and evaluates systems × pairs × seeds, and ends
+# All runs of a recipe: prepares the data, trains and evaluates systems × data sets × seeds, and ends
 # with the table.
 #
-#   SYSTEMS=… PAIRS=… SEEDS=… bash scripts/grid.sh RECIPE [SOURCE, see the recipe's prepare.sh]
+#   SYSTEMS=… DATASETS=… SEEDS=… bash scripts/grid.sh RECIPE [SOURCE, see the recipe's prepare.sh]
 #
-#   SYSTEMS, PAIRS, SEEDS   what to run, separated by spaces
+#   SYSTEMS, DATASETS, SEEDS   what to run, separated by spaces
 #   JOBS     number of runs at a time (default: one per GPU, or one without a GPU). The GPUs are those
 #            in CUDA_VISIBLE_DEVICES where that is set, or else all of this machine.
 #   SBATCH   options of SLURM's sbatch, such as "--partition gpu --gres gpu:1 --time 24:00:00":
@@ -14,10 +14,10 @@
 # A finished run is skipped and a stopped run resumes. A run that fails stops no other; runs without
 # a result are listed at the end.
 recipe=${1:-}
-unset PAIR
+unset DATASET
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
-export SYSTEMS=${SYSTEMS:?name the systems} PAIRS=${PAIRS:--} SEEDS=${SEEDS:-1}
+export SYSTEMS=${SYSTEMS:?name the systems} DATASETS=${DATASETS:--} SEEDS=${SEEDS:-1}
 [[ ${JOBS:-1} =~ ^[1-9][0-9]*$ ]] || refuse "JOBS=$JOBS is no number of runs at a time: give 1 or more"
 
 # gpus → the GPUs that runs may use, one a line; none where the driver fails, which then says why
@@ -52,7 +52,8 @@ run_here() {
 # batch_script COMMAND…: what SLURM stores. It holds the variables as they are now, because a job may
 # begin in another environment, and after another grid was submitted.
 batch_script() {
-    local name names=(SYSTEMS PAIRS SEEDS OVERRIDES AVERAGE PREPARE LAUNCHER DATA RUNS VENV PYTHON)
+    local name names=(SYSTEMS DATASETS SEEDS OVERRIDES AVERAGE PREPARE LAUNCHER DATA RUNS VENV PYTHON
+        "${own_variables[@]}")
     local DATA=$data RUNS=$runs VENV=$venv # absolute
     echo "#!/usr/bin/env bash"
     echo "unset GPUS ${names[*]}"
@@ -77,14 +78,14 @@ submit() {
 }
 
 mkdir -p "$runs"
-for pair in $PAIRS; do
-    PAIR=${pair#-} bash "$root/scripts/$recipe/prepare.sh" "${@:2}" ||
-        echo "== no data for $recipe ${pair#-}" >&2
+for dataset in $DATASETS; do
+    DATASET=${dataset#-} bash "$root/scripts/$recipe/prepare.sh" "${@:2}" ||
+        echo "== no data for $recipe ${dataset#-}" >&2
 done
 grid=()
 for seed in $SEEDS; do
-    for pair in $PAIRS; do
-        for system in $SYSTEMS; do grid+=("$recipe" "$pair" "$system" "$seed"); done
+    for dataset in $DATASETS; do
+        for system in $SYSTEMS; do grid+=("$recipe" "$dataset" "$system" "$seed"); done
     done
 done
 if [[ -n ${SBATCH:-} ]]; then submit "${grid[@]}"; else run_here "${grid[@]}"; fi

@@ -9,7 +9,7 @@ recipe=quickstart
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 
 intra-distill toy-corpus --destdir "$data/raw"
-prepare --train "$data/raw/train" --valid "$data/raw/valid" --test "$data/raw/test"
+make_data prepare --train "$data/raw/train" --valid "$data/raw/valid" --test "$data/raw/test"
 results=()
 for system in transformer intra_x; do
     echo "== $system"

@@ -1,17 +1,20 @@
 # Sourced by the scripts, after recipe=NAME: the paths of a recipe, and its steps as functions.
 #
-#   PAIR       SOURCE-TARGET, in a recipe with several language pairs
+#   DATASET    one of the data sets of configs/NAME/datasets.yaml, in a recipe that has the file
 #   SEED       seed of the run (default: 1)
 #   DATA       folder of the data (default: data/NAME)
-#   RUNS       folder of the runs, each in [PAIR/]SYSTEM/seedSEED (default: runs/NAME)
+#   RUNS       folder of the runs, each in [DATASET/]SYSTEM/seedSEED (default: runs/NAME)
 #   OVERRIDES  GROUP.KEY=VALUE …, values that replace those of every system
 #   AVERAGE    number of checkpoints: training keeps the last ones within epochs, and their average is
 #              evaluated instead of the best one, as a system of its own, SYSTEM+average=NUMBER
-#   PREPARE    options of `intra-distill prepare` that replace those of its configuration
+#   PREPARE    options of the preparation that replace those of configs/NAME/prepare.yaml
 #   LAUNCHER   command that starts training, such as "torchrun --nproc-per-node 8" (default: none)
 #
 # A SYSTEM is a configuration in configs/NAME, with values changed where its name says so:
 # intra_x+task.num_passes=5+criterion.alpha=1. `intra-distill args` reads such names.
+#
+# What is of one recipe alone is in scripts/NAME/recipe.sh. It may replace the functions starting_point
+# and columns_of, and name in own_variables what the jobs of a grid need besides the variables above.
 
 # shellcheck shell=bash disable=SC2154
 set -euo pipefail
@@ -37,19 +40,47 @@ if [[ ! -f $configs/prepare.yaml ]]; then
 fi
 [[ ${AVERAGE:-2} =~ ^([2-9]|[1-9][0-9]+)$ ]] ||
     refuse "AVERAGE=$AVERAGE is no number of checkpoints to average: give 2 or more"
-data=$(absolute "${DATA:-$root/data/$recipe}")${PAIR:+/$PAIR}
-runs=$(absolute "${RUNS:-$root/runs/$recipe}")${PAIR:+/$PAIR}
+datasets=()
+if [[ -f $configs/datasets.yaml ]]; then
+    mapfile -t datasets < <(grep -oE '^[^ #:]+' "$configs/datasets.yaml")
+fi
+all_data=$(absolute "${DATA:-$root/data/$recipe}")
+all_runs=$(absolute "${RUNS:-$root/runs/$recipe}")
 seed=${SEED:-1}
 words overrides "${AVERAGE:+checkpoint.keep_interval_updates=$AVERAGE }${OVERRIDES:-}"
 unset config # see train
 export PYTHONWARNINGS=ignore # hydra and torch warn about the way fairseq uses them
 
-# require_pair: a recipe whose configurations name no source language needs PAIR
-require_pair() {
-    if [[ -z ${PAIR:-} ]] && grep -q "source_lang: ???" "$configs"/*.yaml; then
-        refuse "name a language pair of $recipe, such as PAIR=de-en"
-    fi
+# use_dataset NAME: the data set of all that follows; - or nothing in a recipe that has one only
+use_dataset() {
+    dataset=${1#-}
+    data=$all_data${dataset:+/$dataset}
+    runs=$all_runs${dataset:+/$dataset}
 }
+use_dataset "${DATASET:-}"
+
+# require_dataset: a recipe that has several data sets needs one of them
+require_dataset() {
+    local name names
+    for name in "${datasets[@]:-}"; do
+        [[ $name != "$dataset" ]] || return 0
+    done
+    [[ ${#datasets[@]} != 0 ]] || refuse "$recipe has one data set: leave DATASET=$dataset out"
+    printf -v names ', %s' "${datasets[@]}"
+    refuse "${dataset:+there is no data set $dataset; }name one of $recipe with DATASET: ${names#, }"
+}
+
+# starting_point: puts into the array start the options with which a training starts from a
+# pretrained model
+starting_point() {
+    :
+}
+
+# columns_of DATASET → its columns in a table, separated by commas
+columns_of() {
+    echo "$1"
+}
+own_variables=()
 
 # run_of SYSTEM → the folder of its run
 run_of() {
@@ -62,24 +93,33 @@ evaluated() {
     echo "$1${AVERAGE:++average=$AVERAGE}"
 }
 
-# result_of SYSTEM → the result of its evaluation
+# result_of SYSTEM [SUBSET] → the result of its evaluation
 result_of() {
-    echo "$(run_of "$(evaluated "$1")")/test.json"
+    echo "$(run_of "$(evaluated "$1")")/${2:-test}.json"
 }
 
 # options_of SYSTEM [ARGS OPTION…] → its configuration, as command-line arguments
 options_of() {
     [[ $1 != *+average=* ]] || refuse "$1 is no system to train: AVERAGE=${1##*=} evaluates its average"
-    intra-distill args "$configs/$1" "${overrides[@]}" "${@:2}"
+    intra-distill args "$configs/$1" "${overrides[@]}" "${@:2}" ${dataset:+--dataset "$dataset"}
 }
 
-# prepare OPTION…: converts raw text to the data directory $data/bin
-prepare() {
+# subsets_of SYSTEM → the subsets on which it is evaluated, separated by spaces: its
+# dataset.gen_subset, by default test
+subsets_of() {
+    local options subsets=test
+    options=$(options_of "$1" --generation) || return
+    [[ ! " $options" =~ \ --gen-subset\ ([^ ]+) ]] || subsets=${BASH_REMATCH[1]}
+    echo "${subsets//,/ }"
+}
+
+# make_data COMMAND OPTION…: makes the data directory $data/bin with a command of intra-distill
+make_data() {
     local options replaced
     options=$(intra-distill args "$configs/prepare.yaml")
     words replaced "${PREPARE:-}"
     # shellcheck disable=SC2086  # several options; `intra-distill args` refuses spaces in a value
-    intra-distill prepare $options "${replaced[@]}" "$@" --destdir "$data/bin"
+    intra-distill "$1" $options "${replaced[@]}" "${@:2}" --destdir "$data/bin"
 }
 
 # interruptible COMMAND…: passes SIGTERM and Ctrl-C on to the command as SIGTERM, and then returns
@@ -129,7 +169,7 @@ require_saves() {
 # config=NAME names the configuration of a system that has none of its own name, as a student of
 # self-distillation.
 train() {
-    local run options launched tee status=0
+    local run options launched tee status=0 start=()
     run=$(run_of "$1")
     if [[ -e $run/trained ]]; then
         echo "$run is trained already"
@@ -137,6 +177,7 @@ train() {
     fi
     options=$(options_of "${config:-$1}" "common.seed=$seed")
     [[ -z ${AVERAGE:-} ]] || require_saves "$options" "${@:2}"
+    starting_point
     words launched "${LAUNCHER:-}"
     launched+=("$(command -v fairseq-train || echo fairseq-train)") # torchrun takes a file
     mkdir -p "$run"
@@ -146,8 +187,7 @@ train() {
     tee=$!
     # shellcheck disable=SC2086  # several options
     interruptible "${launched[@]}" "$data/bin" --user-dir "$root/intra_distill" $options \
-        ${PAIR:+--source-lang "${PAIR%-*}" --target-lang "${PAIR#*-}"} \
-        --save-dir "$run" "${@:2}" >&8 2>&1 8>&- || status=$?
+        "${start[@]}" --save-dir "$run" "${@:2}" >&8 2>&1 8>&- || status=$?
     exec 8>&-
     wait "$tee"
     [[ $status == 0 ]] || exit "$status"
@@ -176,8 +216,8 @@ average() {
     echo "${checkpoints[*]##*/}" >"$2.names"
 }
 
-# evaluate SYSTEM [OPTION…]: translates the test set with the best checkpoint, or with the average
-# that AVERAGE asks for, and scores it
+# evaluate SYSTEM [OPTION…]: evaluates the best checkpoint, or the average that AVERAGE asks for, on
+# the subsets of its configuration
 evaluate() {
     local options results checkpoint
     options=$(options_of "${config:-$1}" --generation)
@@ -191,3 +231,7 @@ evaluate() {
     interruptible intra-distill evaluate "$data/bin" --path "$checkpoint" \
         --results-path "$results" --name "$(evaluated "$1")" $options "${@:2}"
 }
+
+own=$root/scripts/$recipe/recipe.sh
+# shellcheck source=/dev/null
+[[ ! -f $own ]] || source "$own"

@@ -2,30 +2,33 @@
 # The table of a grid, with each system tested against the first and with the paper's own numbers;
 # also as table.csv and table.png in the folder of the runs. Lists the runs that have no result.
 #
-#   SYSTEMS=… PAIRS=… SEEDS=… bash scripts/report.sh RECIPE [intra-distill table's options…]
+#   SYSTEMS=… DATASETS=… SEEDS=… bash scripts/report.sh RECIPE [intra-distill table's options…]
 recipe=${1:-}
-unset PAIR
+unset DATASET
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
-all_runs=$runs all_data=$data
-systems=() pairs=()
+systems=() names=()
 words systems "${SYSTEMS:?name the systems}"
-words pairs "${PAIRS:--}"
+words names "${DATASETS:--}"
 
-missing=() results=()
-for pair in "${pairs[@]}"; do
-    [[ $pair == - ]] || runs=$all_runs/$pair data=$all_data/$pair
+missing=() results=() columns=() rows=()
+for name in "${names[@]}"; do
+    use_dataset "$name"
+    [[ $name == - ]] || columns+=("$(columns_of "$name")")
     for seed in ${SEEDS:-1}; do
-        baseline=$(result_of "${systems[0]}")
         for system in "${systems[@]}"; do
-            run=$(run_of "$system") result=$(result_of "$system")
-            if [[ ! -e $result ]]; then
-                missing+=("$run: $(tail -n 1 "$run/run.log" 2>/dev/null || echo "never begun")")
-                continue
-            fi
-            results+=("$result")
-            [[ $system == "${systems[0]}" || ! -e $baseline ]] ||
-                evaluate "$system" --baseline "$baseline" >/dev/null
+            run=$(run_of "$system")
+            for subset in $(subsets_of "$system" 2>/dev/null || echo test); do
+                result=$(result_of "$system" "$subset")
+                if [[ ! -e $result ]]; then
+                    missing+=("$run: $(tail -n 1 "$run/run.log" 2>/dev/null || echo "never begun")")
+                    break
+                fi
+                results+=("$result")
+                baseline=$(result_of "${systems[0]}" "$subset")
+                [[ $system == "${systems[0]}" || ! -e $baseline ]] ||
+                    evaluate "$system" --gen-subset "$subset" --baseline "$baseline" >/dev/null
+            done
         done
     done
 done
@@ -33,10 +36,9 @@ list() { # WORD… → the words separated by commas
     local IFS=,
     echo "$*"
 }
-names=()
-for system in "${systems[@]}"; do names+=("$(evaluated "$system")"); done
-shown=(--systems "$(list "${names[@]}")")
-[[ ${pairs[*]} == - ]] || shown+=(--datasets "$(list "${pairs[@]}")")
+for system in "${systems[@]}"; do rows+=("$(evaluated "$system")"); done
+shown=(--systems "$(list "${rows[@]}")")
+[[ ${#columns[@]} == 0 ]] || shown+=(--datasets "$(list "${columns[@]}")")
 paper=()
 [[ ! -e $configs/paper.yaml ]] || paper=(--paper "$configs/paper.yaml")
 [[ ${#results[@]} == 0 ]] || intra-distill table "${results[@]}" "${shown[@]}" "${paper[@]}" \

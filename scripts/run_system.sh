@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # One run of a grid: trains a system and evaluates it. scripts/grid.sh starts it.
 #
-#   bash scripts/run_system.sh RECIPE PAIR|- SYSTEM SEED
+#   bash scripts/run_system.sh RECIPE DATASET|- SYSTEM SEED
 #
 #   GPUS, SLOT   the GPUs of the machine, separated by commas, and the number of the slot that the
 #                run takes among those that run at a time
 #
 # What both steps print is in run.log, in the folder of the run.
-recipe=${1:-} system=${3:?give RECIPE, PAIR or -, SYSTEM and SEED}
-export PAIR=${2#-} SEED=${4:-1}
+recipe=${1:-} system=${3:?give RECIPE, DATASET or -, SYSTEM and SEED}
+export DATASET=${2#-} SEED=${4:-1}
 if [[ -n ${GPUS:-} ]]; then
     IFS=, read -ra gpus <<<"$GPUS"
     export CUDA_VISIBLE_DEVICES=${gpus[SLOT % ${#gpus[@]}]}

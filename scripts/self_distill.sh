@@ -3,7 +3,7 @@
 # then its students self_distillation_1, _2, …, each the teacher of the next; ends with the table.
 #
 #   bash scripts/self_distill.sh RECIPE ROUNDS
-#   PAIR=de-en SEED=2 bash scripts/self_distill.sh iwslt14 2
+#   DATASET=de-en SEED=2 bash scripts/self_distill.sh iwslt14 2
 #
 # scripts/recipe.sh lists the variables. The teacher is the best checkpoint, also with AVERAGE, which
 # changes nothing that is trained.
@@ -13,7 +13,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 
 [[ $rounds =~ ^[1-9][0-9]*$ ]] ||
     refuse "give a number of rounds: bash scripts/self_distill.sh $recipe 2"
-require_pair
+require_dataset
 train transformer
 evaluate transformer
 results=("$(result_of transformer)")

@@ -12,19 +12,31 @@ from pathlib import Path
 import pytest
 import torch
 from fairseq.data import Dictionary, LanguagePairDataset, ListDataset
+from fairseq.dataclass.initialize import add_defaults, hydra_init
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.options import get_training_parser, parse_args_and_arch
 from fairseq.tasks import TASK_REGISTRY
 from fairseq.trainer import Trainer
+from hydra import compose, initialize_config_dir
+from omegaconf import MISSING, DictConfig
 
-from intra_distill.tools.config import NO_SYSTEMS, config_arguments, load_config
+from intra_distill.tools.config import (
+    NO_SYSTEMS,
+    System,
+    config_arguments,
+    hydra_overrides,
+    load_config,
+)
 
 from .support.training import CONFIGS, USER_DIR
 
 FILES = sorted(path for path in CONFIGS.glob("*/*.yaml") if path.stem not in NO_SYSTEMS)
+DATASETS = {
+    path.parent.name: list(load_config(path)) for path in sorted(CONFIGS.glob("*/datasets.yaml"))
+}
 COMMAND = re.compile(r"^#   (?:.* )?bash (scripts/\S+\.sh)( .*)?$", re.MULTILINE)
-# "  KEY: VALUE  # plain: VALUE OF transformer.yaml; WHY", and "  # plain: KEY: VALUE" of a line
-# that transformer.yaml has beyond
+# "  KEY: VALUE  # plain: VALUE OF THE PLAIN SYSTEM; WHY", and "  # plain: KEY: VALUE" of a line
+# that the plain system has beyond
 MARKED = re.compile(r"  (?P<key>\w+): \S+  # plain: (?P<value>[^;]+)(;.*)?")
 REMOVED = re.compile(r"  # plain: (?P<line>\w+: .+)")
 TYPES = {"iwslt14": 12_001, "wmt17": 32_001}
@@ -51,9 +63,15 @@ def file_id(path: Path) -> str:
     return f"{path.parent.name}/{path.stem}"
 
 
+def plain(path: Path) -> Path:
+    """The plain system beside a file."""
+    names = ("transformer", "plain")
+    return next(file for name in names if (file := path.with_stem(name)).exists())
+
+
 @pytest.mark.parametrize("path", FILES, ids=file_id)
-def test_the_marks_of_a_file_are_its_differences_from_transformer(path):
-    assert list(unmarked(body(path))) == list(body(path.with_stem("transformer")))
+def test_the_marks_of_a_file_are_its_differences_from_the_plain_system(path):
+    assert list(unmarked(body(path))) == list(body(plain(path)))
 
 
 def body(path: Path) -> list[str]:
@@ -63,7 +81,7 @@ def body(path: Path) -> list[str]:
 
 
 def unmarked(lines: list[str]):
-    """The lines with the value of transformer.yaml in each that is marked."""
+    """The lines with the value of the plain system in each that is marked."""
     for line in lines:
         if marked := MARKED.fullmatch(line):
             if marked["value"] != "none":
@@ -82,30 +100,89 @@ def test_the_head_of_a_file_has_the_command_that_uses_it(path):
     ((script, arguments),) = COMMAND.findall(head)
     assert (CONFIGS.parent / script).is_file()
     recipe, system = path.parent.name, path.stem
-    if script in ("scripts/train.sh", "scripts/self_distill.sh"):
+    if script in ("scripts/train.sh", "scripts/self_distill.sh") and system != "datasets":
         expected = f"{recipe} 1" if system == "self_distillation" else f"{recipe} {system}"
         assert arguments == f" {expected}"
     else:
         assert f"{script}{arguments}".startswith(
-            (f"scripts/{recipe}.sh", f"scripts/{recipe}/", f"scripts/report.sh {recipe}")
+            tuple(f"scripts/{each}" for each in (f"{recipe}.sh", f"{recipe}/"))
+            + tuple(f"scripts/{each} {recipe}" for each in ("report.sh", "train.sh"))
         )
 
 
 @pytest.mark.parametrize("path", FILES, ids=file_id)
 def test_fairseq_takes_the_arguments_of_every_file(path):
-    arguments = config_arguments(path)
+    arguments = config_arguments(path, dataset=DATASETS.get(path.parent.name, [None])[0])
     parse_args_and_arch(get_training_parser(), ["data", "--user-dir", USER_DIR, *arguments])
+
+
+CASES_OF_DATASETS = [
+    pytest.param(path, dataset, id=f"{file_id(path)}/{dataset}")
+    for path in FILES
+    for dataset in DATASETS.get(path.parent.name, ())
+]
+
+
+@pytest.mark.parametrize("path, dataset", CASES_OF_DATASETS)
+def test_a_data_set_fills_all_that_is_missing_but_the_data(path, dataset):
+    values = load_config(path, dataset=dataset)
+    missing = [
+        f"{group}.{key}"
+        for group, options in values.items()
+        for key, value in options.items()
+        if value == MISSING
+    ]
+    assert missing == ["task.data"]
+
+
+def composed(path: Path, overrides: list[str]) -> DictConfig:
+    """The configuration as fairseq-hydra-train sees it."""
+    hydra_init(path.stem)
+    with initialize_config_dir(str(path.parent), version_base="1.1"):
+        cfg = compose(path.stem, overrides)
+    add_defaults(cfg)
+    return cfg
+
+
+@pytest.mark.parametrize(
+    "recipe, system, dataset",
+    [
+        ("iwslt14", "intra_x+criterion.constant_alpha=true", "de-en"),
+        ("iwslt14", "sage", "pl-en"),
+        ("glue", "plain", "mnli"),
+        ("glue", "plain", "sts-b"),
+        ("glue", "sage", "cola"),
+        ("glue", "r_drop", "rte"),
+        ("glue", "intra_x+criterion.divergence_reduction=sum", "mrpc"),
+        ("glue", "intra_x+optimizer.adamax_betas=(0.8,0.99)+common.fp16=true", "sts-b"),
+    ],
+)
+def test_both_entry_points_have_the_values_of_a_data_set(recipe, system, dataset):
+    path = CONFIGS / recipe / system
+    arguments = ["data", "--user-dir", USER_DIR, *config_arguments(path, dataset=dataset)]
+    subset = config_arguments(path, dataset=dataset, generation=True)
+    arguments += subset if recipe == "glue" else []  # the others have options of a search there
+    args = parse_args_and_arch(get_training_parser(), arguments)
+    ours = convert_namespace_to_omegaconf(args)
+    file = path.with_name(f"{System.of(system).config}.yaml")
+    theirs = composed(file, [*hydra_overrides(path, dataset=dataset), "task.data=data"])
+    for group, options in load_config(path, ["task.data=data"], dataset).items():
+        for key in options:
+            if group != "generation":
+                # an argparse component has a namespace
+                assert getattr(ours[group], key) == getattr(theirs[group], key), (group, key)
 
 
 @pytest.mark.parametrize("path", FILES, ids=file_id)
 def test_the_systems_of_a_recipe_differ_in_their_method_alone(path):
     method = {"task": {"num_passes"}, "model": {"_name", "num_experts"}}
-    method["criterion"] = {"_name", "divergence", "alpha", "alpha_p", "alpha_q", "constant_alpha"}
+    method["criterion"] = {"_name", "divergence", "divergence_reduction"}
+    method["criterion"] |= {"alpha", "alpha_p", "alpha_q", "constant_alpha"}
     # SAGE has a learning rate and betas of its own, and tells matrices from biases
     method["optimization"] = {"lr"}
     method["common"] = {"fp16_no_flatten_grads"}
-    method["optimizer"] = {"_name", "adam_betas", "sage_base"}
-    method["optimizer"] |= {"sage_beta1", "sage_beta2", "sage_beta3"}
+    method["optimizer"] = {"_name", "sage_base", "sage_beta1", "sage_beta2", "sage_beta3"}
+    method["optimizer"] |= {"adam_betas", "adamax_betas", "adamax_eps", "no_bias_correction", "lr"}
 
     def shared(path: Path) -> dict:
         return {
@@ -115,7 +192,7 @@ def test_the_systems_of_a_recipe_differ_in_their_method_alone(path):
             for group, options in load_config(path).items()
         }
 
-    assert shared(path) == shared(path.with_stem("transformer"))
+    assert shared(path) == shared(plain(path))
 
 
 def configuration(recipe: str, system: str, data: Path):

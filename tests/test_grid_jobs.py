@@ -33,11 +33,13 @@ SBATCH = """
 def grid(tmp_path):
     """Run scripts/grid.sh with programs in place of those that compute → the finished process."""
 
-    def grid(systems: str, **variables: str) -> subprocess.CompletedProcess:
+    def grid(
+        systems: str, recipe: str = "multi30k", **variables: str
+    ) -> subprocess.CompletedProcess:
         environment = {name: text for name, text in os.environ.items() if name != GPUS}
         environment |= {"VENV": "venv", "DATA": "data", "RUNS": "the runs", "SYSTEMS": systems}
         return subprocess.run(
-            ["bash", str(ROOT / "scripts" / "grid.sh"), "multi30k", "/nowhere"],
+            ["bash", str(ROOT / "scripts" / "grid.sh"), recipe, "/nowhere"],
             env={**environment, **variables},
             cwd=tmp_path,
             capture_output=True,
@@ -148,6 +150,16 @@ def test_a_job_has_the_variables_of_its_submission(grid, tmp_path):
     run_job(tmp_path / "venv", 2)
     (table,) = calls(tmp_path / "venv", "intra-distill", "table")
     assert table[2] == f"{tmp_path}/the runs/transformer+average=2/seed3/test.json"
+
+
+def test_a_job_has_the_variables_of_its_recipe(grid, tmp_path):
+    write_programs(tmp_path / "venv", sbatch=SBATCH)
+    (tmp_path / "my bert").mkdir()
+    (tmp_path / "my bert" / "model.pt").touch()
+    submit(grid, "plain", recipe="glue", DATASETS="rte", BERT="my bert")
+    run_job(tmp_path / "venv", 1, 1)
+    (training,) = calls(tmp_path / "venv", "fairseq-train")
+    assert value(training, "--finetune-from-model") == f"{tmp_path}/my bert/model.pt"
 
 
 def test_the_options_of_a_job(grid, tmp_path):

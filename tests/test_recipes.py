@@ -60,7 +60,7 @@ def programs(tmp_path) -> dict[str, str]:
 
 def test_iwslt14_from_the_archive_to_table_2(recipe, tmp_path):
     archive = write_iwslt14_release(tmp_path / "release", ["de-en", "he-en"])
-    grid = {"SYSTEMS": "transformer intra_x", "PAIRS": "de-en he-en", "PREPARE": SMALL}
+    grid = {"SYSTEMS": "transformer intra_x", "DATASETS": "de-en he-en", "PREPARE": SMALL}
     process = recipe("iwslt14/run.sh", str(archive), **grid, JOBS="2")
     assert process.returncode == 0, process.stderr
     header, _, transformer, intra_x = process.stdout[process.stdout.index("| System") :].split(
@@ -73,7 +73,7 @@ def test_iwslt14_from_the_archive_to_table_2(recipe, tmp_path):
     assert set(rows) == {(s, d) for s in ("transformer", "intra_x") for d in ("de-en", "he-en")}
     assert float(rows["intra_x", "de-en"]["paper"]) == 36.10
 
-    grid |= {"SYSTEMS": "transformer", "PAIRS": "de-en"}
+    grid |= {"SYSTEMS": "transformer", "DATASETS": "de-en"}
     again = recipe("iwslt14/run.sh", str(archive), **grid)
     assert again.returncode == 0, again.stderr
     log = (tmp_path / "runs/de-en/transformer/seed1/run.log").read_text(encoding="utf-8")
@@ -107,7 +107,7 @@ def test_a_run_that_fails_stops_no_other_and_is_listed(recipe, tmp_path):
         "iwslt14/run.sh",
         str(archive),
         SYSTEMS="transformer intra_x+task.num_passes=0 no_such_system",
-        PAIRS="de-en",
+        DATASETS="de-en",
         PREPARE=SMALL,
     )
     assert process.returncode == 1
@@ -119,28 +119,44 @@ def test_a_run_that_fails_stops_no_other_and_is_listed(recipe, tmp_path):
 @pytest.mark.parametrize(
     "command, refusal",
     [
-        ("train.sh", "name a recipe: iwslt14, multi30k, quickstart, wmt17"),
+        ("train.sh", "name a recipe: glue, iwslt14, multi30k, quickstart, wmt17"),
         (
             "evaluate.sh wmt",
-            "wmt is no recipe; name a recipe: iwslt14, multi30k, quickstart, wmt17",
+            "wmt is no recipe; name a recipe: glue, iwslt14, multi30k, quickstart, wmt17",
         ),
         ("grid.sh wmt", "wmt is no recipe"),
         ("ablations.sh wmt17", "there are none of wmt17: name multi30k or iwslt14"),
         ("train.sh multi30k", "the systems of {configs} are intra_js, intra_x, r_drop"),
         ("train.sh multi30k plain", "{configs}/plain: no such configuration file: the systems of"),
         ("evaluate.sh multi30k plain", "the systems of {configs} are intra_js, intra_x, r_drop"),
-        ("train.sh iwslt14 intra_x", "name a language pair of iwslt14, such as PAIR=de-en"),
+        ("train.sh iwslt14 intra_x", "name one of iwslt14 with DATASET: ar-en, de-en,"),
         ("train.sh multi30k intra_x+average=5", "AVERAGE=5 evaluates its average"),
-        ("iwslt14/prepare.sh", "name a language pair of iwslt14, such as PAIR=de-en"),
+        ("iwslt14/prepare.sh", "name one of iwslt14 with DATASET: ar-en, de-en,"),
         ("self_distill.sh multi30k", "a number of rounds: bash scripts/self_distill.sh multi30k 2"),
     ],
 )
 def test_what_is_unknown_is_refused_with_what_there_is(recipe, tmp_path, command, refusal):
-    process = recipe(*command.split(), PAIR="")
+    process = recipe(*command.split(), DATASET="")
     assert process.returncode in (1, 2)
     assert process.stderr.count("\n") == 1
     assert refusal.format(configs=ROOT / "configs" / "multi30k") in process.stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "command, dataset, refusal",
+    [
+        ("train.sh iwslt14 intra_x", "de", "there is no data set de; name one of iwslt14 with"),
+        ("evaluate.sh glue plain", "mnli-m", "with DATASET: cola, sst-2, mrpc, qqp, sts-b, mnli,"),
+        ("glue/prepare.sh", "", "name one of glue with DATASET: cola, sst-2"),
+        ("train.sh multi30k intra_x", "de-en", "multi30k has one data set: leave DATASET=de-en"),
+    ],
+)
+def test_a_data_set_that_a_recipe_has_not_is_refused(recipe, tmp_path, command, dataset, refusal):
+    process = recipe(*command.split(), DATASET=dataset)
+    assert process.returncode == 2 and process.stderr.count("\n") == 1
+    assert refusal in process.stderr
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize(
@@ -182,6 +198,124 @@ def test_each_student_of_self_distillation_teaches_the_next(recipe, programs, tm
     assert [value(call, "--name") for call in scored] == names
     results = [f"{runs}/{name}/seed1/test.json" for name in names]
     assert calls(tmp_path / "venv", "intra-distill")[-1][1:] == ["table", *results]
+
+
+# GLUE: a pretrained model, and several subsets
+
+GLUE = """case $1 in
+    bert) mkdir -p "$(option --destdir "$@")" && touch "$(option --destdir "$@")/model.pt" ;;
+    args)
+        case "$*" in
+        */model.yaml) echo "--encoder-layers 2" ;;
+        *"--generation"*mnli*) echo "--gen-subset valid,valid1" ;;
+        *"--generation"*) echo "--gen-subset valid" ;;
+        *) echo "--encoder-layers 12" ;;
+        esac
+        ;;
+    evaluate)
+        results=$(option --results-path "$@")
+        mkdir -p "$results"
+        subsets=$(option --gen-subset "$@")
+        for subset in ${subsets//,/ }; do touch "$results/$subset.json"; done
+        ;;
+    esac"""
+
+
+@pytest.fixture
+def glue(recipe, tmp_path):
+    """Run a script of GLUE with programs in place of those that compute → its calls."""
+    write_programs(tmp_path / "venv", **{"intra-distill": GLUE})
+    variables = {"VENV": str(tmp_path / "venv"), "OVERRIDES": ""}
+
+    def run(script: str, *arguments: str, **more: str) -> list[list[str]]:
+        before = len(calls(tmp_path / "venv"))
+        process = recipe(script, *arguments, **variables, **more)
+        assert process.returncode == 0, process.stderr
+        return calls(tmp_path / "venv")[before:]
+
+    return run
+
+
+def test_the_data_of_glue_needs_a_pretrained_model_which_is_made_unless_there_is_one(
+    glue, tmp_path
+):
+    made, source = tmp_path / "data" / "bert", "hugging face"
+    data = ["--downloads", str(tmp_path / "data/downloads"), "--source", "my GLUE"]
+    data += ["--destdir", str(tmp_path / "data/rte/bin")]
+    for variables, bert, conversions in (
+        ({}, made, [[]]),
+        ({"BERT_SOURCE": source}, made, [["--source", source]]),
+        ({"BERT": str(tmp_path / "my bert")}, tmp_path / "my bert", []),
+    ):
+        made_of = glue("glue/prepare.sh", "my GLUE", DATASET="rte", **variables)
+        assert [call[2:] for call in made_of if call[1] == "bert"] == [
+            ["--destdir", str(made), *options] for options in conversions
+        ]
+        (call,) = (call for call in made_of if call[1] == "glue")
+        assert call[-10:] == ["--task", "rte", "--bert", str(bert), *data]
+
+
+def test_a_training_starts_from_the_pretrained_model_and_has_its_sizes(glue, tmp_path):
+    bert = tmp_path / "my bert"
+    bert.mkdir()
+    (bert / "model.pt").touch()
+    (call,) = (
+        call
+        for call in glue("train.sh", "glue", "intra_x", DATASET="rte", BERT=str(bert))
+        if call[0] == "fairseq-train"
+    )
+    assert call[1] == f"{tmp_path}/data/rte/bin"
+    options = ["--encoder-layers", "12", "--encoder-layers", "2"]
+    start = ["--finetune-from-model", f"{bert}/model.pt"]
+    assert call[4:] == [*options, *start, "--save-dir", f"{tmp_path}/runs/rte/intra_x/seed1"]
+
+
+def test_a_training_without_the_pretrained_model_is_refused(recipe, programs, tmp_path):
+    process = recipe("train.sh", "glue", "plain", DATASET="rte", **programs)
+    assert process.returncode == 2 and process.stderr.count("\n") == 1
+    assert f"there is no pretrained model in {tmp_path}/data/bert: run scripts/glue/" in (
+        process.stderr
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_table_of_glue_has_each_subset_of_a_task_as_a_data_set_of_its_own(glue, tmp_path):
+    grid = {"SYSTEMS": "plain intra_x", "DATASETS": "mnli rte"}
+    made = glue("glue/run.sh", **grid, BERT_SOURCE="hugging face")
+    runs = tmp_path / "runs"
+    results = {
+        system: [f"{runs}/mnli/{system}/seed1/{subset}.json" for subset in ("valid", "valid1")]
+        + [f"{runs}/rte/{system}/seed1/valid.json"]
+        for system in ("plain", "intra_x")
+    }
+    tested = [call for call in made if "--baseline" in call]
+    assert [value(call, "--baseline") for call in tested] == results["plain"]
+    # the last value of an option counts
+    assert [call[-3:-1] for call in tested] == [
+        ["valid", "--baseline"],
+        ["valid1", "--baseline"],
+        ["valid", "--baseline"],
+    ]
+    table = made[-1]
+    assert table[2:8] == [
+        *results["plain"][:2],
+        *results["intra_x"][:2],
+        results["plain"][2],
+        results["intra_x"][2],
+    ]
+    assert value(table, "--datasets") == "mnli-m,mnli-mm,rte"
+    assert value(table, "--paper").endswith("configs/glue/paper.yaml")
+
+
+def test_a_run_that_lacks_a_subset_is_listed_once(recipe, glue, tmp_path):
+    glue("glue/run.sh", SYSTEMS="plain", DATASETS="mnli")
+    (tmp_path / "runs/mnli/plain/seed1/valid1.json").unlink()
+    (tmp_path / "runs/mnli/plain/seed1/valid.json").unlink()
+    grid = {"SYSTEMS": "plain", "DATASETS": "mnli", "OVERRIDES": ""}
+    process = recipe("report.sh", "glue", **grid, VENV=str(tmp_path / "venv"))
+    assert process.returncode == 1
+    assert process.stderr.startswith(f"no result: {tmp_path}/runs/mnli/plain/seed1: ")
+    assert process.stderr.count("\n") == 1
 
 
 # Averages of the last checkpoints

@@ -87,11 +87,11 @@ class SentencePredictionIntraDistillationTask(
             labels = file.read_text("utf-8").splitlines() if file.is_file() else None
             allowed = is_number
         else:
-            indexed = self._indexed("label", split, self.label_dictionary)
+            classes = self.label_dictionary
+            indexed = self._indexed("label", split, classes)
             # each is followed by </s>
-            labels = indexed and [int(indexed[i][0]) for i in range(len(indexed))]
-            first = self.label_dictionary.nspecial
-            allowed = range(first, first + self.num_labels).__contains__
+            labels = indexed and [classes[int(indexed[i][0])] for i in range(len(indexed))]
+            allowed = set(classes.symbols[classes.nspecial :][: self.num_labels]).__contains__
         if sentences is None or labels is None:
             if sentences is None or needed:
                 refuse(f"{self.cfg.data} has no {'labels of' if sentences else 'subset'} {split}")

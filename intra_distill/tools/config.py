@@ -1,20 +1,22 @@
 """Configurations, the YAML files that fairseq-hydra-train reads, and systems, variants of them."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 from yaml import YAMLError
 
 from ..errors import UserError
 
 COMPONENT_OPTIONS = {"model": "arch"}  # a component's option, where it differs from its group
 OVERRIDE = re.compile(r"\w+(?:\.\w+)*=")
-NO_SYSTEMS = {"prepare", "paper"}  # files of a recipe's folder that train nothing
+DATASETS = "datasets"  # the file of a recipe's folder that says what differs by data set
+NO_SYSTEMS = {"prepare", "paper", DATASETS}  # files of a recipe's folder that train nothing
 
 
 @dataclass(frozen=True)
@@ -53,50 +55,76 @@ class System:
 
 
 def config_arguments(
-    config: Path, overrides: Sequence[str] = (), generation: bool = False
+    config: Path,
+    overrides: Sequence[str] = (),
+    dataset: str | None = None,
+    generation: bool = False,
 ) -> list[str]:
     """The command-line arguments that are equivalent to a configuration.
 
     Args:
         config: a file or a system, as in :func:`load_config`
         overrides: ``group.key=value`` each
-        generation: return the ``generation`` group alone, instead of all others
+        dataset: as in :func:`load_config`
+        generation: return the options of an evaluation, the ``generation`` group and
+            ``dataset.gen_subset``, instead of all others
     Raises:
         UserError: as :func:`load_config`, and for values that a shell would split or expand
     """
-    values = load_config(config, overrides)
-    groups = {key: value for key, value in values.items() if (key == "generation") == generation}
+    values = load_config(config, overrides, dataset)
     arguments = []
-    for group, options in groups.items():
+    for group, options in values.items():
         if not isinstance(options, dict):  # a flat file lists the options of one command
             options = {group: options}
         for key, value in options.items():
-            option = COMPONENT_OPTIONS.get(group, group) if key == "_name" else key
-            arguments += _as_arguments(option, value)
-    if not arguments:
+            if (group == "generation" or key == "gen_subset") == generation:
+                option = COMPONENT_OPTIONS.get(group, group) if key == "_name" else key
+                arguments += _as_arguments(option, value)
+    if not arguments and not generation:
         raise UserError(f"{config} gives no options: it must hold groups of KEY: VALUE")
-    for argument in arguments:
-        if len(argument.split()) != 1:
-            raise UserError(
-                f"{config}: the shell would split {argument!r}: write the value without spaces"
-            )
-        if re.search(r"[*?[]", argument):
-            raise UserError(
-                f"{config}: the shell would take {argument!r} for a pattern of file names: write "
-                "the value without *, ? and ["
-            )
+    _refuse_what_a_shell_changes(config, arguments, "*?[")
     return arguments
 
 
-def load_config(config: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def hydra_overrides(
+    config: Path, overrides: Sequence[str] = (), dataset: str | None = None
+) -> list[str]:
+    """What a system and a data set change in a configuration, as fairseq-hydra-train takes it.
+
+    With them, ``--config-dir`` and ``--config-name`` give the run that :func:`config_arguments`
+    gives.
+
+    Args:
+        config, overrides, dataset: as in :func:`load_config`
+    Raises:
+        UserError: as :func:`load_config`
+    """
+    file, _ = _find_config(config)
+    before = dict(_leaves(load_config(file)))
+    after = dict(_leaves(load_config(config, overrides, dataset)))
+    changes = [
+        ("" if key in before else "++") + f"{key}={_as_hydra(value)}"
+        for key, value in after.items()
+        if key not in before or before[key] != value
+    ]
+    _refuse_what_a_shell_changes(config, changes, "*?")
+    return changes
+
+
+def load_config(
+    config: Path, overrides: Sequence[str] = (), dataset: str | None = None
+) -> dict[str, Any]:
     """The values of a configuration, with overrides applied.
 
     Args:
         config: a YAML file, or a system in the folder of its configuration, such as
             ``configs/iwslt14/intra_x+task.num_passes=5``
         overrides: ``group.key=value`` each, applied after those of the system
+        dataset: a data set of ``datasets.yaml`` in the same folder: its values fill those that are
+            missing (``???``), and no others
     Raises:
-        UserError: the file is missing or no configuration, or an override is malformed
+        UserError: the file is missing or no configuration, an override is malformed, or the folder
+            has no such data set
     """
     file, changes = _find_config(config)
     for override in overrides:
@@ -105,7 +133,9 @@ def load_config(config: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     try:
         changed = OmegaConf.from_dotlist([*changes, *overrides])
         values = OmegaConf.merge(OmegaConf.load(file), changed)
-        values = OmegaConf.to_container(values, resolve=True)
+        if dataset is not None:
+            _fill(values, _values_of(dataset, file.with_stem(DATASETS)))
+        values = _resolved(values)
     except RecursionError as error:
         raise UserError(
             f"{config} is nested too deeply: it must hold groups of KEY: VALUE"
@@ -115,6 +145,43 @@ def load_config(config: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{config} is no configuration: it must hold groups of KEY: VALUE")
     return values
+
+
+def _values_of(dataset: str, file: Path) -> dict[str, Any]:
+    """The values of a data set in the file of a recipe's data sets."""
+    if not file.is_file():
+        raise UserError(f"--dataset {dataset}: there is no {file}, which says what differs by it")
+    datasets = load_config(file)
+    if dataset not in datasets:
+        raise UserError(f"--dataset {dataset}: the data sets of {file} are {', '.join(datasets)}")
+    if not isinstance(datasets[dataset], dict):
+        raise UserError(f"{file}: {dataset} must hold groups of KEY: VALUE")
+    return datasets[dataset]
+
+
+def _fill(values: DictConfig, entry: dict[str, Any]) -> None:
+    for key, value in entry.items():
+        if OmegaConf.is_missing(values, key):
+            values[key] = value
+        elif isinstance(value, dict) and isinstance(values.get(key), DictConfig):
+            _fill(values[key], value)
+
+
+def _resolved(values: DictConfig | ListConfig) -> Any:
+    """The values with their interpolations replaced; that of a missing value is missing too."""
+    while True:
+        try:
+            return OmegaConf.to_container(values, resolve=True)
+        except InterpolationToMissingValueError as error:
+            OmegaConf.update(values, error.full_key, MISSING)
+
+
+def _leaves(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
 
 
 def _find_config(config: Path) -> tuple[Path, tuple[str, ...]]:
@@ -135,6 +202,19 @@ def _find_config(config: Path) -> tuple[Path, tuple[str, ...]]:
     raise UserError(f"{config}: no such configuration file{systems}")
 
 
+def _refuse_what_a_shell_changes(config: Path, words: Sequence[str], patterns: str) -> None:
+    for word in words:
+        if len(word.split()) != 1:
+            raise UserError(
+                f"{config}: the shell would split {word!r}: write the value without spaces"
+            )
+        if any(character in word for character in patterns):
+            raise UserError(
+                f"{config}: the shell would take {word!r} for a pattern of file names: write "
+                f"the value without {', '.join(patterns[:-1])} and {patterns[-1]}"
+            )
+
+
 def _as_arguments(key: str, value: Any) -> Iterator[str]:
     option = "--" + key.replace("_", "-")
     if value is None or value is False or value == MISSING:
@@ -144,3 +224,10 @@ def _as_arguments(key: str, value: Any) -> Iterator[str]:
         yield ",".join(map(str, value))
     elif value is not True:
         yield str(value)
+
+
+def _as_hydra(value: Any) -> str:
+    """A value in hydra's grammar: JSON, but for words, which need no quotes."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.-]*", value):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -29,4 +29,4 @@ if [[ $# == 0 ]]; then
     trap 'rm -f "$raw/part" "$raw/part.gz"' EXIT
     for file in {train,val,test_2016_flickr}.{de,en}; do fetch "$file"; done
 fi
-prepare --train "$raw/train" --valid "$raw/val" --test "$raw/test_2016_flickr"
+make_data prepare --train "$raw/train" --valid "$raw/val" --test "$raw/test_2016_flickr"

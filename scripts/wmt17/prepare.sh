@@ -11,4 +11,4 @@ recipe=wmt17
 source "$(dirname "${BASH_SOURCE[0]}")/../recipe.sh"
 
 intra-distill wmt17 --destdir "$data/raw" --downloads "$data/downloads" ${1:+--source "$1"}
-prepare --train "$data/raw/train" --test "$data/raw/test"
+make_data prepare --train "$data/raw/train" --test "$data/raw/test"

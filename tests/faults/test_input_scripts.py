@@ -70,7 +70,8 @@ def run_script(project: Path, script: str, *arguments: str, **variables: str) ->
     """Run a script of the copied project → its exit code and what the commands were given."""
     notes = project / "notes"
     venv = project / "environment"
-    kept = {key: value for key, value in os.environ.items() if key not in ("DATA", "RUNS", "PAIR")}
+    unset = ("DATA", "RUNS", "DATASET", "BERT")
+    kept = {key: value for key, value in os.environ.items() if key not in unset}
     environment = {**kept, "VENV": str(venv), "NOTES": str(notes), **variables}
     environment["PATH"] = f"{venv}/bin:{environment['PATH']}"
     command = ["bash", str(project / "scripts" / script), *arguments]
@@ -84,7 +85,7 @@ def run_script(project: Path, script: str, *arguments: str, **variables: str) ->
         ("quickstart.sh", {}),
         ("multi30k/run.sh", {}),
         ("self_distill.sh", {}),
-        ("iwslt14/run.sh", {"PAIRS": "de-en", "SYSTEMS": "transformer intra_x"}),
+        ("iwslt14/run.sh", {"DATASETS": "de-en", "SYSTEMS": "transformer intra_x"}),
         ("wmt17/run.sh", {"SYSTEMS": "transformer intra_x"}),
     ],
 )

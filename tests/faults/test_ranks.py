@@ -26,6 +26,7 @@ from fairseq.trainer import Trainer
 from torch.nn.parallel import DistributedDataParallel
 
 from ..support.checkpoints import change_checkpoint, remove_half
+from ..support.sentences import BERT, CLASSES, NUMBERS
 from ..support.training import (
     INTRA,
     LSTM,
@@ -58,8 +59,8 @@ class Run(NamedTuple):
         figures = {"best": torch.tensor(self.checkpoint["extra_state"]["best"])}
         for group in groups or ("train", "train_inner", "valid"):
             for _, name, kind, meter in self.checkpoint["extra_state"]["metrics"][group]:
-                if kind == "AverageMeter":
-                    figure = meter["sum" if meter["count"] > 0 else "val"]
+                if kind in ("AverageMeter", "SumMeter"):
+                    figure = meter["sum" if meter.get("count", 1) > 0 else "val"]
                     figures[f"{group}/{name}"] = torch.as_tensor(figure, dtype=torch.float64)
         return figures
 
@@ -98,14 +99,14 @@ def train(configure, tmp_path) -> Callable[..., Run]:
     # what has used CUDA cannot fork
     context = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "fork")
 
-    def train(name, ranks, *options, model=TRANSFORMER, device="cpu", backend="gloo"):
+    def train(name, ranks, *options, device="cpu", backend="gloo", **corpus):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         where = ["--save-dir", str(folder), "--distributed-world-size", str(ranks)]
         if ranks > 1:
             where += ["--distributed-no-spawn", "--distributed-backend", backend]
             where += ["--distributed-init-method", f"file://{folder / 'store'}"]
-        cfg = configure(*SETTINGS, *options, *where, model=model)
+        cfg = configure(*SETTINGS, *options, *where, **{"model": TRANSFORMER, **corpus})
         cfg.common.cpu = device == "cpu"
         processes = []
         for rank in range(ranks):
@@ -162,19 +163,23 @@ CASES = {
     "lstm": ([*INTRA, *BLEU, "--passes-in-memory", "2"], {"model": LSTM}),
     "one batch": ([*INTRA, "--max-tokens", "40000"], {}),
     "pruned": ([*INTRA, "--keep-pruned", "--share-all-embeddings"], {}),
+    "classes": ([*CLASSES, "--best-checkpoint-metric", "mcc"], {"model": BERT}),
+    "numbers": ([*NUMBERS, "--divergence-reduction", "sum"], {"model": BERT}),
 }
 STARTS = {"student": "teacher", "pruned": "pruned"}  # the fixtures whose arguments they need
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_ranks_are_one_process(train, inject, long_version, request, case):
-    options, model = CASES[case]
+    options, corpus = CASES[case]
     if case in STARTS:
         options = [*options, *request.getfixturevalue(STARTS[case])]
-    one = train("one", 1, *options, "--update-freq", "2", **model)
+    if corpus.get("model") is BERT:
+        corpus = {**corpus, "data": request.getfixturevalue("sentences")[case]}
+    one = train("one", 1, *options, "--update-freq", "2", **corpus)
     by_turns = BACKENDS[list(CASES).index(case) % 2]
     for backend in BACKENDS if long_version else [by_turns]:
-        two = train(backend, 2, *options, "--ddp-backend", backend, **model)
+        two = train(backend, 2, *options, "--ddp-backend", backend, **corpus)
         assert_same(two, one)
         inject()
 

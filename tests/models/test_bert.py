@@ -4,11 +4,13 @@ import pytest
 import torch
 from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
+from transformers import BertConfig as ReferenceConfig
+from transformers import BertModel as ReferenceModel
 
 from intra_distill.core.dropout import dropout_sites
 from intra_distill.models.bert import BertConfig, BertModel
 
-from ..support.bert import PIECES, make_tiny_bert, write_hugging_face
+from ..support.bert import PIECES, SIZES, hugging_face_tensors, make_tiny_bert
 
 
 class Task:
@@ -22,8 +24,9 @@ class Task:
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
     """The directory of a converted BERT, and transformers' model of the same weights."""
-    folder = tmp_path_factory.mktemp("bert")
-    return make_tiny_bert(folder), write_hugging_face(folder / "again")
+    reference = ReferenceModel(ReferenceConfig(**SIZES)).eval()
+    reference.load_state_dict(hugging_face_tensors())
+    return make_tiny_bert(tmp_path_factory.mktemp("bert")), reference
 
 
 @pytest.fixture
@@ -62,10 +65,10 @@ def batch(dictionary, pairs):
 
 
 PAIRS = [
-    ("the cat sleeps".split(), "a dog eats here".split()),
-    ("not very good".split(), None),
-    (["a", "##s"], []),
-    ("the cow eats the cat today".split(), ["no"]),
+    ("the house of water".split(), "the road and water".split()),
+    ("the red tree".split(), None),
+    (["cafe", "##ing"], []),
+    ("the bird the sea the night".split(), ["ein"]),
 ]
 
 
