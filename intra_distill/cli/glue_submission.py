@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import UserError
-from ..tools.corpora.glue import TASKS
+from ..tools.corpora.glue.tasks import TASKS
 from ..tools.options import check_output
 from ..tools.scoring.evaluator import Inference, add_inference_arguments
 from ..tools.scoring.search import quieten_fairseq

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ...errors import UserError
 from ...files import written_whole
-from ..corpora.glue import GREATEST_SCORE, LEAST_SCORE, TASKS
+from ..corpora.glue.reading import GREATEST_SCORE, LEAST_SCORE
+from ..corpora.glue.tasks import TASKS
 from .evaluator import Inference
 from .predictions import Predictions
 
