@@ -69,13 +69,13 @@ def open_predictors(
             raise UserError(f"--data {task}={folder} is of {labelled.dataset}")
         for file in (file for file in FILES if file.task == task):
             evaluator.open_test_set(file.subset)
+            evaluator.inspect(checkpoints[task], file.subset)
             number = labelled.splits[file.subset].sentences
             if number != file.sentences:
                 raise UserError(
                     f"--data {task}={folder}: {file.subset} has {number} sentences, GLUE's "
                     f"{file.name} has {file.sentences}"
                 )
-            evaluator.inspect(checkpoints[task], file.subset)
         predictors[task] = Predictor(evaluator, checkpoints[task])
     return predictors
 
