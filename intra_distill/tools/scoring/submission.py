@@ -58,9 +58,11 @@ def open_predictors(
         UserError: a task lacks one of the two, the data are of another task or not the whole of
             GLUE's, or the checkpoint does not fit
     """
-    for task in data.keys() ^ checkpoints.keys():
-        given, missing = ("--data", "--path") if task in data else ("--path", "--data")
-        raise UserError(f"{given} {task} has no {missing} {task}=…: give both")
+    for task in [*data, *checkpoints]:
+        if task not in checkpoints:
+            raise UserError(f"--data {task} has no --path {task}=…: give both")
+        if task not in data:
+            raise UserError(f"--path {task} has no --data {task}=…: give both")
     predictors = {}
     for task, folder in data.items():
         evaluator = Predictions(folder, inference)
