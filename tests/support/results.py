@@ -148,8 +148,13 @@ def in_metrics(result: Result, scores: dict[str, float]) -> Result:
     return replace(result, scores=scores, signatures=signatures, primary_metric=next(iter(scores)))
 
 
-def compared(result: Result, bleu: float, chrf: float = 0.5, system: str = "transformer") -> Result:
-    """The result with p-values against the same seed of a system, as evaluate stores them."""
+def compared(
+    result: Result, first: float, rest: float = 0.5, system: str = "transformer"
+) -> Result:
+    """The result with p-values against the same seed of a system, as evaluate stores them.
+
+    ``first`` is of its first metric, ``rest`` of the others.
+    """
     seed = result.checkpoint.seed
     return replace(
         result,
@@ -157,7 +162,9 @@ def compared(result: Result, bleu: float, chrf: float = 0.5, system: str = "tran
             "baseline": "test.json",
             "baseline_system": system,
             "baseline_output_sha256": f"{system} {result.dataset} {seed}",
-            "tests": {"BLEU": {"p_value": bleu}, "chrF": {"p_value": chrf}},
+            "tests": {
+                name: {"p_value": rest if i else first} for i, name in enumerate(result.scores)
+            },
         },
     )
 

@@ -269,9 +269,8 @@ def draw_bars(path: Path, table: Table) -> None:
             )
     ticks = [f"{name}\n{metric[name]}" if table.is_mixed else name for name in datasets]
     axes.set_xticks(range(len(datasets)), ticks, **AS_IT_IS)
-    shown = dict.fromkeys(METRICS[name].axis for name in metric.values())
-    subsets = dict.fromkeys(table.subsets.values())
-    axes.set_ylabel(", ".join([" or ".join(shown), *subsets]), **AS_IT_IS)
+    shown = "score in the metric below" if table.is_mixed else METRICS[metric[datasets[0]]].axis
+    axes.set_ylabel(", ".join([shown, *dict.fromkeys(table.subsets.values())]), **AS_IT_IS)
     axes.spines[["top", "right"]].set_visible(False)
     if paper:
         handles["published numbers" if "paper" in handles else "paper"] = dots

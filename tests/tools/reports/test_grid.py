@@ -13,7 +13,7 @@ from intra_distill.tools.reports.paper import read_paper
 from intra_distill.tools.reports.runs import gather
 from intra_distill.tools.scoring import metrics
 from intra_distill.tools.scoring.metrics import compare
-from intra_distill.tools.scoring.results import Result
+from intra_distill.tools.scoring.results import Result, write_result
 
 from ...support.results import (
     REFERENCES,
@@ -21,6 +21,7 @@ from ...support.results import (
     SIGNATURES,
     WORSE,
     compared,
+    make_prediction,
     make_result,
     put,
     put_scored,
@@ -42,9 +43,18 @@ def test_folders_are_searched_for_the_results_of_a_subset(tmp_path):
     ]
 
 
+def test_a_folder_is_searched_for_each_of_several_subsets(tmp_path):
+    first, second = (make_prediction(dataset="mnli-m", subset=name) for name in ("valid", "valid1"))
+    valid = put(tmp_path, first)
+    valid1 = valid.with_name("valid1.json")
+    write_result(valid1, replace(second, test_set=replace(second.test_set, dataset="mnli-mm")))
+    assert [run.path for run in gather([tmp_path], ["valid1", "valid"])] == [valid, valid1]
+    assert [run.path for run in gather([tmp_path], ["valid1", "test"])] == [valid1]
+
+
 def test_a_folder_without_results_is_refused(tmp_path):
-    with pytest.raises(UserError, match=f"{tmp_path} holds no valid.json"):
-        gather([tmp_path], ["valid"])
+    with pytest.raises(UserError, match=f"{tmp_path} holds no valid.json or test.json: run"):
+        gather([tmp_path], ["valid", "test"])
 
 
 BASE = make_result()
@@ -164,6 +174,8 @@ def test_what_is_shown_in_which_order(tmp_path):
 def test_without_a_transformer_the_first_is_the_reference(tmp_path):
     paths = [put(tmp_path, make_result(system)) for system in ("b", "a")]
     assert lay_out(gather(paths, ["test"])).reference == "b"
+    paths.append(put(tmp_path, make_result("plain")))
+    assert lay_out(gather(paths, ["test"])).reference == "plain"
 
 
 @pytest.mark.parametrize(
@@ -329,12 +341,20 @@ def test_the_papers_gain_on_wmt17_is_what_it_says():
         "source: x\nmetric: BLEU\nsystems: [a]\n",
         "source: x\nmetric: BLEU\nsystems: {a: {parameters: 1M}}\n",
         "source: x\nmetric: BLEU\nsystems: {a: {parameters: 1M, scores: {de-en: many}}}\n",
+        "source: x\nmetric: {rte: accuracy}\nsystems: {a: {scores: {mrpc: 1}}}\n",
     ],
 )
 def test_other_yaml_is_refused(text, tmp_path):
     path = tmp_path / "paper.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match="paper.yaml does not hold published numbers"):
+        read_paper(path)
+
+
+def test_published_numbers_of_an_unknown_metric_are_refused(tmp_path):
+    path = tmp_path / "paper.yaml"
+    path.write_text("source: x\nmetric: {rte: acc}\nsystems: {a: {scores: {rte: 1}}}\n")
+    with pytest.raises(UserError, match="'acc', of rte, is no metric: choose from BLEU, chrF"):
         read_paper(path)
 
 

@@ -6,9 +6,10 @@ from dataclasses import asdict, replace
 import pytest
 
 from intra_distill.errors import UserError
+from intra_distill.tools.scoring.metrics import Classes, Numbers
 from intra_distill.tools.scoring.results import read_result, why_incomparable, write_result
 
-from ...support.results import SIGNATURES, in_metrics, make_result, searched
+from ...support.results import SIGNATURES, in_metrics, make_prediction, make_result, searched
 
 TEST_SET = asdict(make_result().test_set)
 
@@ -87,3 +88,35 @@ def test_results_on_the_same_references_compare_wherever_these_are():
 def test_a_result_in_fewer_metrics_compares_in_those(tmp_path):
     result = in_metrics(make_result(), {"BLEU": 30.0})
     assert why_incomparable(result, result.test_set, SIGNATURES) == ""
+
+
+def test_a_prediction_is_read_as_it_was_written(tmp_path):
+    for dataset, metric in {"rte": "accuracy", "sts-b": "Pearson", "mrpc": "F1"}.items():
+        result = make_prediction(dataset=dataset, **{metric: 70.0})
+        write_result(tmp_path / "valid.json", result)
+        assert read_result(tmp_path / "valid.json") == result
+    assert make_prediction("x").kind == Classes(("entailment", "not_entailment"))
+    assert make_prediction(dataset="sts-b", Pearson=1.0).kind == Numbers()
+
+
+@pytest.mark.parametrize(
+    "changes, why",
+    [
+        ({"tokenizer": "13a"}, "'13a' is no tokeniser"),
+        ({"search": asdict(make_result().search)}, "a translation in one place and of predictions"),
+        ({"scores": {"BLEU": 1.0}}, "different metrics"),
+        (
+            {"scores": {"BLEU": 1.0}, "signatures": {"BLEU": "x"}, "primary_metric": "BLEU"},
+            "BLEU is a metric of translations, not of classes",
+        ),
+        ({"test_set": {**asdict(make_prediction().test_set), "classes": "no"}}, ""),
+        ({"test_set": {**asdict(make_prediction().test_set), "classes": None}}, "not of numbers"),
+        ({"test_set": {**asdict(make_prediction().test_set), "classes": [1, 2]}}, ""),
+    ],
+    ids=ascii,
+)
+def test_a_prediction_that_evaluate_does_not_write_is_refused(changes, why, tmp_path):
+    path = tmp_path / "valid.json"
+    path.write_text(json.dumps({**asdict(make_prediction()), **changes}))
+    with pytest.raises(UserError, match=f"is not a result of intra-distill evaluate.*{why}"):
+        read_result(path)
