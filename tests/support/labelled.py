@@ -12,6 +12,9 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from .sentences import BERT, CRITERION, PLAIN, SIZES, TASK, write_sentences
 from .training import USER_DIR, run_training
 
+CLASSES = ("no", "yes")
+OURS = [*TASK, *CRITERION, *PLAIN]
+
 
 def make_labelled(
     folder: Path,
@@ -62,9 +65,6 @@ def gold_labels(folder: Path, split: str, classes: Sequence[str] | None) -> list
     if classes is None:
         return path.with_suffix(".label").read_text().split()
     return [classes[int(label[0]) - 4] for label in indexed_dataset.MMapIndexedDataset(str(path))]
-
-
-OURS = [*TASK, *CRITERION, *PLAIN]
 
 
 def train_predictor(

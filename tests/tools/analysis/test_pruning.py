@@ -93,6 +93,35 @@ def test_the_curves_of_two_systems(run, checkpoint, distilled, tmp_path, capsys)
     assert lines[4].startswith(f"| 90 % | {ruined:.1f} (-") and "nrefs:1" in lines[6]
 
 
+def test_a_model_of_labelled_sentences_is_pruned(of_classes, classifier, tmp_path, capsys):
+    """As in Figure 10 of the paper, on QQP."""
+    main(
+        ["sensitivity", str(of_classes), "--path", str(classifier), "--cpu"]
+        + ["--results-path", str(tmp_path)]
+    )
+    capsys.readouterr()
+    arguments = ["prune", str(of_classes), "--path", str(classifier), "--cpu"]
+    arguments += ["--ratios", "0.1,0.9", "--order", "sensitivity", "random", "--write-checkpoint"]
+    arguments += ["--sensitivity", str(tmp_path / "plain.sensitivity.pt")]
+    arguments += ["--results-path", str(tmp_path / "pruned"), "--plot", str(tmp_path / "p.png")]
+    main(arguments)
+    content = json.loads((tmp_path / "pruned/prune.json").read_text())
+    assert content["subset"] == "valid"
+    assert content.keys() == {"data", "subset", "signatures", "models"}
+    whole, some, _, _, _, most_at_random = content["models"]
+    assert whole["scores"]["accuracy"] - some["scores"]["accuracy"] < 10
+    assert most_at_random["scores"]["accuracy"] < whole["scores"]["accuracy"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| Removed | plain, sensitivity | plain, random |"
+    assert lines[6].startswith("- F1: `classes:no,yes|positive:yes|") and lines[7] == "- valid"
+    assert not any("beam" in line for line in lines)
+    path = tmp_path / "pruned/plain/sensitivity/0.9/checkpoint.pt"
+    assert (parameters(path) == 0).sum() >= int(0.9 * len(parameters(path)))
+    written = path.stat().st_mtime_ns
+    main(arguments)
+    assert path.stat().st_mtime_ns == written
+
+
 def test_the_least_sensitive_are_removed_over_the_whole_model(
     run,
     checkpoint,

@@ -21,36 +21,10 @@ from intra_distill.tools.scoring.results import read_result
 from intra_distill.tools.scoring.search import Search
 
 from ...support.checkpoints import change_checkpoint
-from ...support.labelled import make_labelled, train_predictor
+from ...support.labelled import CLASSES, make_labelled, train_predictor
 from ...support.sentences import write_binary
 
-CLASSES = ("no", "yes")
 PREDICTED = Inference(cpu=True)
-
-
-@pytest.fixture(scope="module")
-def of_classes(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("classes")
-    return make_labelled(folder, "mrpc", CLASSES, ("F1", "accuracy"), {"valid1": "mrpc-again"})
-
-
-@pytest.fixture(scope="module")
-def of_numbers(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("numbers")
-    return make_labelled(folder, "sts-b", None, ("Pearson", "Spearman"))
-
-
-@pytest.fixture(scope="module")
-def classifier(of_classes, tmp_path_factory) -> Path:
-    """Halfway to a perfect one."""
-    folder = tmp_path_factory.mktemp("run") / "plain"
-    return train_predictor(of_classes, folder, 20)
-
-
-@pytest.fixture(scope="module")
-def regressor(of_numbers, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("run") / "plain"
-    return train_predictor(of_numbers, folder, 20, "--divergence", "mse")
 
 
 @pytest.fixture
