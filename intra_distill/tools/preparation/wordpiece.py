@@ -109,6 +109,18 @@ def make_dictionary(words: Iterable[str]) -> Dictionary:
     return dictionary
 
 
+def indices_of(words: Iterable[str], dictionary: Dictionary) -> np.ndarray:
+    """The index of each word of BERT's vocabulary in fairseq's dictionary."""
+    names = {
+        CLS: dictionary.bos_word,
+        PAD: dictionary.pad_word,
+        SEP: dictionary.eos_word,
+        UNK: dictionary.unk_word,
+        MASK: FAIRSEQ_MASK,
+    }
+    return np.array([dictionary.index(names.get(word, word)) for word in words])
+
+
 class WordPieceEncoder:
     """Makes word pieces of sentences and pairs, and of pieces their indices in the dictionary.
 
@@ -121,17 +133,7 @@ class WordPieceEncoder:
 
     def __init__(self, vocabulary: Vocabulary, max_length: int) -> None:
         self._tokenizer = make_tokenizer(vocabulary, max_length)
-        dictionary = vocabulary.dictionary
-        fairseq_names = {
-            CLS: dictionary.bos_word,
-            PAD: dictionary.pad_word,
-            SEP: dictionary.eos_word,
-            UNK: dictionary.unk_word,
-            MASK: FAIRSEQ_MASK,
-        }
-        self._indices = np.array(
-            [dictionary.index(fairseq_names.get(word, word)) for word in vocabulary.words]
-        )
+        self._indices = indices_of(vocabulary.words, vocabulary.dictionary)
 
     def encode(self, texts: Iterable[tuple[str, str | None]]) -> Iterator[Encoded]:
         """Yield the indices of sentences, or of pairs, in their order.
