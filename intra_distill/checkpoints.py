@@ -35,6 +35,9 @@ EVALUATED = {
     *("pipeline_decoder_balance", "pipeline_decoder_devices"),
 }
 
+# how a file of torch before 1.6 begins: a pickle of torch's magic number
+LEGACY = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
+
 
 def refuse_code(path: str | Path, state: dict[str, typing.Any]) -> None:
     """Refuse a checkpoint whose configuration runs code when fairseq evaluates it.
@@ -77,26 +80,32 @@ def acts(expression: str) -> bool:
     return any(isinstance(node, actions) for node in ast.walk(tree))
 
 
-def read_tensors(path: Path) -> typing.Any:
+def read_tensors(path: Path, legacy: bool = False) -> typing.Any:
     """Read what ``torch.save`` wrote, on the CPU; a tensor stays on disk until it is used.
 
+    Args:
+        path: of the file
+        legacy: accept also the format of torch before 1.6, whose tensors are all read
     Raises:
         UserError: the file is no checkpoint, could run code, or unpacks to more than its size
     """
     try:
         with open(path, "rb") as file:
-            whole = zipfile.is_zipfile(file)
+            in_zip = zipfile.is_zipfile(file)
+            file.seek(0)
+            whole = in_zip or (legacy and file.read(len(LEGACY)) == LEGACY)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     if not whole:
         raise UserError(f"{path} is not a PyTorch checkpoint, or only a part of one")
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > path.stat().st_size:
-            raise UserError(f"{path} is refused: unpacked it would have {unpacked:,} bytes")
+        if in_zip:
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > path.stat().st_size:
+                raise UserError(f"{path} is refused: unpacked it would have {unpacked:,} bytes")
         # an environment variable can switch torch's default off
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=in_zip)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path} is refused: it is no plain data, and loading it could run code "

@@ -22,7 +22,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..tools.corpora import raw_text
-from ..tools.corpora.glue import BASE, TASKS
+from ..tools.corpora.glue.tasks import BASE, TASKS
 from ..tools.directory import outcome
 from ..tools.preparation.sentences import SentencePreparation, prepare_sentences
 

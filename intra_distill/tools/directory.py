@@ -21,6 +21,8 @@ from ..files import read_json, write_json
 
 WORK, REQUEST, SCRATCH = ".partial", "request.json", "scratch"
 Content = dict[str, Any]  # of a JSON file
+# what a JSON file of another content, or none, raises when it is read as a report
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,14 @@ class Directory:
         """Whether the request is done; if not, the directory is free or holds a part of it.
 
         Raises:
-            UserError: the path is not a directory, or it was made from another request or holds
-                other files.
+            UserError: the path is not a directory, or it was made from another request, holds
+                other files or says nothing that can be read of its request.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--destdir {self.path} is not a directory: choose another")
         for state in (self.path / self.report, self.work / REQUEST):
             if state.exists():
-                if difference := self.find_difference(read_json(state), self.request):
+                if difference := self._find_difference(state):
                     raise UserError(
                         f"{self.path} was made with {difference}: choose another --destdir or "
                         "delete this one"
@@ -121,6 +123,15 @@ class Directory:
         for name in names:
             os.replace(scratch / name, folder / name)
         shutil.rmtree(scratch)
+
+    def _find_difference(self, state: Path) -> str | None:
+        try:
+            return self.find_difference(read_json(state), self.request)
+        except MALFORMED as error:
+            raise UserError(
+                f"{state} is damaged or another program's: choose another --destdir or delete "
+                "this one"
+            ) from error
 
     def _begin(self) -> None:
         if not (self.work / REQUEST).exists():

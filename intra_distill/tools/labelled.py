@@ -18,8 +18,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import read_json
-from .directory import REQUEST, WORK
-from .prepared import MALFORMED
+from .directory import MALFORMED, REQUEST, WORK
 
 REPORT = "labels.json"
 FIRST, SECOND, LABEL = "input0", "input1", "label"  # the folders that fairseq reads

@@ -34,6 +34,15 @@ def check_number(option: str, value: float, least: float, most: float = math.inf
         raise UserError(f"{option} must be at most {most}, not {value}")
 
 
+def check_data_directory(path: Path) -> None:
+    """Raise UserError for a --destdir that no option of fairseq can name."""
+    if {",", ":"} & set(str(path)):
+        raise UserError(
+            f"--destdir {path} has a ',' or ':', where hydra or fairseq would split it: choose "
+            "another name"
+        )
+
+
 def check_output(option: str, path: Path) -> None:
     """Raise UserError if a file's folder does not exist, or a folder has the file's name."""
     if not path.parent.is_dir():

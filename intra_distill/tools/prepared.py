@@ -10,11 +10,9 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import read_json
-from .directory import REQUEST, WORK
+from .directory import MALFORMED, REQUEST, WORK
 
 REPORT = "prepare.json"
-# what a JSON file of another content, or none, raises when it is read as a report
-MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)

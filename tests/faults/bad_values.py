@@ -21,6 +21,7 @@ NUMBERS = {
     "sensitivity": "--batches --seed --max-tokens",
     "prune": "--beam --lenpen --max-tokens --max-len-a --max-len-b --seed",
     "toy-corpus": "--train --valid --test --seed",
+    "glue": "--max-length",
 }
 FLAGS = {
     "prepare": "--lowercase",
@@ -41,6 +42,7 @@ CHOICES = [
     ("plot loss", "--log-key", "bleu"),
     ("plot bleu", "--metric", "bleu"),
     ("iwslt14", "--pair", "de-de"),
+    *(("glue", "--task", task) for task in ("wnli", "RTE", "mnli-m")),
 ]
 NAMES_OF_NOTHING = [("table", "--systems"), ("table", "--datasets")]
 
@@ -137,7 +139,7 @@ SEARCHING: Refusals = {  # evaluate, prune
     "--path": NO_CHECKPOINT,
     "--results-path": NO_FOLDER,
 }
-FETCHING: Refusals = {  # iwslt14, wmt17
+FETCHING: Refusals = {  # iwslt14, wmt17, glue
     "--destdir": {
         "raw holds other files": ["raw"],
         "is not a directory": ["raw/train.de"],
@@ -343,6 +345,29 @@ REFUSED: dict[str, Refusals] = {
         },
     },
     "wmt17": {**FETCHING, "--source": {"holds neither": ["none", "raw/train.de"]}},
+    "glue": {
+        **FETCHING,
+        "--destdir": {**FETCHING["--destdir"], "choose another name": ["a,b", "a:b"]},
+        "--task": {
+            "glue holds neither": ["cola", "mnli", "mrpc"],
+        },
+        "--bert": {
+            "--bert {value} has no vocab.txt": ["none", "raw", "raw/train.de", "strange/loop.de"],
+            "is a pipe or a device": ["strange/pipe"],
+            "File name too long": [LONG],
+        },
+        "--source": {
+            "No such file or folder": ["none", "strange/pipe", "strange/loop.de"],
+            "strange holds neither RTE/train.tsv nor train.tsv nor RTE.zip": ["strange"],
+            "is not a .zip archive": ["raw/train.de"],
+            "is not a URL": ["http://"],
+            "File name too long": [LONG],
+        },
+        "--max-length": {
+            "must be at least 5": ["4", "0", "-1"],
+            "must be at most 512": ["513", HUGE],
+        },
+    },
 }
 # what takes several options
 UNREACHABLE = {"--downloads": "raw/train.de", "--source": "http://127.0.0.1:9/"}
@@ -360,6 +385,8 @@ TOGETHER: list[tuple[str, Changes, str]] = [
     ("iwslt14", {"--pair": "he-en", "--source": None}, "cannot be fetched by a program"),
     ("iwslt14", UNREACHABLE, "cannot write raw/train.de: "),
     ("wmt17", UNREACHABLE, "cannot write raw/train.de: "),
+    ("glue", UNREACHABLE, "cannot write raw/train.de: "),
+    ("glue", {"--source": None, "--downloads": "raw/train.de"}, "cannot write raw/train.de: "),
 ]
 
 

@@ -41,6 +41,7 @@ UNREADABLE = {
     "plot loss": "paths",
     "plot bleu": "paths",
     "plot alpha": "config",
+    "glue": "--source",
 }
 UNWRITABLE = {
     "prepare": "--destdir",
@@ -54,6 +55,7 @@ UNWRITABLE = {
     "toy-corpus": "--destdir",
     "iwslt14": "--destdir",
     "wmt17": "--destdir",
+    "glue": "--destdir",
 }
 
 
@@ -87,6 +89,8 @@ def test_all_commands_work_in_a_folder_of_any_name(
     monkeypatch.chdir(tmp_path)
     Path(folder).mkdir()
     shutil.copy(world / "config.yaml", folder)
+    for given in ("glue", "bert"):
+        shutil.copytree(world / given, Path(folder, given))
 
     def works(command: str, paths: dict[str, str]) -> None:
         inject()
@@ -114,6 +118,7 @@ def test_all_commands_work_in_a_folder_of_any_name(
     works("plot passes", {**model, "--plot": "passes.png"})
     works("plot alpha", {"config": "config.yaml", "--plot": "alpha.png"})
     works("args", {"config": "config.yaml"})
+    works("glue", {"--bert": "bert", "--source": "glue", "--destdir": "labelled"})
 
 
 def test_strange_text_is_prepared(world, inject, tmp_path, times):

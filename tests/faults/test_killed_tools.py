@@ -30,6 +30,7 @@ from intra_distill.tools.scoring.search import Translation
 
 from ..support.checkpoints import train_model
 from ..support.corpora import IWSLT14_PAIRS, write_iwslt14_release
+from ..support.glue import write_bert, write_glue
 from ..support.server import serve
 from ..support.text import toy_pairs, write_pairs
 
@@ -143,6 +144,8 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
         write_pairs(raw / split, toy_pairs(number, seed))
     release = tmp_path_factory.mktemp("release")
     write_iwslt14_release(release, IWSLT14_PAIRS[1:2])
+    bert = write_bert(raw / "bert")
+    glue = write_glue(raw / "glue", "rte")
     first, last = checkpoints
     texts = f"--train {raw}/train --valid {raw}/valid --test {raw}/test"
     with serve(release) as served:
@@ -150,6 +153,8 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
             "prepare": f"prepare --source-lang de --target-lang en {texts} --vocab-size 6{{n}} "
             "--workers 1 --destdir {folder}",
             "download": f"iwslt14 --pair de-en --source {served.url}2014-01.tgz "
+            "--destdir {folder}",
+            "glue": f"glue --task rte --bert {bert} --source {glue} --max-length 1{{n}} "
             "--destdir {folder}",
             "add-test": f"add-test {{folder}} --test {raw}/new{{n}}",
             "evaluate": " ".join(evaluate(prepared, last, "{folder}", "{n}")),
@@ -169,6 +174,7 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
 TOOLS = [
     "prepare",
     "download",
+    "glue",
     "add-test",
     "evaluate",
     "prune",
@@ -307,7 +313,8 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     command, folder, expected, _, _ = undisturbed()
     earlier = contents(start)
     largest = max(len(expected[name]) for name in expected.keys() - earlier.keys())
-    if not any(name in request.node.name for name in ("prepare", "download", "add-test")):
+    only_once = ("prepare", "download", "glue", "add-test")
+    if not any(name in request.node.name for name in only_once):
         assert run(tool(folder, 3)) == (0, "")
         earlier = contents(folder)
     if "average" in request.node.name:

@@ -3,6 +3,7 @@
 import io
 import random
 import tarfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +25,15 @@ def tgz(members: Mapping[str, bytes]) -> bytes:
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
+    return written.getvalue()
+
+
+def zipped(members: Mapping[str, bytes]) -> bytes:
+    """A .zip archive with these files, the same bytes each time."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return written.getvalue()
 
 

@@ -48,6 +48,13 @@ WORKING: dict[str, Changes] = {
     "toy-corpus": {"--destdir": "new", "--train": "5", "--valid": "5", "--test": "5"},
     "iwslt14": {"--pair": "de-en", "--destdir": "new", "--source": "strange"},
     "wmt17": {"--destdir": "new", "--source": "strange"},
+    "glue": {
+        "--task": "rte",
+        "--bert": "bert",
+        "--source": "glue",
+        "--max-length": "64",
+        "--destdir": "new",
+    },
     "user-dir": {},
 }
 

@@ -129,6 +129,16 @@ def test_another_request_is_refused(directory):
     assert contents(directory.path) == before
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("name", ["report.json", ".partial/request.json"])
+def test_a_damaged_report_or_request_is_refused(directory, name, content):
+    (directory.path / name).parent.mkdir(parents=True)
+    (directory.path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} is damaged or another program's: choose another"):
+        directory.make(never)
+    assert contents(directory.path) == {name: content}
+
+
 @pytest.mark.parametrize(
     "name, message",
     [

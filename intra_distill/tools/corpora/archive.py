@@ -52,7 +52,7 @@ def is_web_page(start: bytes) -> bool:
 
 def unpack_members(archive: Path, wanted: Collection[str], folder: Path) -> set[str]:
     """Unpack into an existing ``folder``; after an error it may hold some of the members."""
-    check_start(archive)
+    check_start(archive, ".tgz", b"\x1f\x8b")
     parents = {str(parent) for name in wanted for parent in PurePosixPath(name).parents}
     found: set[str] = set()
     count = size = 0
@@ -94,8 +94,8 @@ def unpack_members(archive: Path, wanted: Collection[str], folder: Path) -> set[
     return found
 
 
-def check_start(archive: Path) -> None:
-    """Raise UserError if the file cannot be read or does not begin as a .gz file."""
+def check_start(archive: Path, kind: str, magic: bytes) -> None:
+    """Raise UserError if the file cannot be read or does not begin as its kind of archive."""
     try:
         with open(archive, "rb") as file:
             start = file.read(512)
@@ -105,8 +105,8 @@ def check_start(archive: Path) -> None:
         raise UserError(
             f"{archive} is a web page, not an archive: download it again with a browser"
         )
-    if not start.startswith(b"\x1f\x8b"):
-        raise UserError(f"{archive} is not a .tgz archive")
+    if not start.startswith(magic):
+        raise UserError(f"{archive} is not a {kind} archive")
 
 
 class BoundedGzipFile(gzip.GzipFile):

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from ...errors import UserError
-from .archive import MAX_MEMBERS, is_web_page
+from .archive import MAX_MEMBERS, check_start
 
 MAX_MEMBER_BYTES = 2**28  # unpacked: a line is held in memory, and may be all of a member
 ENCRYPTED = 1  # bit of a member's flags
@@ -36,7 +36,7 @@ def open_member(archive: Path, name: str) -> Iterator[IO[bytes]]:
             password or is larger than ``MAX_MEMBER_BYTES``; there are more than ``MAX_MEMBERS``; or
             the file cannot be read.
     """
-    check_start(archive)
+    check_start(archive, ".zip", b"PK")
     try:
         with zipfile.ZipFile(archive) as content:
             member = find_member(archive, content, name)
@@ -46,21 +46,6 @@ def open_member(archive: Path, name: str) -> Iterator[IO[bytes]]:
         raise UserError(f"{archive} is damaged or truncated: {error}") from error
     except OSError as error:
         raise UserError(f"cannot read {archive}: {error.strerror or error}") from error
-
-
-def check_start(archive: Path) -> None:
-    """Raise UserError if the file cannot be read or does not begin as a .zip file."""
-    try:
-        with open(archive, "rb") as file:
-            start = file.read(512)
-    except OSError as error:
-        raise UserError(f"cannot read {archive}: {error.strerror}") from error
-    if is_web_page(start):
-        raise UserError(
-            f"{archive} is a web page, not an archive: download it again with a browser"
-        )
-    if not start.startswith(b"PK"):
-        raise UserError(f"{archive} is not a .zip archive")
 
 
 def find_member(archive: Path, content: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:

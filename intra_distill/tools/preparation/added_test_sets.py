@@ -18,8 +18,8 @@ from fairseq.data import Dictionary
 
 from ...errors import UserError
 from ...files import read_json, wait_for_lock, write_json
-from ..directory import Content
-from ..prepared import MALFORMED, PreparedData, open_prepared, read_inputs
+from ..directory import MALFORMED, Content
+from ..prepared import PreparedData, open_prepared, read_inputs
 from ..scoring.ceiling import Ceiling
 from ..scoring.metrics import tokenizer_advice
 from .pieces import read_sentencepiece

@@ -21,7 +21,7 @@ from fairseq.data import Dictionary
 from fairseq.tasks.sentence_prediction import SentencePredictionTask
 from torch import Tensor
 
-from ...checkpoints import read_tensors, save_checkpoint
+from ...checkpoints import read_tensors, refuse_swollen, save_checkpoint
 from ...errors import UserError
 from ...files import read_json, read_lines, sha256, write_lines
 from ...models.bert import LAYER_NORM_EPS, BertConfig, BertModel
@@ -186,7 +186,10 @@ def read_sizes(path: Path) -> BertConfig:
             raise UserError(
                 f"{path} is no configuration of BERT: its {key} is {content.get(key)!r}"
             )
-    return BertConfig(**{ours: content[theirs] for ours, theirs in SIZE_OF.items()})
+    cfg = BertConfig(**{ours: content[theirs] for ours, theirs in SIZE_OF.items()})
+    if cfg.encoder_embed_dim % cfg.encoder_attention_heads:
+        raise UserError(f"{path}: its attention heads must divide its hidden_size")
+    return cfg
 
 
 def read_pieces(path: Path) -> list[str]:
@@ -223,9 +226,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: it cannot be read, or ``safetensors`` is not installed
     """
-    tensors = read_safetensors(path) if path.name == SAFETENSORS else read_tensors(path)
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
-        raise UserError(f"{path} holds no weights: it must be a dictionary of tensors")
+    if path.name == SAFETENSORS:
+        tensors = read_safetensors(path)
+    else:
+        tensors = read_tensors(path, legacy=True)
+        if not isinstance(tensors, dict):
+            raise UserError(f"{path} holds no weights: it must be a dictionary of tensors")
+        refuse_swollen(path, tensors)
     return {our_name(name): tensor.float() for name, tensor in tensors.items() if our_name(name)}
 
 
@@ -273,7 +280,8 @@ def load_weights(
         if name == "encoder.embed_tokens.weight" and len(tensor) == len(rows):
             tensor = tensor[rows]
         if name == "encoder.embed_positions.weight":
-            ours = ours[model.encoder.padding_idx + 1 :]  # the first rows are of padding
+            first = model.encoder.padding_idx + 1  # the rows before it are of padding alone
+            ours[:first], ours = 0, ours[first:]
         if tensor.shape != ours.shape:
             raise UserError(
                 f"{folder}: {name} is {list(tensor.shape)} in the weights, but "

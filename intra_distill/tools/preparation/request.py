@@ -12,7 +12,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...files import check_plain, read_lines, sha256
-from ..options import check_number
+from ..options import check_data_directory, check_number
 from ..prepared import TextFormat
 from .pieces import SPECIAL_PIECES
 
@@ -125,11 +125,7 @@ def check_preparation(preparation: TranslationPreparation) -> None:
     for prefix, times in Counter(preparation.test).items():
         if times > 1:
             raise UserError(f"--test names {prefix} {times} times: name each test set once")
-    if {",", ":"} & set(str(preparation.destdir)):
-        raise UserError(
-            f"--destdir {preparation.destdir} has a ',' or ':', where hydra or fairseq would split "
-            "it: choose another name"
-        )
+    check_data_directory(preparation.destdir)
 
 
 def make_request(preparation: TranslationPreparation) -> dict[str, Any]:

@@ -16,20 +16,13 @@ from tqdm import tqdm
 
 from ...errors import UserError
 from ...files import read_json, write_json, write_lines
-from ..corpora.glue import (
-    TASKS,
-    Example,
-    GlueTask,
-    SplitCounts,
-    TextFile,
-    check_split,
-    find_files,
-    read_split,
-)
+from ..corpora.glue.reading import Example, SplitCounts, check_split, read_split
+from ..corpora.glue.sources import TextFile, describe_inputs, find_files
+from ..corpora.glue.tasks import TASKS, GlueTask
 from ..corpora.raw_text import DOWNLOADS
 from ..directory import Content, Directory
 from ..labelled import FIRST, LABEL, REPORT, SECOND, reference
-from ..options import check_number
+from ..options import check_data_directory, check_number
 from .wordpiece import (
     DICTIONARY,
     VOCABULARY,
@@ -48,9 +41,9 @@ class SentencePreparation:
     """The labelled sentences to prepare, and how: the options of ``intra-distill glue``.
 
     Attributes:
-        task: a name of :data:`.glue.TASKS`.
+        task: a name of :data:`.glue.tasks.TASKS`.
         bert: the folder of the vocabulary, made by ``intra-distill bert``.
-        source: where the files are, as :func:`.glue.find_files` takes it.
+        source: where the files are, as :func:`.glue.sources.find_files` takes it.
         downloads: the folder to which archives are fetched.
         destdir: the data directory to make.
         max_length: the most pieces of a sentence or a pair, [CLS] and [SEP] included.
@@ -76,31 +69,20 @@ def prepare_sentences(preparation: SentencePreparation) -> bool:
         UserError: an option or an input file is wrong, a file cannot be fetched, or the directory
             was made from another request or cannot be written to.
     """
+    check_data_directory(preparation.destdir)
     check_number("--max-length", preparation.max_length, LEAST_LENGTH, GREATEST_LENGTH)
     task = TASKS[preparation.task]
     vocabulary = read_vocabulary(preparation.bert)
-    encoder = WordPieceEncoder(vocabulary, preparation.max_length)
     request = {
         "dataset": task.name,
         "max_length": preparation.max_length,
         "lowercase": vocabulary.lowercase,
         VOCABULARY: vocabulary.sha256,
+        "inputs": describe_inputs(task, preparation.source),
     }
-    directory = partial(
-        Directory,
-        preparation.destdir,
-        REPORT,
-        find_difference=find_other_input,
-        beside={DOWNLOADS},
-    )
-    directory(request).is_finished()  # it refuses another request before anything is fetched
-    files = find_files(task, preparation.source, preparation.downloads)
-    request["inputs"] = describe_inputs(files)
-    return directory(request).make(Writer(task, files, vocabulary, encoder).take_steps)
-
-
-def describe_inputs(files: dict[str, TextFile]) -> dict[str, dict[str, str]]:
-    return {name: {"file": str(file), "sha256": file.sha256()} for name, file in files.items()}
+    encoder = WordPieceEncoder(vocabulary, preparation.max_length)
+    directory = Directory(preparation.destdir, REPORT, request, find_other_input, {DOWNLOADS})
+    return directory.make(partial(take_steps, preparation, vocabulary, encoder))
 
 
 def find_other_input(old: Content, new: Content) -> str | None:
@@ -114,11 +96,46 @@ def find_other_input(old: Content, new: Content) -> str | None:
             return f"{word} {old.get(name)}, not {new[name]}"
     if old.get(VOCABULARY) != new[VOCABULARY]:
         return f"another {VOCABULARY} in --bert"
-    for name, now in new.get("inputs", {}).items():
+    for name, now in new["inputs"].items():
+        if name not in old["inputs"]:
+            return f"{' and '.join(old['inputs'])}, not {' and '.join(new['inputs'])}"
         then = old["inputs"][name]
         if then["sha256"] != now["sha256"]:
             return f"another {name} ({then['file']} as it was then, not {now['file']})"
     return None
+
+
+def take_steps(
+    preparation: SentencePreparation,
+    vocabulary: Vocabulary,
+    encoder: WordPieceEncoder,
+    directory: Directory,
+) -> dict[str, Any]:
+    """Take the steps that have not been taken yet, and return what the report says of them."""
+    task, made = TASKS[preparation.task], directory.work / MADE
+
+    def write(scratch: Path) -> None:
+        files = find_files(task, preparation.source, preparation.downloads)
+        Writer(task, files, vocabulary, encoder).write(scratch / MADE)
+        check_unchanged(directory.request["inputs"], describe_inputs(task, preparation.source))
+
+    directory.make_files(directory.work, [MADE], write)
+    # one by one: a folder cannot be moved onto a full one, which an earlier run has left
+    for path in sorted((made / FILES).iterdir()):
+        directory.make_files(directory.path, [path.name], partial(copy_into, path))
+    splits = read_json(made / COUNTS)
+    for split, counts in splits.items():
+        print(describe_split(split, counts))
+    return {
+        "classes": task.classes,
+        "metrics": task.metrics,
+        "pairs": task.pairs,
+        "splits": splits,
+        "versions": {
+            "tokenizers": metadata.version("tokenizers"),
+            "fairseq": fairseq.__version__,
+        },
+    }
 
 
 @dataclass(frozen=True)
@@ -130,29 +147,7 @@ class Writer:
     vocabulary: Vocabulary
     encoder: WordPieceEncoder
 
-    def take_steps(self, directory: Directory) -> dict[str, Any]:
-        """Take the steps that have not been taken yet, and return what the report says of them."""
-        made = directory.work / MADE
-        write = partial(self.write, directory.request["inputs"])
-        directory.make_files(directory.work, [MADE], lambda scratch: write(scratch / MADE))
-        # one by one: a folder cannot be moved onto a full one, which an earlier run has left
-        for path in sorted((made / FILES).iterdir()):
-            directory.make_files(directory.path, [path.name], partial(copy_into, path))
-        splits = read_json(made / COUNTS)
-        for split, counts in splits.items():
-            print(describe_split(split, counts))
-        return {
-            "classes": self.task.classes,
-            "metrics": self.task.metrics,
-            "pairs": self.task.pairs,
-            "splits": splits,
-            "versions": {
-                "tokenizers": metadata.version("tokenizers"),
-                "fairseq": fairseq.__version__,
-            },
-        }
-
-    def write(self, inputs: Content, made: Path) -> None:
+    def write(self, made: Path) -> None:
         """Write all files of the data directory, and what the report says of the splits."""
         counts = {split: check_split(self.task, split, self.files) for split in self.task.tables}
         files = made / FILES
@@ -164,7 +159,6 @@ class Writer:
             frequencies = (f"{name} {counts['train'].labels[name]}" for name in self.task.classes)
             write_lines(files / LABEL / DICTIONARY, frequencies)
         splits = {split: self.write_split(split, counts[split], files) for split in counts}
-        check_unchanged(inputs, self.files)
         write_json(made / COUNTS, splits)
 
     @property
@@ -227,31 +221,28 @@ def indexed(prefix: Path, vocab_size: int) -> Iterator[indexed_dataset.MMapIndex
 
 
 def copy_into(path: Path, folder: Path) -> None:
-    """Copy a file or a folder into another folder."""
+    """Copy a file, or a folder of files, into another folder."""
     if path.is_dir():
-        shutil.copytree(path, folder / path.name)
+        (folder / path.name).mkdir()
+        for file in path.iterdir():
+            shutil.copyfile(file, folder / path.name / file.name)
     else:
         shutil.copyfile(path, folder / path.name)
 
 
-def check_unchanged(inputs: Content, files: dict[str, TextFile]) -> None:
-    """Raise UserError if a file has changed since its SHA-256 was recorded."""
-    for name, file in files.items():
-        if file.sha256() != inputs[name]["sha256"]:
-            raise UserError(f"{file} was changed while it was read: run again")
+def check_unchanged(before: Content, now: Content) -> None:
+    """Raise UserError if an input file has changed since it was described."""
+    for name, entry in before.items():
+        if now[name] != entry:
+            raise UserError(f"{entry['file']} was changed while it was read: run again")
 
 
 def describe_labels(task: GlueTask, counts: SplitCounts) -> dict[str, float]:
     """How many examples of a split are in each class; of scores the mean, least and greatest."""
     if task.classes is not None:
         return {name: counts.labels[name] for name in task.classes}
-    scores = {float(label): number for label, number in counts.labels.items()}
-    total = sum(score * number for score, number in scores.items())
-    return {
-        "mean": total / counts.sentences,
-        "least": min(scores),
-        "greatest": max(scores),
-    }
+    scores = [float(label) for label in counts.labels.elements()]
+    return {"mean": sum(scores) / len(scores), "least": min(scores), "greatest": max(scores)}
 
 
 def describe_split(split: str, counts: Content) -> str:

@@ -11,7 +11,7 @@ from fairseq.data import Dictionary
 
 from ...errors import UserError
 from ...files import read_json, read_lines, sha256
-from ..prepared import MALFORMED
+from ..directory import MALFORMED
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 VOCABULARY, DICTIONARY, MODEL_FACTS = "vocab.txt", "dict.txt", "bert.json"
 PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 SPECIAL_PIECES = (PAD, UNK, CLS, SEP, MASK)
+FAIRSEQ_MASK = "<mask>"  # which its task adds to every dictionary
 BLOCK = 1000  # sentences to encode at a time
 
 
@@ -87,7 +88,7 @@ def check_words(words: list[str], path: Path) -> None:
     """Raise UserError for a vocabulary that has no place for a word, or two for the same one."""
     if missing := [piece for piece in SPECIAL_PIECES if piece not in words]:
         raise UserError(f"{path} has no {missing[0]}: it is not the vocabulary of a BERT")
-    seen = set(Dictionary().symbols)
+    seen = {*Dictionary().symbols, FAIRSEQ_MASK}
     for number, word in enumerate(words, start=1):
         if word in seen or word.split() != [word]:
             raise UserError(
@@ -106,7 +107,7 @@ def make_dictionary(words: Iterable[str]) -> Dictionary:
     for word in words:
         if word not in SPECIAL_PIECES:
             dictionary.add_symbol(word)
-    dictionary.add_symbol("<mask>")
+    dictionary.add_symbol(FAIRSEQ_MASK)
     return dictionary
 
 
@@ -128,7 +129,7 @@ class WordPieceEncoder:
             PAD: dictionary.pad_word,
             SEP: dictionary.eos_word,
             UNK: dictionary.unk_word,
-            MASK: "<mask>",
+            MASK: FAIRSEQ_MASK,
         }
         self._indices = np.array(
             [dictionary.index(fairseq_names.get(word, word)) for word in vocabulary.words]
