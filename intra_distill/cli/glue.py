@@ -11,7 +11,7 @@ The task's files become
 The splits are train, valid and test. MNLI has valid, test on its matched and valid1, test1 on its
 mismatched sets, and test2 on GLUE's diagnostic set. A test set of GLUE has no labels, but its
 labels are taken where a file has them. Nothing is dropped but the lines of QQP's training and
-development set that have not six columns.
+development set that do not have six columns.
 
 A pair that is too long loses pieces of its longer sentence, as in Hugging Face's tokenizers. Text
 that reads like [SEP] stays text. A run that was killed is completed by the same command.

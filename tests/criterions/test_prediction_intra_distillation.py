@@ -218,6 +218,19 @@ def test_validation_has_exact_scores_and_no_divergence(build, kind):
     assert not [name for name in logged if name.startswith("_")]
 
 
+def test_half_precision_has_the_loss_of_float32(build, gradients, kind):
+    options = [kind, "--dropout", "1e-12", "--attention-dropout", "0", "--classifier-dropout", "0"]
+    losses = []
+    for convert in (torch.nn.Module.float, torch.nn.Module.half):
+        built = build(*options)
+        convert(built.model)
+        loss, *_, grads = gradients(built, built.batches[0])
+        assert loss.dtype == torch.float32
+        assert all(grad.isfinite().all() for grad in grads.values())
+        losses.append(loss)
+    torch.testing.assert_close(*losses, rtol=1e-2, atol=0)
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "said"),
     [

@@ -345,6 +345,15 @@ REFUSED: dict[str, Refusals] = {
         },
     },
     "wmt17": {**FETCHING, "--source": {"holds neither": ["none", "raw/train.de"]}},
+    "bert": {
+        **FETCHING,
+        "--source": {
+            "config.json: No such file": ["none", "strange"],
+            "config.json: Not a directory": ["raw/train.de", "strange/pipe"],
+            "cannot read": ["strange/loop.de", LONG],
+            "it needs a '/' at its end": ["http://127.0.0.1:9"],
+        },
+    },
     "glue": {
         **FETCHING,
         "--destdir": {**FETCHING["--destdir"], "choose another name": ["a,b", "a:b"]},
@@ -385,6 +394,7 @@ TOGETHER: list[tuple[str, Changes, str]] = [
     ("iwslt14", {"--pair": "he-en", "--source": None}, "cannot be fetched by a program"),
     ("iwslt14", UNREACHABLE, "cannot write raw/train.de: "),
     ("wmt17", UNREACHABLE, "cannot write raw/train.de: "),
+    ("bert", UNREACHABLE, "cannot write raw/train.de: "),
     ("glue", UNREACHABLE, "cannot write raw/train.de: "),
     ("glue", {"--source": None, "--downloads": "raw/train.de"}, "cannot write raw/train.de: "),
 ]

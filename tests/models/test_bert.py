@@ -1,14 +1,24 @@
 """BERT of fairseq's layers against transformers' BertModel, and its heads."""
 
+import os
+from types import SimpleNamespace
+
 import pytest
 import torch
 from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
+from transformers import BertConfig as ReferenceConfig
+from transformers import BertModel as ReferenceModel
+from transformers import BertTokenizer
 
+from intra_distill.checkpoints import read_checkpoint
 from intra_distill.core.dropout import dropout_sites
 from intra_distill.models.bert import BertConfig, BertModel
+from intra_distill.tools.config import load_config
+from intra_distill.tools.preparation.bert import make_bert
+from intra_distill.tools.preparation.wordpiece import WordPieceEncoder, read_vocabulary
 
-from ..support.bert import PIECES, make_tiny_bert, write_hugging_face
+from ..support.bert import PIECES, SIZES, hugging_face_tensors, make_tiny_bert
 
 
 class Task:
@@ -22,8 +32,9 @@ class Task:
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
     """The directory of a converted BERT, and transformers' model of the same weights."""
-    folder = tmp_path_factory.mktemp("bert")
-    return make_tiny_bert(folder), write_hugging_face(folder / "again")
+    reference = ReferenceModel(ReferenceConfig(**SIZES)).eval()
+    reference.load_state_dict(hugging_face_tensors())
+    return make_tiny_bert(tmp_path_factory.mktemp("bert")), reference
 
 
 @pytest.fixture
@@ -62,10 +73,10 @@ def batch(dictionary, pairs):
 
 
 PAIRS = [
-    ("the cat sleeps".split(), "a dog eats here".split()),
-    ("not very good".split(), None),
-    (["a", "##s"], []),
-    ("the cow eats the cat today".split(), ["no"]),
+    ("the house of water".split(), "the road and water".split()),
+    ("the red tree".split(), None),
+    (["cafe", "##ing"], []),
+    ("the bird the sea the night".split(), ["ein"]),
 ]
 
 
@@ -92,6 +103,34 @@ def test_the_comparison_sees_what_roberta_has_otherwise(model, change):
     with torch.no_grad():
         difference = ours(src_tokens)[0][mask] - reference(**inputs).last_hidden_state[mask]
     assert difference.abs().max() > 1e-4
+
+
+@pytest.mark.skipif("BERT" not in os.environ, reason="set BERT to a folder of Hugging Face's files")
+def test_a_published_model_computes_the_same(tmp_path):
+    """Real weights, and real word pieces on both sides."""
+    folder = os.environ["BERT"]
+    make_bert(tmp_path / "bert", folder, tmp_path)
+    cfg = load_config(tmp_path / "bert" / "model.yaml")
+    sizes = {key: value for key, value in cfg["model"].items() if key != "_name"}
+    vocabulary = read_vocabulary(tmp_path / "bert")
+    task = SimpleNamespace(source_dictionary=vocabulary.dictionary)
+    ours = BertModel.build_model(BertConfig(**sizes, **cfg["task"]), task).eval()
+    ours.load_state_dict(read_checkpoint(tmp_path / "bert" / "model.pt")["model"])
+    reference = ReferenceModel.from_pretrained(folder).eval()
+    pairs = [("A plane is taking off.", "An air plane is taking off."), ("Naïve cafés?", "No.")]
+    encoded = list(WordPieceEncoder(vocabulary, 128).encode(pairs))
+    lines = [[0, *pair.first.tolist(), *pair.second.tolist()] for pair in encoded]
+    inputs = BertTokenizer.from_pretrained(folder)(
+        *map(list, zip(*pairs)), padding=True, return_tensors="pt"
+    )
+    mask = inputs["attention_mask"].bool()
+    padding = vocabulary.dictionary.pad()
+    longest = mask.size(1)
+    src_tokens = torch.tensor([line + [padding] * (longest - len(line)) for line in lines])
+    with torch.no_grad():
+        features, _ = ours(src_tokens)
+        expected = reference(**inputs).last_hidden_state
+    torch.testing.assert_close(features[mask], expected[mask], rtol=0, atol=1e-5)
 
 
 def test_a_head_is_dropout_and_a_linear_layer_on_the_pooled_output(model):

@@ -48,6 +48,7 @@ WORKING: dict[str, Changes] = {
     "toy-corpus": {"--destdir": "new", "--train": "5", "--valid": "5", "--test": "5"},
     "iwslt14": {"--pair": "de-en", "--destdir": "new", "--source": "strange"},
     "wmt17": {"--destdir": "new", "--source": "strange"},
+    "bert": {"--destdir": "new", "--source": "hugging_face"},
     "glue": {
         "--task": "rte",
         "--bert": "bert",

@@ -10,15 +10,13 @@ The directory holds
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import yaml
-from fairseq.data import Dictionary
-from fairseq.tasks.sentence_prediction import SentencePredictionTask
 from torch import Tensor
 
 from ...checkpoints import read_tensors, refuse_swollen, save_checkpoint
@@ -28,13 +26,18 @@ from ...models.bert import LAYER_NORM_EPS, BertConfig, BertModel
 from ..corpora.download import Remote, fetch, is_url
 from ..corpora.raw_text import DOWNLOADS, find_other_option
 from ..directory import Content, Directory
+from .wordpiece import (
+    DICTIONARY,
+    MODEL_FACTS,
+    VOCABULARY,
+    check_words,
+    indices_of,
+    make_dictionary,
+)
 
-REPORT, MODEL, SIZES, DICTIONARY, VOCABULARY = (
-    *("bert.json", "model.pt", "model.yaml", "dict.txt", "vocab.txt"),
-)
-CONFIG, TOKENIZER_CONFIG, SAFETENSORS, PICKLED = (
-    *("config.json", "tokenizer_config.json", "model.safetensors", "pytorch_model.bin"),
-)
+MODEL, SIZES = "model.pt", "model.yaml"
+CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
+SAFETENSORS, PICKLED = "model.safetensors", "pytorch_model.bin"
 BASE = (
     "https://huggingface.co/google-bert/bert-base-uncased/resolve/"
     "86b5e0934494bd15c9632b12f734a8a67f723594/"
@@ -42,11 +45,6 @@ BASE = (
 PUBLISHED = {  # size in bytes and SHA-256 of the files of bert-base-uncased, where they are known
     SAFETENSORS: (440449768, "68d45e234eb4a928074dfd868cead0219ab85354cc53d20e772753c6bb9169d3"),
     VOCABULARY: (231508, "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),
-}
-# fairseq's symbols → the word pieces that they stand for
-SPECIAL = {
-    **{"<s>": "[CLS]", "<pad>": "[PAD]", "</s>": "[SEP]", "<unk>": "[UNK]"},
-    "<mask>": "[MASK]",  # which fairseq's task puts at the end of the dictionary
 }
 # what the plugin's model computes, where Hugging Face's configuration says it
 REQUIRED = {
@@ -108,7 +106,7 @@ def make_bert(destdir: Path, source: str | None, downloads: Path) -> bool:
         return {"lowercase": reads_lowercase(folder), "files": digests(folder)}
 
     request = {"command": "bert", "source": source}
-    return Directory(destdir, REPORT, request, find_other_option, {DOWNLOADS}).make(take_steps)
+    return Directory(destdir, MODEL_FACTS, request, find_other_option, {DOWNLOADS}).make(take_steps)
 
 
 def fetch_files(base: str, downloads: Path) -> None:
@@ -146,13 +144,15 @@ def convert(folder: Path, scratch: Path) -> None:
         UserError: a file is missing or malformed, or is of another model than BERT
     """
     cfg = read_sizes(folder / CONFIG)
-    pieces = read_pieces(folder / VOCABULARY)
-    write_lines(scratch / VOCABULARY, pieces)
-    write_lines(scratch / DICTIONARY, (f"{piece} 1" for piece in dictionary_pieces(pieces)))
-    dictionary = SentencePredictionTask.load_dictionary(str(scratch / DICTIONARY))
-    tensors = read_weights(weights_of(folder))
+    words = list(read_lines(folder / VOCABULARY))
+    check_words(words, folder / VOCABULARY)
+    dictionary = make_dictionary(words)
     model = BertModel.build_model(cfg, SimpleNamespace(source_dictionary=dictionary))
-    load_weights(model, tensors, [pieces.index(piece) for piece in in_bert(dictionary)], folder)
+    tensors = read_weights(weights_of(folder))
+    load_weights(model, tensors, indices_of(words, dictionary), folder)
+    write_lines(scratch / VOCABULARY, words)
+    pieces = dictionary.symbols[dictionary.nspecial : -1]  # fairseq's task adds the last one
+    write_lines(scratch / DICTIONARY, (f"{piece} 1" for piece in pieces))
     sizes = {key: getattr(cfg, key) for key in SIZE_OF if key != "max_positions"}
     task = {"max_positions": cfg.max_positions}
     content = {"model": {"_name": "bert", **sizes}, "task": task}
@@ -190,34 +190,6 @@ def read_sizes(path: Path) -> BertConfig:
     if cfg.encoder_embed_dim % cfg.encoder_attention_heads:
         raise UserError(f"{path}: its attention heads must divide its hidden_size")
     return cfg
-
-
-def read_pieces(path: Path) -> list[str]:
-    """The word pieces of a vocabulary, in order.
-
-    Raises:
-        UserError: the file is no vocabulary that fairseq's dictionary can hold
-    """
-    pieces = list(read_lines(path))
-    for piece in SPECIAL.values():
-        if piece not in pieces:
-            raise UserError(f"{path} is no vocabulary of BERT: it has no {piece}")
-    seen: set[str] = set(SPECIAL)
-    for number, piece in enumerate(pieces, start=1):
-        if piece in seen or len(piece.split()) != 1:
-            raise UserError(f"{path}, line {number}: {piece!r} is no word piece, or comes twice")
-        seen.add(piece)
-    return pieces
-
-
-def dictionary_pieces(pieces: list[str]) -> Iterator[str]:
-    """The pieces that the file of fairseq's dictionary lists: all but the special ones."""
-    return (piece for piece in pieces if piece not in SPECIAL.values())
-
-
-def in_bert(dictionary: Dictionary) -> Iterator[str]:
-    """BERT's word piece for each symbol of the dictionary, in order."""
-    return (SPECIAL.get(symbol, symbol) for symbol in dictionary.symbols)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -260,14 +232,14 @@ def our_name(name: str) -> str | None:
 
 
 def load_weights(
-    model: BertModel, tensors: dict[str, Tensor], rows: list[int], folder: Path
+    model: BertModel, tensors: dict[str, Tensor], indices: np.ndarray, folder: Path
 ) -> None:
     """Copy weights into a model.
 
     Args:
         model: without heads
         tensors: by our names
-        rows: for each type of the dictionary, the row of BERT's embeddings
+        indices: of BERT's words in the dictionary of the model
         folder: of the files, for messages
     Raises:
         UserError: a tensor is missing or has another shape
@@ -277,8 +249,8 @@ def load_weights(
             raise UserError(f"{folder}: the weights are not BERT's, or not all of them: no {name}")
         tensor = tensors[name]
         ours = parameter.data
-        if name == "encoder.embed_tokens.weight" and len(tensor) == len(rows):
-            tensor = tensor[rows]
+        if name == "encoder.embed_tokens.weight" and len(tensor) == len(indices):
+            tensor = tensor[indices.argsort()]
         if name == "encoder.embed_positions.weight":
             first = model.encoder.padding_idx + 1  # the rows before it are of padding alone
             ours[:first], ours = 0, ours[first:]

@@ -88,14 +88,12 @@ def check_words(words: list[str], path: Path) -> None:
     """Raise UserError for a vocabulary that has no place for a word, or two for the same one."""
     if missing := [piece for piece in SPECIAL_PIECES if piece not in words]:
         raise UserError(f"{path} has no {missing[0]}: it is not the vocabulary of a BERT")
-    seen = {*Dictionary().symbols, FAIRSEQ_MASK}
+    seen = dict.fromkeys([*Dictionary().symbols, FAIRSEQ_MASK], "is fairseq's own symbol")
     for number, word in enumerate(words, start=1):
-        if word in seen or word.split() != [word]:
-            raise UserError(
-                f"{path}, line {number}: {word!r} is there before, is fairseq's own symbol or is "
-                "no word: give the vocabulary of a BERT"
-            )
-        seen.add(word)
+        fault = seen.get(word) if word.split() == [word] else "is not a word"
+        if fault:
+            raise UserError(f"{path}, line {number}: {word!r} {fault}: give a BERT's vocabulary")
+        seen[word] = f"is in line {number} too"
 
 
 def make_dictionary(words: Iterable[str]) -> Dictionary:
@@ -111,6 +109,18 @@ def make_dictionary(words: Iterable[str]) -> Dictionary:
     return dictionary
 
 
+def indices_of(words: Iterable[str], dictionary: Dictionary) -> np.ndarray:
+    """The index of each word of BERT's vocabulary in fairseq's dictionary."""
+    names = {
+        CLS: dictionary.bos_word,
+        PAD: dictionary.pad_word,
+        SEP: dictionary.eos_word,
+        UNK: dictionary.unk_word,
+        MASK: FAIRSEQ_MASK,
+    }
+    return np.array([dictionary.index(names.get(word, word)) for word in words])
+
+
 class WordPieceEncoder:
     """Makes word pieces of sentences and pairs, and of pieces their indices in the dictionary.
 
@@ -123,17 +133,7 @@ class WordPieceEncoder:
 
     def __init__(self, vocabulary: Vocabulary, max_length: int) -> None:
         self._tokenizer = make_tokenizer(vocabulary, max_length)
-        dictionary = vocabulary.dictionary
-        fairseq_names = {
-            CLS: dictionary.bos_word,
-            PAD: dictionary.pad_word,
-            SEP: dictionary.eos_word,
-            UNK: dictionary.unk_word,
-            MASK: FAIRSEQ_MASK,
-        }
-        self._indices = np.array(
-            [dictionary.index(fairseq_names.get(word, word)) for word in vocabulary.words]
-        )
+        self._indices = indices_of(vocabulary.words, vocabulary.dictionary)
 
     def encode(self, texts: Iterable[tuple[str, str | None]]) -> Iterator[Encoded]:
         """Yield the indices of sentences, or of pairs, in their order.

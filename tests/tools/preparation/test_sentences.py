@@ -310,23 +310,23 @@ BAD_FOLDERS = {
     },
     "a piece twice": (
         lambda folder: vocabulary_of([*PIECES, "tree"], folder),
-        f"vocab.txt, line {len(PIECES) + 1}: 'tree' is there before",
+        f"vocab.txt, line {len(PIECES) + 1}: 'tree' is in line {PIECES.index('tree') + 1} too",
     ),
     "fairseq's symbol": (
         lambda folder: vocabulary_of([*PIECES, "<pad>"], folder),
-        f"vocab.txt, line {len(PIECES) + 1}: '<pad>' is there before",
+        f"vocab.txt, line {len(PIECES) + 1}: '<pad>' is fairseq's own symbol",
     ),
     "fairseq's mask": (
         lambda folder: vocabulary_of([*PIECES, "<mask>"], folder),
-        f"vocab.txt, line {len(PIECES) + 1}: '<mask>' is there before",
+        f"vocab.txt, line {len(PIECES) + 1}: '<mask>' is fairseq's own symbol",
     ),
     "a blank line": (
         lambda folder: vocabulary_of([*PIECES, ""], folder),
-        f"vocab.txt, line {len(PIECES) + 1}: '' is there before",
+        f"vocab.txt, line {len(PIECES) + 1}: '' is not a word",
     ),
     "two words": (
         lambda folder: vocabulary_of([*PIECES, "two words"], folder),
-        f"vocab.txt, line {len(PIECES) + 1}: 'two words' is there before",
+        f"vocab.txt, line {len(PIECES) + 1}: 'two words' is not a word",
     ),
     "Latin-1": (write("vocab.txt", b"[PAD]\ncaf\xe9\n"), "vocab.txt, line 2: not UTF-8"),
     "an empty vocabulary": (write("vocab.txt", ""), r"vocab.txt has no \[PAD\]"),
