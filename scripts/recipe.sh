@@ -93,6 +93,13 @@ evaluated() {
     echo "$1${AVERAGE:++average=$AVERAGE}"
 }
 
+# checkpoint_of SYSTEM → what is evaluated: its best checkpoint, or the average that AVERAGE asks for
+checkpoint_of() {
+    local run=$1 file=checkpoint_best.pt
+    [[ -z ${AVERAGE:-} ]] || file=average.pt run=$(evaluated "$1")
+    echo "$(run_of "$run")/$file"
+}
+
 # result_of SYSTEM [SUBSET] → the result of its evaluation
 result_of() {
     echo "$(run_of "$(evaluated "$1")")/${2:-test}.json"
@@ -216,17 +223,13 @@ average() {
     echo "${checkpoints[*]##*/}" >"$2.names"
 }
 
-# evaluate SYSTEM [OPTION…]: evaluates the best checkpoint, or the average that AVERAGE asks for, on
-# the subsets of its configuration
+# evaluate SYSTEM [OPTION…]: evaluates its checkpoint on the subsets of its configuration
 evaluate() {
     local options results checkpoint
     options=$(options_of "${config:-$1}" --generation)
     results=$(run_of "$(evaluated "$1")")
-    checkpoint=$(run_of "$1")/checkpoint_best.pt
-    if [[ -n ${AVERAGE:-} ]]; then
-        checkpoint=$results/average.pt
-        average "$(run_of "$1")" "$checkpoint"
-    fi
+    checkpoint=$(checkpoint_of "$1")
+    [[ -z ${AVERAGE:-} ]] || average "$(run_of "$1")" "$checkpoint"
     # shellcheck disable=SC2086  # several options
     interruptible intra-distill evaluate "$data/bin" --path "$checkpoint" \
         --results-path "$results" --name "$(evaluated "$1")" $options "${@:2}"
