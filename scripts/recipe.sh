@@ -57,18 +57,20 @@ use_dataset() {
     data=$all_data${dataset:+/$dataset}
     runs=$all_runs${dataset:+/$dataset}
 }
-use_dataset "${DATASET:-}"
 
-# require_dataset: a recipe that has several data sets needs one of them
+# require_dataset [VARIABLE]: a recipe that has several data sets needs one of them, and others none;
+# VARIABLE is where it was named, DATASET by default
 require_dataset() {
     local name names
     for name in "${datasets[@]:-}"; do
         [[ $name != "$dataset" ]] || return 0
     done
-    [[ ${#datasets[@]} != 0 ]] || refuse "$recipe has one data set: leave DATASET=$dataset out"
+    [[ ${#datasets[@]} != 0 ]] || refuse "$recipe has one data set: leave ${1:-DATASET}=$dataset out"
     printf -v names ', %s' "${datasets[@]}"
-    refuse "${dataset:+there is no data set $dataset; }name one of $recipe with DATASET: ${names#, }"
+    refuse "${dataset:+there is no data set $dataset; }name one of $recipe with ${1:-DATASET}: ${names#, }"
 }
+use_dataset "${DATASET:-}"
+[[ -z $dataset ]] || require_dataset
 
 # starting_point: puts into the array start the options with which a training starts from a
 # pretrained model

@@ -169,10 +169,15 @@ def test_what_is_unknown_is_refused_with_what_there_is(recipe, tmp_path, command
         ("evaluate.sh glue plain", "mnli-m", "with DATASET: cola, sst-2, mrpc, qqp, sts-b, mnli,"),
         ("glue/prepare.sh", "", "name one of glue with DATASET: cola, sst-2"),
         ("train.sh multi30k intra_x", "de-en", "multi30k has one data set: leave DATASET=de-en"),
+        ("quickstart.sh", "de-en", "quickstart has one data set: leave DATASET=de-en out"),
+        ("glue/run.sh", "rte wnli", "there is no data set wnli; name one of glue with DATASETS: c"),
+        ("grid.sh iwslt14", "", "name one of iwslt14 with DATASETS: ar-en, de-en"),
+        ("grid.sh multi30k", "*", "multi30k has one data set: leave DATASETS=* out"),
     ],
 )
 def test_a_data_set_that_a_recipe_has_not_is_refused(recipe, tmp_path, command, dataset, refusal):
-    process = recipe(*command.split(), DATASET=dataset)
+    variable = "DATASETS" if "grid" in command or "run" in command else "DATASET"
+    process = recipe(*command.split(), **{variable: dataset, "SYSTEMS": "plain"})
     assert process.returncode == 2 and process.stderr.count("\n") == 1
     assert refusal in process.stderr
     assert not (tmp_path / "runs").exists() and not (tmp_path / "data").exists()

@@ -19,7 +19,7 @@ tasks=("${datasets[@]}") folders=() checkpoints=()
 [[ -z ${DATASETS:-} ]] || words tasks "$DATASETS"
 for task in "${tasks[@]}"; do
     use_dataset "$task"
-    require_dataset
+    require_dataset DATASETS
     folders+=("$task=$data/bin")
     checkpoints+=("$task=$(checkpoint_of "$system")")
 done
