@@ -102,13 +102,16 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_lines(path, [json.dumps(content, indent=2, ensure_ascii=False)])
 
 
-def find_files(paths: Iterable[Path], names: Sequence[str], remedy: str) -> list[Path]:
+def find_files(
+    paths: Iterable[Path], names: Sequence[str], remedy: str, one_of_a_folder: bool = False
+) -> list[Path]:
     """Find the files of some names below folders; a path to a file stands for that file.
 
     Args:
         paths: files, or folders to search
-        names: of the files to find; in a folder with several of them, the first one
+        names: of the files to find
         remedy: what the user can do if a folder has none
+        one_of_a_folder: in a folder with several of the names, find the first one alone
     Returns:
         each file once, by the first path that leads to it
     Raises:
@@ -116,7 +119,7 @@ def find_files(paths: Iterable[Path], names: Sequence[str], remedy: str) -> list
     """
     files: dict[str, Path] = {}  # by real path
     for path in paths:
-        found = search(path, names) if path.is_dir() else [path]
+        found = search(path, names, one_of_a_folder) if path.is_dir() else [path]
         if not found:
             raise UserError(f"{path} holds no {' or '.join(names)}: {remedy}")
         for file in found:
@@ -124,12 +127,11 @@ def find_files(paths: Iterable[Path], names: Sequence[str], remedy: str) -> list
     return list(files.values())
 
 
-def search(root: Path, names: Sequence[str]) -> list[Path]:
-    found: dict[Path, Path] = {}  # by folder
-    for name in names:
-        for file in root.rglob(glob.escape(name)):
-            found.setdefault(file.parent, file)
-    return sorted(found.values())
+def search(root: Path, names: Sequence[str], one_of_a_folder: bool) -> list[Path]:
+    found = [file for name in names for file in root.rglob(glob.escape(name))]
+    if one_of_a_folder:
+        found = {file.parent: file for file in reversed(found)}.values()
+    return sorted(found)
 
 
 def wait_for_lock(file: TextIO | int) -> str | None:

@@ -33,6 +33,7 @@ COMMANDS = [
     "wmt17",
     "bert",
     "glue",
+    "glue_submission",
     "user_dir",
 ]
 BROKEN_PIPE, INTERRUPTED = 141, 130  # a shell's exit codes for SIGPIPE and for SIGINT, Ctrl-C

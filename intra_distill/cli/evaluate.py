@@ -1,35 +1,47 @@
-"""translate a prepared subset with a checkpoint and score it with sacreBLEU
+"""run a checkpoint on subsets of a data directory and score its output
 
-DIR is a data directory made by ``intra-distill prepare``::
+DIR is a data directory of parallel text, made by ``intra-distill prepare``, or of labelled
+sentences, made by ``intra-distill glue``::
 
     intra-distill evaluate DIR --path run/checkpoint_best.pt --results-path run
 
-The directory of ``--results-path`` gets
+The directory of ``--results-path`` gets for each subset
 
-- ``SUBSET.hyp.TARGET``: the detokenised hypotheses, one per line, in corpus order;
-- ``SUBSET.json``: the scores with their signatures, and all that is needed to reproduce them.
+- ``SUBSET.hyp.TARGET``: the detokenised translations, one per line, in corpus order; or
+  ``SUBSET.pred``: the predicted classes or numbers, likewise;
+- ``SUBSET.json``: the scores with their signatures, and all that is needed to reproduce them. Of a
+  subset without labels there is none.
 
-Input that does not fit is refused before the search starts, also a sentence that is longer than
-the model takes. A hypothesis is cut at 200 pieces or, if that is more, at twice the source. The
+Input that does not fit is refused before a model is run, also a sentence that is longer than the
+model takes. A translation is cut at 200 pieces or, if that is more, at twice the source. The
 command prints how many were cut, and how many have an <unk>.
 """
 
 import argparse
 from pathlib import Path
 
-from ..tools.options import add_data_argument
+from ..tools.options import add_data_argument, names
 from ..tools.scoring.evaluation import Evaluation, evaluate
+from ..tools.scoring.evaluator import Inference, add_inference_arguments
 from ..tools.scoring.metrics import add_metric_arguments
-from ..tools.scoring.results import Result
+from ..tools.scoring.results import Result, SearchRecord
 from ..tools.scoring.search import Search, add_search_arguments, quieten_fairseq
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``intra-distill evaluate``."""
-    add_data_argument(parser)
+    add_data_argument(parser, labelled=True)
     parser.add_argument(
-        "--path", required=True, type=Path, metavar="FILE", help="checkpoint to translate with"
+        "--path", required=True, type=Path, metavar="FILE", help="checkpoint to run"
     )
+    parser.add_argument(
+        "--gen-subset",
+        type=names,
+        default=[],
+        metavar="SUBSET,…",
+        help="subsets to run it on (default: test of parallel text, valid of labelled sentences)",
+    )
+    add_inference_arguments(parser)
     add_search_arguments(parser)
     add_metric_arguments(parser)
     parser.add_argument(
@@ -37,14 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="DIR",
-        help="directory for SUBSET.hyp.TARGET and SUBSET.json; a finished evaluation in it is not "
-        "repeated",
+        help="directory for SUBSET.hyp.TARGET or SUBSET.pred, and SUBSET.json; a finished "
+        "evaluation in it is not repeated",
     )
     parser.add_argument(
         "--baseline",
         type=Path,
         metavar="JSON",
-        help="another system's SUBSET.json: test whether the difference from it is significant",
+        help="another system's SUBSET.json, or its folder: test whether the difference from it is "
+        "significant",
     )
     parser.add_argument(
         "--name", metavar="SYSTEM", help="the system's name (default: the checkpoint's folder)"
@@ -54,19 +67,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Run the command."""
     quieten_fairseq()
-    result = evaluate(
-        Evaluation(
-            data=args.data,
-            checkpoint=args.path,
-            results_path=args.results_path,
-            search=Search.of(args),
-            metrics=tuple(args.metrics),
-            tokenizer=args.tokenize,
-            baseline=args.baseline,
-            name=args.name,
-        )
+    evaluation = Evaluation(
+        data=args.data,
+        checkpoint=args.path,
+        results_path=args.results_path,
+        subsets=tuple(args.gen_subset),
+        search=Search.of(args),
+        inference=Inference(args.max_tokens, args.cpu),
+        metrics=tuple(args.metrics),
+        tokenizer=args.tokenize,
+        baseline=args.baseline,
+        name=args.name,
     )
-    print_result(result)
+    for result in evaluate(evaluation):
+        print_result(result)
 
 
 # What is printed
@@ -78,14 +92,8 @@ def print_result(result: Result) -> None:
     print(f"{result.system}, {test_set.subset} {result.dataset}, {test_set.sentences} sentences")
     for metric, score in result.scores.items():
         print(f"{metric} = {score:.2f}  {result.signatures[metric]}")
-    if result.cut_hypotheses:
-        print(
-            f"{result.cut_hypotheses} of {test_set.sentences} hypotheses are cut at "
-            f"{result.limit_of_length}: raise --max-len-a or --max-len-b, unless they repeat "
-            "themselves"
-        )
-    if result.unknown_hypotheses:
-        print(f"{result.unknown_hypotheses} of {test_set.sentences} hypotheses have an <unk>")
+    if result.search:
+        print_search(result.search, test_set.sentences)
     if result.significance:
         print(f"paired bootstrap against {result.significance['baseline_system']}:")
         for metric, test in result.significance["tests"].items():
@@ -97,3 +105,15 @@ def print_result(result: Result) -> None:
                 for side in ("system", "baseline")
             )
             print(f"{metric} {ours}, {theirs}, p = {test['p_value']:.4f}  {test['signature']}")
+
+
+def print_search(search: SearchRecord, sentences: int) -> None:
+    """Print what is wrong with hypotheses."""
+    if search.cut_hypotheses:
+        print(
+            f"{search.cut_hypotheses} of {sentences} hypotheses are cut at "
+            f"{search.limit_of_length}: raise --max-len-a or --max-len-b, unless they repeat "
+            "themselves"
+        )
+    if search.unknown_hypotheses:
+        print(f"{search.unknown_hypotheses} of {sentences} hypotheses have an <unk>")

@@ -18,9 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..tools.analysis.batches import open_data
+from ..errors import UserError
 from ..tools.analysis.disagreement import disagree, plot_disagreement, read_pair
 from ..tools.analysis.systems import add_system_arguments, name_systems
+from ..tools.analysis.training_data import ParallelText
+from ..tools.labelled import is_labelled
 from ..tools.options import check_number
 from ..tools.reports.logs import LOGS
 from ..tools.reports.picture import check_picture, save_picture
@@ -164,8 +166,10 @@ def draw_disagreement(args: argparse.Namespace) -> Figure:
     check_number("--num-passes", args.num_passes, 2, MAX_PASSES)
     check_number("--seed", args.seed, 0, 2**32 - 1)
     checkpoints = name_systems(args.path, args.names)
-    task = open_data(args.data)
-    sentence = read_pair(task, args.gen_subset, args.line)
+    if is_labelled(args.data):
+        raise UserError(f"{args.data} has labelled sentences: passes are drawn of a translation")
+    data = ParallelText(args.data)
+    task, sentence = data.task, read_pair(data, args.gen_subset, args.line)
     systems = {
         name: disagree(task, path, sentence, args.num_passes, args.seed)
         for name, path in checkpoints.items()

@@ -1,7 +1,7 @@
 r"""remove the least sensitive parameters of checkpoints, and score the pruned models
 
 For each ratio, the least sensitive ⌊ratio · n⌋ of a checkpoint's n parameters are set to zero, and
-the pruned model translates and is scored (the paper's section 5.1, Figures 6 and 10). The n
+the pruned model is run and scored (the paper's section 5.1, Figures 6 and 10). The n
 parameters are those of the whole model, with embeddings, layer norms and biases, and with tied
 parameters counted once. Buffers are not pruned. ``--order random`` and ``--order magnitude`` are
 controls::
@@ -31,7 +31,6 @@ import argparse
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from fairseq import tasks
 from tqdm import tqdm
 
 from ..errors import UserError
@@ -47,21 +46,15 @@ from ..tools.analysis.pruning_report import draw_pruning, pruning_json, pruning_
 from ..tools.analysis.systems import add_system_arguments, name_systems
 from ..tools.options import add_data_argument, make_directory
 from ..tools.reports.picture import check_picture
-from ..tools.scoring.evaluation import Scoring, check_checkpoint
-from ..tools.scoring.inputs import open_test_set
+from ..tools.scoring.evaluation import check_checkpoint, open_evaluator, open_scoring
+from ..tools.scoring.evaluator import Inference, add_inference_arguments
 from ..tools.scoring.metrics import add_metric_arguments
-from ..tools.scoring.search import (
-    Search,
-    add_search_arguments,
-    generator_arguments,
-    generator_config,
-    quieten_fairseq,
-)
+from ..tools.scoring.search import Search, add_search_arguments, quieten_fairseq
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``intra-distill prune``."""
-    add_data_argument(parser, metavar="DATA")
+    add_data_argument(parser, "DATA", labelled=True)
     add_system_arguments(parser)
     parser.add_argument(
         "--sensitivity",
@@ -94,6 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="draw the primary metric and its change into a picture, such as pruned.png",
     )
+    parser.add_argument(
+        "--gen-subset",
+        metavar="SUBSET",
+        help="subset to score on (default: test of parallel text, valid of labelled sentences)",
+    )
+    add_inference_arguments(parser)
     add_search_arguments(parser)
     add_metric_arguments(parser)
     parser.add_argument(
@@ -112,15 +111,13 @@ def main(args: argparse.Namespace) -> None:
     ratios = parse_ratios(args.ratios)
     checkpoints = name_systems(args.path, args.names)
     check_request(args)
-    search = Search.of(args)
-    search.check()
     for path in args.path:
         check_checkpoint(path)
-    test_set, references = open_test_set(args.data, search.subset)
-    scoring = Scoring.of(test_set, references, tuple(args.metrics), args.tokenize)
-    cfg = generator_config(generator_arguments(search, args.data, args.path[0], test_set.langs))
-    task = tasks.setup_task(cfg.task)
-    systems = open_systems(checkpoints, args.sensitivity, cfg, task, test_set)
+    inference = Inference(args.max_tokens, args.cpu)
+    evaluator = open_evaluator(args.data, inference, Search.of(args), args.tokenize)
+    subset = args.gen_subset or evaluator.DEFAULT_SUBSET
+    scoring = open_scoring(evaluator, subset, tuple(args.metrics))
+    systems = open_systems(checkpoints, args.sensitivity, evaluator, subset)
     prunings = [
         Pruning(system, order, ratio, args.seed)
         for system in systems
@@ -132,7 +129,7 @@ def main(args: argparse.Namespace) -> None:
     by_folder = {pruning.folder: pruning for pruning in prunings}  # all orders share ratio 0
     results = {
         folder: evaluate_pruned(
-            pruning, args.data, search, scoring, task, args.results_path, args.write_checkpoint
+            pruning, evaluator, scoring, args.results_path, args.write_checkpoint
         )
         for folder, pruning in tqdm(by_folder.items(), desc="prune", unit="model", disable=None)
     }

@@ -1,9 +1,10 @@
 r"""score each parameter's contribution to the loss, and show how evenly parameters contribute
 
-The score is |θ ⊙ ḡ| (the paper's equation 2) in nats per target token, where ḡ is the gradient of
-the cross-entropy over random training batches. The batches and the criterion are the same for all
-checkpoints, so that systems are comparable: fairseq's label-smoothed cross-entropy, with the label
-smoothing of the checkpoint::
+The score is |θ ⊙ ḡ| (the paper's equation 2), where ḡ is the gradient of the mean loss over random
+training batches. The batches and the loss are the same for all checkpoints, so that systems are
+comparable. Of parallel text it is fairseq's label-smoothed cross-entropy, with the label smoothing
+of the checkpoint, in nats per target token. Of labelled sentences it is the cross-entropy in nats,
+or the squared error, per sentence::
 
     intra-distill sensitivity DATA --path plain/checkpoint_best.pt intra_x/checkpoint_best.pt \
         --results-path sensitivity --plot sensitivity.png
@@ -23,11 +24,11 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints import check_fits, read_checkpoint
+from ..checkpoints import read_checkpoint
 from ..core.sensitivity import balance, pool
 from ..errors import UserError
 from ..files import write_json
-from ..tools.analysis.batches import Settings, choose_batches, open_data
+from ..tools.analysis.batches import Settings, choose_batches
 from ..tools.analysis.sensitivity import score
 from ..tools.analysis.sensitivity_report import (
     by_part,
@@ -39,6 +40,7 @@ from ..tools.analysis.sensitivity_report import (
     symbol,
 )
 from ..tools.analysis.systems import add_system_arguments, name_systems
+from ..tools.analysis.training_data import open_training_data
 from ..tools.analysis.violins import draw_violins, sample
 from ..tools.options import MAX_TOKENS, check_number, make_directory
 from ..tools.reports.picture import check_picture
@@ -47,7 +49,12 @@ from ..tools.scoring.search import quieten_fairseq
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``intra-distill sensitivity``."""
-    parser.add_argument("data", type=Path, metavar="DATA", help="data directory of fairseq")
+    parser.add_argument(
+        "data",
+        type=Path,
+        metavar="DATA",
+        help="data directory of fairseq-preprocess or intra-distill glue",
+    )
     add_system_arguments(parser)
     parser.add_argument(
         "--results-path", required=True, type=Path, metavar="DIR", help="folder for the results"
@@ -106,17 +113,18 @@ def main(args: argparse.Namespace) -> None:
     )
     check_options(args)
     checkpoints = name_systems(args.path, args.names)
-    task = open_data(args.data)
-    for path in checkpoints.values():
-        check_fits(task, path, read_checkpoint(path))
-    chosen = choose_batches(task, settings)
+    data = open_training_data(args.data)
+    tasks = {name: data.task_of(path, read_checkpoint(path)) for name, path in checkpoints.items()}
+    # systems of one task share their batches
+    chosen = {task: choose_batches(data, task, settings) for task in dict.fromkeys(tasks.values())}
     make_directory(args.results_path)
 
     device = torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")
     systems, samples = {}, {}
     for name, path in checkpoints.items():
         scores_path = args.results_path / f"{name}.sensitivity.pt"
-        scores = score(scores_path, path, task, chosen, settings, device)
+        task = tasks[name]
+        scores = score(scores_path, path, data, task, chosen[task], settings, device)
         ascending = pool(list(scores.tensors.values()))
         samples[name] = sample(ascending)
         systems[name] = {
@@ -129,11 +137,11 @@ def main(args: argparse.Namespace) -> None:
             "kinds": by_part(scores, kind_of),
             "layers": by_part(scores, layer_of),
         }
-    notes = describe(task, chosen, settings, systems)
+    notes = describe(data, next(iter(chosen.values())), settings, systems)
     write_json(args.results_path / "sensitivity.json", sensitivity_json(args.data, notes, systems))
     if args.plot:
         sds = {name: system["all"].all.sd for name, system in systems.items()}
-        draw_violins(args.plot, samples, sds, f"sensitivity {symbol(settings)}, nats per token")
+        draw_violins(args.plot, samples, sds, f"sensitivity {symbol(settings)}, {data.unit}")
     print(sensitivity_tables(systems, notes))
 
 

@@ -1,8 +1,8 @@
 """put results of evaluate into a Markdown table, a CSV file and a picture
 
 PATH is a result, or a folder to search for results. With one data set, such as de-en, the table has
-a row for each system and all metrics. With several, it has systems × data sets in one metric, and
-the average of complete rows. Several seeds give the mean ± standard deviation::
+a row for each system and all metrics. With several, it has systems × data sets, each in its primary
+metric, and the average of complete rows. Several seeds give the mean ± standard deviation::
 
     intra-distill table runs --baseline transformer --csv table.csv --plot table.png
 
@@ -16,7 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..tools.options import check_output
+from ..tools.options import check_output, names
 from ..tools.reports.grid import lay_out
 from ..tools.reports.paper import read_paper
 from ..tools.reports.picture import check_picture
@@ -36,20 +36,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--gen-subset",
+        type=names,
         default="test",
-        metavar="SUBSET",
+        metavar="SUBSET,…",
         help="search folders for SUBSET.json (default: %(default)s)",
     )
     parser.add_argument(
         "--baseline",
         metavar="SYSTEM",
-        help="reference system (default: transformer or, if there is none, the first)",
+        help="reference system (default: transformer or plain or, if there is none, the first)",
     )
     parser.add_argument(
         "--metric",
         choices=METRICS,
         help="metric to show (default: all that the results have in common; with several data "
-        "sets, the primary one)",
+        "sets, the primary one of each)",
     )
     parser.add_argument(
         "--systems", type=names, metavar="SYSTEM,…", help="systems to show (default: all)"
@@ -72,13 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="draw the first metric into a picture, such as table.png",
     )
-
-
-def names(text: str) -> list[str]:
-    given = [name for name in text.split(",") if name]
-    if not given:
-        raise argparse.ArgumentTypeError("names nothing: leave the option out for all")
-    return given
 
 
 def main(args: argparse.Namespace) -> None:

@@ -14,11 +14,22 @@ def user_dir() -> Path:
     return Path(__file__).parents[1]
 
 
-def add_data_argument(parser: argparse.ArgumentParser, metavar: str = "DIR") -> None:
-    """Declare the data directory that a command works on."""
+def add_data_argument(
+    parser: argparse.ArgumentParser, metavar: str = "DIR", labelled: bool = False
+) -> None:
+    """Declare the data directory that a command works on, of labelled sentences as well or not."""
+    made_by = "intra-distill prepare" + " or intra-distill glue" * labelled
     parser.add_argument(
-        "data", type=Path, metavar=metavar, help="data directory made by intra-distill prepare"
+        "data", type=Path, metavar=metavar, help=f"data directory made by {made_by}"
     )
+
+
+def names(text: str) -> list[str]:
+    """Parse names that are separated by commas, as an option's ``type``."""
+    given = [name for name in text.split(",") if name]
+    if not given:
+        raise argparse.ArgumentTypeError("names nothing: leave the option out for all")
+    return given
 
 
 def as_argument(path: Path) -> str:

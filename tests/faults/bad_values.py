@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..support.commands import CHECKPOINT, SCORES, WORKING, Changes, takes_several
+from ..support.commands import CHECKPOINT, PREDICTOR, SCORES, WORKING, Changes, takes_several
 from ..support.training import INTRA, TASK
 
 HUGE = "1" + "0" * 30
@@ -21,6 +21,7 @@ NUMBERS = {
     "sensitivity": "--batches --seed --max-tokens",
     "prune": "--beam --lenpen --max-tokens --max-len-a --max-len-b --seed",
     "toy-corpus": "--train --valid --test --seed",
+    "glue-submission": "--max-tokens",
     "glue": "--max-length",
 }
 FLAGS = {
@@ -29,6 +30,7 @@ FLAGS = {
     "evaluate": "--cpu",
     "sensitivity": "--cpu --dropout --mean-of-absolute",
     "prune": "--cpu --write-checkpoint",
+    "glue-submission": "--cpu --fill",
 }
 CHOICES = [
     ("prepare", "--normalization", "nfd"),
@@ -44,7 +46,10 @@ CHOICES = [
     ("iwslt14", "--pair", "de-de"),
     *(("glue", "--task", task) for task in ("wnli", "RTE", "mnli-m")),
 ]
-NAMES_OF_NOTHING = [("table", "--systems"), ("table", "--datasets")]
+NAMES_OF_NOTHING = [
+    *(("table", option) for option in ("--systems", "--datasets", "--gen-subset")),
+    ("evaluate", "--gen-subset"),
+]
 
 # what several options refuse
 NO_CHECKPOINT = {
@@ -377,6 +382,20 @@ REFUSED: dict[str, Refusals] = {
             "must be at most 512": ["513", HUGE],
         },
     },
+    "glue-submission": {
+        "--data": {
+            "has no labels.json": ["rte=none", "rte=bin", "rte=raw/train.de", "rte=strange/pipe"],
+            "--data qnli has no --path qnli": ["qnli=labelled"],
+            "GLUE's RTE has 3000": ["rte=labelled"],
+        },
+        "--path": {
+            "there is no such checkpoint": ["rte=none", "rte=strange/pipe"],
+            "is not a PyTorch checkpoint": ["rte=raw/train.de"],
+            "is not a checkpoint of a model that predicts labels": [f"rte={CHECKPOINT}"],
+        },
+        "--output": {**NO_OUTPUT, "there is no folder none": ["none/x.zip"]},
+        "--max-tokens": {"must be at least 1": ["0"], "must be at most": [HUGE]},
+    },
 }
 # what takes several options
 UNREACHABLE = {"--downloads": "raw/train.de", "--source": "http://127.0.0.1:9/"}
@@ -391,6 +410,21 @@ TOGETHER: list[tuple[str, Changes, str]] = [
         for option in ("--num-epoch-checkpoints", "--num-update-checkpoints")
         for number in ("0", "-1", "2", HUGE)
     ),
+    *(
+        (command, {"data": "labelled", "--path": path, "--beam": None, **changes}, message)
+        for command, path in (("evaluate", PREDICTOR), ("prune", [PREDICTOR]))
+        for changes, message in (
+            ({"--beam": "1"}, "which no search translates: leave out --beam"),
+            ({"--tokenize": "char"}, "leave out --beam, --lenpen, --max-len-a, --max-len-b and"),
+            ({"--metrics": "BLEU"}, "--metrics BLEU: BLEU is a metric of translations"),
+            ({"--gen-subset": "none"}, "has no subset 'none', only train, valid, test"),
+            ({"--max-tokens": "2"}, "more than --max-tokens 2: raise it"),
+            ({"data": "bin"}, "is not a checkpoint of a translation model"),
+        )
+    ),
+    ("plot passes", {"data": "labelled"}, "labelled has labelled sentences: passes are drawn of a"),
+    ("sensitivity", {"data": "labelled"}, "is not a checkpoint of a model that predicts labels"),
+    ("glue-submission", {"--fill": None}, "a whole zip: give cola, sst-2, mrpc, qqp, sts-b, mnli"),
     ("iwslt14", {"--pair": "he-en", "--source": None}, "cannot be fetched by a program"),
     ("iwslt14", UNREACHABLE, "cannot write raw/train.de: "),
     ("wmt17", UNREACHABLE, "cannot write raw/train.de: "),
@@ -412,6 +446,10 @@ def bad_usage() -> Iterator[tuple[str, Changes, str]]:
         yield from ((command, {o: "yes"}, f"{o}: ignored") for o in options.split())
     yield from ((command, {o: value}, f"{o}: invalid choice") for command, o, value in CHOICES)
     yield from ((command, {o: ","}, f"{o}: names nothing") for command, o in NAMES_OF_NOTHING)
+    for option in ("--data", "--path"):
+        for value in ("labelled", "wnli=labelled", "rte=", "=labelled"):
+            message = f"{option}: '{value}' is not TASK=PATH"
+            yield "glue-submission", {option: [value]}, message
     yield "user-dir", {"more": "x"}, "unrecognized arguments: "
 
 

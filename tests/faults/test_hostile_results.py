@@ -15,6 +15,7 @@ from intra_distill.files import sha256, write_json
 from ..support.results import make_result
 
 HOSTILE_TEXT = ["\x1b]0;owned\x07", "a\nb", "a\r| b |", "a\x00", "a\u202eb", "\x9b2J", 1, None, []]
+SEARCH, TEST_SET = (asdict(make_result())[part] for part in ("search", "test_set"))
 HOSTILE_FIELDS = [
     *({"system": text} for text in HOSTILE_TEXT),
     *({"signatures": {"BLEU": text, "chrF": "x"}} for text in HOSTILE_TEXT),
@@ -22,18 +23,29 @@ HOSTILE_FIELDS = [
     {"scores": {"BLEU": 10**400, "chrF": 1.0}},
     {"scores": {}, "signatures": {}},
     {"scores": {"BLEU": 1.0}},
-    {"beam": 5.0},
-    {"lenpen": float("-inf")},
-    {"hypotheses": "../../../etc/passwd"},
-    {"hypotheses": "/etc/passwd"},
-    {"hypotheses": ""},
+    {"search": None},
+    *({"search": {**SEARCH, **changes}} for changes in ({"beam": 5.0}, {"lenpen": float("-inf")})),
+    {"tokenizer": None},
+    {"output": "../../../etc/passwd"},
+    {"output": "/etc/passwd"},
+    {"output": ""},
     {"significance": {"tests": {"BLEU": {"p_value": "\x1b[2J"}, "chrF": {"p_value": 1}}}},
     {"significance": {"tests": {"BLEU": {}}}},
     {"significance": {"tests": {}}},
     {"significance": []},
     {"test_set": None},
+    *(
+        {"test_set": {**TEST_SET, **changes}}
+        for changes in (
+            {"text": None},
+            {"classes": ["a", "b"]},
+            {"classes": ["\x1b[2J"]},
+            {"input_sha256": {"\x1b[2J": "a"}},
+            {"dataset": "\x1b[2J"},
+            {"references": "../valid.ref"},
+        )
+    ),
     {"task": "a\nb"},
-    {"dataset": "\x1b[2J"},
     {"overrides": ["\x1b[2J"]},
     {"overrides": "task.num_passes=5"},
     {"primary_metric": "TER"},
@@ -81,8 +93,8 @@ def test_a_hypothesis_file_is_read_as_text(tmp_path, inject):
     """sha256 of what a result names is all that is done with it, unless it is the right file."""
     hypotheses = tmp_path / "test.hyp.en"
     hypotheses.symlink_to("/dev/zero")
-    result = make_result(hypotheses=hypotheses.name)
-    other = replace(make_result("other"), hypotheses_sha256=sha256("/dev/null"))
+    result = make_result(output=hypotheses.name)
+    other = replace(make_result("other"), output_sha256=sha256("/dev/null"))
     for number, each in enumerate((result, other)):
         (tmp_path / str(number)).mkdir()
         write_json(tmp_path / str(number) / "test.json", asdict(each))

@@ -3,6 +3,7 @@
 from intra_distill import cli
 
 CHECKPOINT = "runs/plain/checkpoint_best.pt"
+PREDICTOR = "predictor/checkpoint_last.pt"
 SCORES = "sensitivity/plain.sensitivity.pt"
 SEARCH = {"--beam": "1", "--cpu": True}
 
@@ -55,6 +56,13 @@ WORKING: dict[str, Changes] = {
         "--source": "glue",
         "--max-length": "64",
         "--destdir": "new",
+    },
+    "glue-submission": {
+        "--data": ["rte=labelled"],
+        "--path": [f"rte={PREDICTOR}"],
+        "--output": "new.zip",
+        "--fill": True,
+        "--cpu": True,
     },
     "user-dir": {},
 }

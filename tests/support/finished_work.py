@@ -10,6 +10,7 @@ from fairseq.options import get_training_parser, parse_args_and_arch
 from .bert import write_hugging_face
 from .commands import command_line, run
 from .glue import write_bert, write_glue
+from .labelled import train_predictor
 from .logs import train_line, valid_line, write_log
 from .training import INTRA, USER_DIR, run_training
 
@@ -17,7 +18,8 @@ from .training import INTRA, USER_DIR, run_training
 def finish_work() -> None:
     """Fill the current folder: raw, bin, runs, sensitivity, pruned, config.yaml and strange.
 
-    What it has of GLUE are a task's files, glue, and the vocabulary bert; and hugging_face, a BERT.
+    What it has of GLUE are a task's files, glue, the vocabulary bert, the data directory labelled
+    and the folder predictor of a model; and hugging_face, a BERT.
     """
     run("toy-corpus --destdir raw --train 150 --valid 10 --test 12".split())
     run(command_line("prepare", {"--destdir": "bin"}))
@@ -32,6 +34,8 @@ def finish_work() -> None:
     run(command_line("table", {"--csv": "table.csv", "--plot": "table.png"}))
     write_glue(Path("glue"), "rte")
     write_bert(Path("bert"))
+    run(command_line("glue", {"--destdir": "labelled"}))
+    train_predictor(Path("labelled"), Path("predictor"), 1, "--max-positions", "64")
     write_hugging_face(Path("hugging_face"))
     Path("config.yaml").write_text(
         "task: {_name: translation}\ncriterion: {alpha: 5}\noptimization: {max_update: 9}\n"

@@ -21,6 +21,22 @@ def train_line(update: int, top: object = 2e-6, rest: object = 1e-8) -> str:
     )
 
 
+def prediction_line(update: int, loss: float, scores: str = "accuracy 62 | f1 50 | mcc 3") -> str:
+    """A validation of labelled sentences; those of regressions have ``pearson 80`` as scores."""
+    return (
+        f"{STAMP} | valid | epoch 001 | valid on 'valid' subset | loss {loss} | nll_loss {loss} "
+        f"| {scores} | wps 0 | wpb 304 | bsz 30 | num_updates {update}"
+    )
+
+
+def prediction_train_line(update: int) -> str:
+    return (
+        f"{STAMP} | train_inner | epoch 001:      2 / 4 loss=0.9982, nll_loss=0.9982, "
+        f"accuracy=53.3333, f1=12.5, mcc=-13.9, bsz=30, num_updates={update}, lr=0.01, "
+        "gnorm=0.256, sensitivity_top=1.6e-05, sensitivity_rest=1.1e-07, train_wall=0, wall=2"
+    )
+
+
 def write_log(folder: Path, *lines: str, end: str = "\n") -> Path:
     """Write a log as a recipe keeps it."""
     folder.mkdir(parents=True, exist_ok=True)

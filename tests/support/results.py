@@ -9,16 +9,37 @@ from intra_distill.tools.config import System
 from intra_distill.tools.scoring.metrics import (
     DEFAULT_METRICS,
     METRICS,
+    Classes,
+    Kind,
+    Numbers,
+    Scorer,
     Text,
     build_scorers,
     signatures_of,
 )
-from intra_distill.tools.scoring.results import Checkpoint, Result, TestSet, write_result
+from intra_distill.tools.scoring.results import (
+    Checkpoint,
+    Result,
+    SearchRecord,
+    TestSet,
+    TextRecord,
+    write_result,
+)
 
 REFERENCES = [f"the {animal} sleeps here today" for animal in "cat dog cow hen fox pig".split()] * 5
 WORSE = [line.replace("today", "tonight") if i % 3 else line for i, line in enumerate(REFERENCES)]
-SCORERS = build_scorers(METRICS, Text("en", True, "13a"), REFERENCES)
+
+
+def scorers_of(kind: Kind, references: list[str]) -> dict[str, Scorer]:
+    """The scorers of all metrics of a kind of output."""
+    names = [name for name, metric in METRICS.items() if not metric.obstacle(kind)]
+    return build_scorers(names, kind, references)
+
+
+SCORERS = scorers_of(Text("en", True, "13a"), REFERENCES)
 SIGNATURES = signatures_of(SCORERS)
+CLASSES = {"rte": ("entailment", "not_entailment"), "mrpc": ("0", "1"), "cola": ("0", "1")}
+CLASSES |= dict.fromkeys(("mnli-m", "mnli-mm"), ("contradiction", "entailment", "neutral"))
 
 
 def make_result(
@@ -37,7 +58,6 @@ def make_result(
         system=system,
         overrides=list(System.of(system).overrides),
         task="translation",
-        dataset=dataset,
         primary_metric="BLEU",
         scores={"BLEU": bleu, "chrF": chrf},
         signatures={name: SIGNATURES[name] for name in DEFAULT_METRICS},
@@ -46,14 +66,13 @@ def make_result(
         test_set=TestSet(
             data="/nowhere",
             subset="test",
-            source_lang=source_lang,
-            target_lang=target_lang,
-            lowercase=True,
-            sentencepiece_text="train",
+            dataset=dataset,
             sentences=len(REFERENCES),
-            source_sha256="a",
+            input_sha256={f"test.{dataset}.{source_lang}.bin": "a"},
             references=f"test.ref.{target_lang}",
             references_sha256=f"references of {dataset}",
+            text=TextRecord(source_lang, target_lang, True, "train"),
+            classes=None,
         ),
         checkpoint=Checkpoint(
             path="c.pt",
@@ -64,18 +83,63 @@ def make_result(
             parameters=parameters,
             num_passes=num_passes,
         ),
-        beam=5,
-        lenpen=1.0,
-        max_len_a=None,
-        max_len_b=None,
-        hypotheses=f"test.hyp.{target_lang}",
-        hypotheses_sha256=f"{system} {dataset} {seed}",
-        cut_hypotheses=0,
-        unknown_hypotheses=0,
-        generator_arguments=[],
+        output=f"test.hyp.{target_lang}",
+        output_sha256=f"{system} {dataset} {seed}",
+        search=SearchRecord(
+            beam=5,
+            lenpen=1.0,
+            max_len_a=None,
+            max_len_b=None,
+            cut_hypotheses=0,
+            unknown_hypotheses=0,
+            generator_arguments=[],
+        ),
         versions={},
     )
     return replace(result, **changes)
+
+
+def make_prediction(
+    system: str = "plain",
+    dataset: str = "rte",
+    seed: int = 1,
+    subset: str = "valid",
+    **scores: float,
+) -> Result:
+    """A result of a data set of GLUE with nothing behind it; the first metric is primary."""
+    scores = scores or {"accuracy": 70.0}
+    result = make_result(system, seed=seed)
+    classes = CLASSES.get(dataset)
+    kind = Numbers() if classes is None else Classes(classes)
+    gold = list(classes or "12") * len(dataset)  # data sets differ in their signatures
+    signatures = signatures_of(scorers_of(kind, gold))
+    return replace(
+        result,
+        task="sentence_prediction",
+        primary_metric=next(iter(scores)),
+        scores=scores,
+        signatures={name: signatures[name] for name in scores},
+        tokenizer=None,
+        test_set=replace(
+            result.test_set,
+            subset=subset,
+            dataset=dataset,
+            sentences=len(gold),
+            input_sha256={f"input0/{subset}.bin": "a"},
+            references=f"{subset}.ref",
+            references_sha256=f"labels of {dataset}",
+            text=None,
+            classes=classes,
+        ),
+        output=f"{subset}.pred",
+        output_sha256=f"{system} {dataset} {seed}",
+        search=None,
+    )
+
+
+def searched(result: Result, **changes: Any) -> Result:
+    """The result of another search."""
+    return replace(result, search=replace(result.search, **changes))
 
 
 def in_metrics(result: Result, scores: dict[str, float]) -> Result:
@@ -84,24 +148,31 @@ def in_metrics(result: Result, scores: dict[str, float]) -> Result:
     return replace(result, scores=scores, signatures=signatures, primary_metric=next(iter(scores)))
 
 
-def compared(result: Result, bleu: float, chrf: float = 0.5, system: str = "transformer") -> Result:
-    """The result with p-values against the same seed of a system, as evaluate stores them."""
+def compared(
+    result: Result, first: float, rest: float = 0.5, system: str = "transformer"
+) -> Result:
+    """The result with p-values against the same seed of a system, as evaluate stores them.
+
+    ``first`` is of its first metric, ``rest`` of the others.
+    """
     seed = result.checkpoint.seed
     return replace(
         result,
         significance={
             "baseline": "test.json",
             "baseline_system": system,
-            "baseline_hypotheses_sha256": f"{system} {result.dataset} {seed}",
-            "tests": {"BLEU": {"p_value": bleu}, "chrF": {"p_value": chrf}},
+            "baseline_output_sha256": f"{system} {result.dataset} {seed}",
+            "tests": {
+                name: {"p_value": rest if i else first} for i, name in enumerate(result.scores)
+            },
         },
     )
 
 
 def put(folder: Path, result: Result) -> Path:
-    """Write a result where a recipe has it: DATASET/SYSTEM/seedN/test.json."""
+    """Write a result where a recipe has it: DATASET/SYSTEM/seedN/SUBSET.json."""
     seed = f"seed{result.checkpoint.seed}"
-    path = folder / result.dataset / result.system / seed / "test.json"
+    path = folder / result.dataset / result.system / seed / f"{result.test_set.subset}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_result(path, result)
     return path
@@ -119,4 +190,4 @@ def put_scored(folder: Path, system: str, hypotheses: list[str], seed: int = 1) 
     path = put(folder / "runs", result)
     path.with_name("test.hyp.en").write_text("".join(f"{line}\n" for line in hypotheses))
     digest = sha256(path.with_name("test.hyp.en"))
-    return put(folder / "runs", replace(result, test_set=test_set, hypotheses_sha256=digest))
+    return put(folder / "runs", replace(result, test_set=test_set, output_sha256=digest))

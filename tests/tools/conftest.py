@@ -1,4 +1,4 @@
-"""Checkpoints trained once on the prepared data directory, and what is drawn."""
+"""Checkpoints trained once on parallel text and on labelled sentences, and what is drawn."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from intra_distill.tools.scoring.evaluation import Evaluation, evaluate
 
 from ..support.checkpoints import train_model
+from ..support.labelled import CLASSES, make_labelled, train_predictor
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,34 @@ def base(prepared, checkpoint, tmp_path_factory) -> Path:
     results_path = tmp_path_factory.mktemp("base")
     evaluate(Evaluation(prepared, checkpoint, results_path))
     return results_path / "test.json"
+
+
+@pytest.fixture(scope="session")
+def of_classes(tmp_path_factory) -> Path:
+    """A data directory of pairs of sentences in two classes, whose test set has no labels."""
+    folder = tmp_path_factory.mktemp("classes")
+    return make_labelled(folder, "mrpc", CLASSES, ("F1", "accuracy"), {"valid1": "mrpc-again"})
+
+
+@pytest.fixture(scope="session")
+def of_numbers(tmp_path_factory) -> Path:
+    """A data directory of pairs of sentences with numbers."""
+    folder = tmp_path_factory.mktemp("numbers")
+    return make_labelled(folder, "sts-b", None, ("Pearson", "Spearman"))
+
+
+@pytest.fixture(scope="session")
+def classifier(of_classes, tmp_path_factory) -> Path:
+    """A checkpoint of a plain BERT on ``of_classes``."""
+    folder = tmp_path_factory.mktemp("run") / "plain"
+    return train_predictor(of_classes, folder, 20)
+
+
+@pytest.fixture(scope="session")
+def regressor(of_numbers, tmp_path_factory) -> Path:
+    """A checkpoint of a plain BERT on ``of_numbers``."""
+    folder = tmp_path_factory.mktemp("run") / "plain"
+    return train_predictor(of_numbers, folder, 20, "--divergence", "mse")
 
 
 @pytest.fixture

@@ -270,6 +270,6 @@ def test_an_average_is_evaluated(prepared, tmp_path):
     train_model(prepared, run, 5, *task, "--save-interval-updates", "1", "--seed", "3")
     path = run / "average.pt"
     main(["average", "--inputs", str(run), "--num-update-checkpoints=2", f"--output={path}"])
-    result = evaluate(Evaluation(prepared, path, tmp_path / "results"))
+    (result,) = evaluate(Evaluation(prepared, path, tmp_path / "results"))
     assert (result.system, result.checkpoint.seed, result.checkpoint.updates) == ("run", 3, 5)
     assert result.checkpoint.training_seconds > 0

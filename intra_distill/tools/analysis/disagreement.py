@@ -17,7 +17,7 @@ from ...core.divergence import x_divergence
 from ...core.replicate import replicate, split_passes
 from ...errors import UserError
 from ..reports.picture import AS_IT_IS, COLOURS
-from .batches import load_subset
+from .training_data import ParallelText
 
 if TYPE_CHECKING:  # no other command has to wait for it
     from matplotlib.figure import Figure
@@ -42,17 +42,18 @@ class SentencePair:
     target: list[str]  # the pieces, </s> at the end
 
 
-def read_pair(task: TranslationTask, subset: str, line: int) -> SentencePair:
+def read_pair(data: ParallelText, subset: str, line: int) -> SentencePair:
     """Read one sentence of a subset.
 
     Args:
-        task: of the data
+        data: the data directory
         subset: such as test
         line: its number in the subset, from 1 on
     Raises:
         UserError: there is no such subset or line
     """
-    dataset = load_subset(task, subset)
+    task = data.task
+    dataset = data.load(task, subset)
     if not 1 <= line <= len(dataset):
         raise UserError(
             f"--line must be 1 to {len(dataset)}, the sentences of {subset}, not {line}"

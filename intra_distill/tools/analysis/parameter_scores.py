@@ -24,7 +24,7 @@ class ParameterScores:
     tensors: dict[str, Tensor]  # by parameter name: float32 in the parameter's shape
     checkpoint_sha256: str
     options: dict[str, Any]  # of the computation: numbers, strings and booleans
-    loss: float  # of the model on the same data, nats per target token
+    loss: float  # of the model on the same data, per target token or per sentence
 
 
 def write_scores(path: Path, scores: ParameterScores) -> None:

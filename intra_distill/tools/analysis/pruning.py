@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fairseq.tasks.translation import TranslationTask
-from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from ...checkpoints import load_model, read_checkpoint, save_checkpoint
@@ -19,10 +17,9 @@ from ...core.pruning import least
 from ...errors import UserError
 from ...files import read_json, sha256, write_json
 from ..options import make_directory
-from ..scoring.evaluation import Scoring, is_translated, translate_and_score
-from ..scoring.inputs import inspect_checkpoint
-from ..scoring.results import Result, TestSet, read_result, write_result
-from ..scoring.search import Search
+from ..scoring.evaluation import Scoring, is_output_of, make_result
+from ..scoring.evaluator import Evaluator
+from ..scoring.results import Result, read_result, write_result
 from .parameter_scores import ParameterScores, read_scores
 
 KEPT, SCRATCH = "checkpoint.pt", "scratch.pt"
@@ -82,25 +79,23 @@ class Pruning:
 def open_systems(
     checkpoints: dict[str, Path],
     sensitivity: list[Path],
-    cfg: DictConfig,
-    task: TranslationTask,
-    test_set: TestSet,
+    evaluator: Evaluator,
+    subset: str,
 ) -> list[Unpruned]:
     """Check all checkpoints, and find the scores of each.
 
     Args:
         checkpoints: by the systems' names
         sensitivity: files of scores, in any order
-        cfg: of fairseq's generator
-        task: of the data
-        test_set: the test set to translate
+        evaluator: of the data
+        subset: to evaluate on
     Raises:
-        UserError: a checkpoint cannot translate, is given twice, or has no matching scores
+        UserError: a checkpoint does not fit the subset, is given twice, or has no matching scores
     """
     scores = {path: read_scores(path) for path in sensitivity}
     systems: list[Unpruned] = []
     for name, path in checkpoints.items():
-        checkpoint = inspect_checkpoint(path, cfg, test_set)
+        checkpoint = evaluator.inspect(path, subset)
         for other in systems:
             if other.sha256 == checkpoint.sha256:
                 raise UserError(f"{path} is the same as {other.checkpoint}: name one of them")
@@ -111,6 +106,7 @@ def open_systems(
                 "intra-distill sensitivity"
             )
         if own:
+            task = evaluator.task_of(path, read_checkpoint(path))
             refuse_other_scores(own[0], scores[own[0]], path, load_model(path, task))
         systems.append(
             Unpruned(
@@ -175,13 +171,14 @@ def score_parameters(pruning: Pruning, model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def write_pruned(pruning: Pruning, task: TranslationTask, output: Path) -> None:
+def write_pruned(pruning: Pruning, evaluator: Evaluator, output: Path) -> None:
     """Write the pruned checkpoint, which fairseq loads like any other.
 
     fairseq builds the model, so that a tied parameter is pruned under all its names.
     """
-    state = read_checkpoint(pruning.system.checkpoint)
-    model = load_model(pruning.system.checkpoint, task)
+    path = pruning.system.checkpoint
+    state = read_checkpoint(path)
+    model = load_model(path, evaluator.task_of(path, state))
     removed = least(score_parameters(pruning, model), pruning.removed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -197,28 +194,24 @@ def write_pruned(pruning: Pruning, task: TranslationTask, output: Path) -> None:
 
 def evaluate_pruned(
     pruning: Pruning,
-    data: Path,
-    search: Search,
+    evaluator: Evaluator,
     scoring: Scoring,
-    task: TranslationTask,
     results_path: Path,
     keep: bool,
 ) -> Result:
-    """Read the stored result of a pruned model, or prune, translate and score.
+    """Read the stored result of a pruned model, or prune, run and score.
 
     Args:
         pruning: the model
-        data: the data directory
-        search: the options of the beam search
+        evaluator: of the data
         scoring: the test set and the metrics
-        task: of the data, with which fairseq loads the checkpoint
         results_path: the folder of all results
         keep: whether to keep the pruned checkpoint beside the result
     """
     folder = results_path / pruning.folder
     make_directory(folder)
     subset = scoring.test_set.subset
-    result = stored_result(folder, pruning, search, scoring)
+    result = stored_result(folder, pruning, evaluator, scoring)
     keep = keep and bool(pruning.ratio)
     if result and (not keep or is_written(folder / KEPT, pruning)):
         (folder / SCRATCH).unlink(missing_ok=True)  # left by a killed process
@@ -227,11 +220,11 @@ def evaluate_pruned(
     checkpoint = pruning.system.checkpoint
     if pruning.ratio:
         checkpoint = folder / (KEPT if keep else SCRATCH)
-        write_pruned(pruning, task, checkpoint)
+        write_pruned(pruning, evaluator, checkpoint)
     try:
         if result is None:
-            system = str(pruning.folder)
-            result = translate_and_score(checkpoint, system, data, search, scoring, folder)
+            inspected = evaluator.inspect(checkpoint, subset)
+            result = make_result(inspected, str(pruning.folder), evaluator, scoring, folder)
             write_result(folder / f"{subset}.json", result)
             record = {**pruning.identity, "evaluated_sha256": result.checkpoint.sha256}
             write_json(folder / f"{subset}.pruning.json", record)
@@ -242,9 +235,9 @@ def evaluate_pruned(
 
 
 def stored_result(
-    folder: Path, pruning: Pruning, search: Search, scoring: Scoring
+    folder: Path, pruning: Pruning, evaluator: Evaluator, scoring: Scoring
 ) -> Result | None:
-    """Read the result in a folder; None unless its model, test set, search and metrics match.
+    """Read the result in a folder; None unless its model, test set, options and metrics match.
 
     What is missing or damaged is made again.
     """
@@ -255,7 +248,7 @@ def stored_result(
     except (UserError, OSError, ValueError):
         return None
     record = {**pruning.identity, "evaluated_sha256": result.checkpoint.sha256}
-    as_asked = is_translated(result, folder, search, scoring.test_set)
+    as_asked = is_output_of(result, folder, evaluator, scoring.test_set)
     # in this order: the first metric is the primary one
     as_asked = as_asked and list(result.signatures.items()) == list(scoring.signatures.items())
     return result if as_asked and recorded == record else None

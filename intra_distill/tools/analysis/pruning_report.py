@@ -9,7 +9,7 @@ from typing import Any
 from ..reports.markdown import difference, escape, table_text
 from ..reports.picture import AS_IT_IS, COLOURS, add_legend, save_picture
 from ..scoring.metrics import METRICS
-from ..scoring.results import Result
+from ..scoring.results import Result, SearchRecord
 from .pruning import Pruning
 
 LINES = {"sensitivity": "o-", "magnitude": "^--", "random": "s:"}  # by order
@@ -47,7 +47,7 @@ def pruning_json(prunings: list[Pruning], results: dict[Path, Result]) -> dict[s
                 **pruning.identity,
                 "result": str(pruning.folder / f"{result.test_set.subset}.json"),
                 "scores": result.scores,
-                "cut_hypotheses": result.cut_hypotheses,
+                **({"cut_hypotheses": result.search.cut_hypotheses} if result.search else {}),
                 "changes": {
                     metric: score - whole.scores[metric] for metric, score in result.scores.items()
                 },
@@ -56,12 +56,18 @@ def pruning_json(prunings: list[Pruning], results: dict[Path, Result]) -> dict[s
     return {
         "data": first.test_set.data,
         "subset": first.test_set.subset,
-        "beam": first.beam,
-        "lenpen": first.lenpen,
-        "limit_of_length": first.limit_of_length,
+        **search_json(first.search),
         "signatures": first.signatures,
         "models": models,
     }
+
+
+def search_json(search: SearchRecord | None) -> dict[str, Any]:
+    """The options of the search that all results share; nothing of predictions."""
+    if search is None:
+        return {}
+    names = ("beam", "lenpen", "limit_of_length")
+    return {name: getattr(search, name) for name in names}
 
 
 def pruning_table(prunings: list[Pruning], results: dict[Path, Result]) -> str:
@@ -79,13 +85,17 @@ def pruning_table(prunings: list[Pruning], results: dict[Path, Result]) -> str:
         rows.append(row)
     notes = [
         f"{metric}: `{first.signatures[metric]}`",
-        f"{first.test_set.subset}, beam {first.beam}, length penalty {first.lenpen:g}",
+        ", ".join(map(str, filter(None, [first.test_set.subset, first.search]))),
         "removed: the share of all the model's parameters that is set to zero",
     ]
-    cut = {folder: each.cut_hypotheses for folder, each in results.items() if each.cut_hypotheses}
+    cut = {
+        folder: each.search.cut_hypotheses
+        for folder, each in results.items()
+        if each.search and each.search.cut_hypotheses
+    }
     if cut:
         numbers = ", ".join(f"{escape(str(folder))} {number}" for folder, number in cut.items())
-        notes.append(f"hypotheses cut at {first.limit_of_length}: {numbers}")
+        notes.append(f"hypotheses cut at {first.search.limit_of_length}: {numbers}")
     return "\n".join([table_text(rows), "", *(f"- {note}" for note in notes)])
 
 

@@ -1,4 +1,4 @@
-"""The sensitivity |θ ⊙ ḡ| of a checkpoint's parameters, equation (2), in nats per target token."""
+"""The sensitivity |θ ⊙ ḡ| of a checkpoint's parameters, equation (2), in the unit of the loss."""
 
 import sys
 from collections.abc import Iterator
@@ -7,23 +7,24 @@ from pathlib import Path
 
 import torch
 from fairseq import utils
-from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
-from fairseq.tasks.translation import TranslationTask
+from fairseq.tasks import FairseqTask
 from torch import Tensor
 from tqdm import tqdm
 
-from ...checkpoints import configuration, load_model, read_checkpoint
+from ...checkpoints import load_model, read_checkpoint
 from ...core.sensitivity import Sensitivity, sensitivity
 from ...errors import UserError
 from ...files import sha256
 from .batches import Batches, Settings, refuse_long_batches
 from .parameter_scores import ParameterScores, read_scores, write_scores
+from .training_data import TrainingData
 
 
 def score(
     scores_path: Path,
     checkpoint: Path,
-    task: TranslationTask,
+    data: TrainingData,
+    task: FairseqTask,
     chosen: Batches,
     settings: Settings,
     device: torch.device,
@@ -33,11 +34,9 @@ def score(
     Raises:
         UserError: a score is NaN or infinite, or the file holds something else
     """
-    criterion = configuration(read_checkpoint(checkpoint), "criterion")
-    label_smoothing = criterion.get("label_smoothing", 0.0)
     options = {
         **asdict(settings),
-        "label_smoothing": label_smoothing,
+        **data.options(read_checkpoint(checkpoint)),
         "batches_used": len(chosen),
         "sentences_sha256": chosen.sha256,
     }
@@ -49,7 +48,7 @@ def score(
             print(reused, file=sys.stderr)
             return stored
 
-    tensors, loss = compute(checkpoint, task, chosen, settings, label_smoothing, device)
+    tensors, loss = compute(checkpoint, data, task, chosen, settings, device)
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise UserError(f"{checkpoint}: the sensitivity of {name} is NaN or infinite")
@@ -60,24 +59,23 @@ def score(
 
 def compute(
     checkpoint: Path,
-    task: TranslationTask,
+    data: TrainingData,
+    task: FairseqTask,
     chosen: Batches,
     settings: Settings,
-    label_smoothing: float,
     device: torch.device,
 ) -> Sensitivity:
     """Score the parameters by the gradient over the batches, on the model's device."""
     model = load_model(checkpoint, task)
-    refuse_long_batches(checkpoint, model, chosen)
+    refuse_long_batches(checkpoint, model, data, chosen)
     # a parameter that was frozen in training contributes as well
     model.to(device).train(settings.dropout).requires_grad_(True)
-    criterion = LabelSmoothedCrossEntropyCriterion(task, False, label_smoothing)
+    loss_of = data.loss(task, data.options(read_checkpoint(checkpoint)))
     utils.set_torch_seed(settings.seed)
 
     def losses() -> Iterator[tuple[Tensor, int]]:
         for batch in tqdm(chosen, desc=str(checkpoint), unit="batch", disable=None):
-            loss, tokens, _ = criterion(model, utils.move_to_cuda(batch, device))
-            yield loss, tokens
+            yield loss_of(model, utils.move_to_cuda(batch, device))
 
     # cuDNN's recurrent networks compute gradients only in training mode
     with torch.backends.cudnn.flags(enabled=settings.dropout):

@@ -9,7 +9,6 @@ from typing import Any
 
 import fairseq
 import torch
-from fairseq.tasks.translation import TranslationTask
 from torch import Tensor
 
 from ... import __version__
@@ -17,16 +16,18 @@ from ...core.sensitivity import Balance, Moments, balance, pool
 from ..reports.markdown import MISSING, decimals, escape, table_text
 from .batches import Batches, Settings
 from .parameter_scores import ParameterScores
+from .training_data import TrainingData
 
 # patterns of fairseq's parameter names; the first match counts
 KINDS = {
     "layer norm": r"layer_?norm",
-    "embedding": r"embed_(tokens|positions)|\.embed\.",
+    "embedding": r"embed_(tokens|positions|segments)|\.embed\.",
     "attention": r"attn|attention",
     "output projection": r"output_projection|fc_out|embed_out",
     "FFN": r"\.fc[12]\.",
+    "prediction head": r"classification_heads|pooler",
 }
-LAYER = re.compile(r"(encoder|decoder)\.layers\.\d+(?=\.)")
+LAYER = re.compile(r"(encoder|decoder)(\.sentence_encoder)?\.layers\.\d+(?=\.)")
 
 
 def kind_of(name: str) -> str:
@@ -47,26 +48,29 @@ def by_part(scores: ParameterScores, part_of: Callable[[str], str]) -> dict[str,
 
 
 def symbol(settings: Settings) -> str:
-    """The formula of the scores, in nats per target token."""
+    """The formula of the scores."""
     return "mean |θ ⊙ g|" if settings.mean_of_absolute else "|θ ⊙ ḡ|"
 
 
 def describe(
-    task: TranslationTask, chosen: Batches, settings: Settings, systems: dict[str, dict[str, Any]]
+    data: TrainingData, chosen: Batches, settings: Settings, systems: dict[str, dict[str, Any]]
 ) -> list[str]:
     """The notes below the tables: how the scores were computed, and what columns mean."""
     number, available = len(chosen), chosen.available
     batches = f"{number} of {available}" if number < available else f"all {number}"
     if number < settings.batches:
         batches += f" (fewer than the {settings.batches} asked for)"
-    smoothing = {system["options"]["label_smoothing"] for system in systems.values()}
+    smoothing = {system["options"].get("label_smoothing") for system in systems.values()} - {None}
+    criterion = data.criterion
+    if smoothing:
+        epsilons = ", ".join(f"{epsilon:g}" for epsilon in sorted(smoothing))
+        criterion += f", label smoothing {epsilons}"
     notes = [
-        f"sensitivity {symbol(settings)} in nats per target token, "
+        f"sensitivity {symbol(settings)} in {data.unit}, "
         f"dropout {'on' if settings.dropout else 'off'}",
-        f"batches of {settings.subset} {task.cfg.source_lang}-{task.cfg.target_lang}, up to "
-        f"{settings.max_tokens} tokens each: {batches}, seed {settings.seed}",
-        "criterion: plain cross-entropy for every system, label smoothing "
-        + ", ".join(f"{epsilon:g}" for epsilon in sorted(smoothing)),
+        f"batches of {settings.subset} {data.name}, up to {settings.max_tokens} tokens each: "
+        f"{batches}, seed {settings.seed}",
+        f"criterion: {criterion}",
         "SD: standard deviation over all parameters, shared ones counted once; top: the most "
         "sensitive 20 %, bottom: the other 80 %",
     ]

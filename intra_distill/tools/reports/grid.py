@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from ...errors import UserError
+from ..scoring.metrics import METRICS
+from ..scoring.results import SearchRecord
 from .paper import Paper
 from .runs import Run, metrics_of_all, refuse_misfits
 from .significance import largest_p_values
+
+PLAIN = ("transformer", "plain")  # systems that others are compared with, unless one is chosen
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Cell:
     parameters: int
     updates: float  # mean over the seeds
     training_seconds: float | None  # mean over the seeds; None if that of a seed is unknown
-    cut_hypotheses: int  # sum over the seeds
+    cut_hypotheses: int  # of translations: sum over the seeds
     not_compared: str  # why a comparison failed; else empty
 
 
@@ -38,15 +42,22 @@ class Table:
 
     systems: list[str]
     datasets: list[str]
-    metrics: list[str]
+    metrics: dict[str, list[str]]  # by data set; the same number for each
     reference: str  # the system that the others are compared with
     cells: dict[tuple[str, str], Cell]  # by system and data set; may be incomplete
-    subset: str
-    beam: int
-    lenpen: float
-    limit_of_length: str
-    signatures: dict[str, str]
+    subsets: dict[str, str]  # by data set, where there are results
+    search: SearchRecord | None  # of the first result; all translations share its options
+    signatures: dict[str, dict[str, str]]  # by data set, then by metric, where there are results
     paper: Paper | None
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether data sets are shown in different metrics."""
+        return len({tuple(metrics) for metrics in self.metrics.values()}) > 1
+
+    def digits(self, metric: str) -> int:
+        """The decimals of a metric: one more beside published numbers or for several data sets."""
+        return METRICS[metric].decimals + (bool(self.paper) or len(self.datasets) > 1)
 
     @property
     def shown(self) -> dict[tuple[str, str], Cell]:
@@ -56,13 +67,13 @@ class Table:
 
 
 def aggregate(
-    runs: list[Run], metrics: list[str], reference_system: str
+    runs: list[Run], metrics_of: dict[str, list[str]], reference_system: str
 ) -> dict[tuple[str, str], Cell]:
     """Average runs over their seeds, and test their difference from a reference system.
 
     Args:
         runs: as :func:`~.runs.gather` returns them
-        metrics: the metrics to show
+        metrics_of: the metrics to show, by data set
         reference_system: the system to test against; it has no p-values itself
     Returns:
         by system and data set, the cells that have runs
@@ -72,7 +83,7 @@ def aggregate(
         grid.setdefault((run.system, run.dataset), []).append(run)
     cells = {}
     for (system, dataset), seeds in grid.items():
-        p_values, not_compared = {}, ""
+        p_values, not_compared, metrics = {}, "", metrics_of[dataset]
         if system != reference_system:
             try:
                 reference = grid.get((reference_system, dataset), [])
@@ -94,7 +105,9 @@ def aggregate(
             parameters=checkpoints[0].parameters,
             updates=fmean(checkpoint.updates for checkpoint in checkpoints),
             training_seconds=complete_mean([each.training_seconds for each in checkpoints]),
-            cut_hypotheses=sum(run.result.cut_hypotheses for run in seeds),
+            cut_hypotheses=sum(
+                run.result.search.cut_hypotheses for run in seeds if run.result.search
+            ),
             not_compared=not_compared,
         )
     return cells
@@ -119,22 +132,23 @@ def lay_out(
         runs: as :func:`~.runs.gather` returns them
         systems: the rows; by default the paper's systems, the reference, then all others
         datasets: by default the paper's data sets, then all others
-        metric: the only metric; by default all for one data set, the primary one for several
-        reference: the system to compare with; by default transformer, or else the first
+        metric: the only metric; by default all for one data set, for several the primary one of
+            each
+        reference: the system to compare with; by default one of :data:`PLAIN`, or else the first
         paper: published numbers
     Raises:
         UserError: nothing is left to show, the reference is unknown, or results are not comparable
     """
     ours = list(dict.fromkeys(run.system for run in runs))
     if reference is None:
-        reference = "transformer" if "transformer" in ours else ours[0]
+        reference = next((name for name in PLAIN if name in ours), ours[0])
     if reference not in ours:
         raise UserError(f"--baseline {reference}: the results are of {', '.join(ours)}")
     published = paper.scores if paper else {}
     if systems is None:
         systems = list(dict.fromkeys([*published, reference, *ours]))
     if datasets is None:
-        published_datasets = [name for scores in published.values() for name in scores]
+        published_datasets = paper.datasets if paper else []
         datasets = list(dict.fromkeys([*published_datasets, *(run.dataset for run in runs)]))
     wanted = [
         run for run in runs if run.dataset in datasets and run.system in {*systems, reference}
@@ -144,23 +158,49 @@ def lay_out(
             f"no result is of {', '.join(systems)} on {', '.join(datasets)}: the results are of "
             f"{', '.join(ours)} on {', '.join(dict.fromkeys(run.dataset for run in runs))}"
         )
-    first = wanted[0].result
-    metrics = [metric] if metric else metrics_of_all(wanted)
-    if len(datasets) > 1 and not metric:
-        metrics = [first.primary_metric]
-    if paper and paper.metric not in metrics:
-        raise UserError(f"the published numbers are {paper.metric}, the table's {metrics[0]}")
+    metrics = choose_metrics(wanted, datasets, metric, paper)
     refuse_misfits(wanted, metrics)
+    results = {run.dataset: run.result for run in reversed(wanted)}  # the first of each data set
     return Table(
         systems=systems,
         datasets=datasets,
         metrics=metrics,
         reference=reference,
         cells=aggregate(wanted, metrics, reference),
-        subset=first.test_set.subset,
-        beam=first.beam,
-        lenpen=first.lenpen,
-        limit_of_length=first.limit_of_length,
-        signatures={name: first.signatures[name] for name in metrics},
+        subsets={name: result.test_set.subset for name, result in results.items()},
+        search=wanted[0].result.search,
+        signatures={
+            name: {metric: result.signatures[metric] for metric in metrics[name]}
+            for name, result in results.items()
+        },
         paper=paper,
     )
+
+
+def choose_metrics(
+    runs: list[Run], datasets: list[str], metric: str | None, paper: Paper | None
+) -> dict[str, list[str]]:
+    """Choose the metrics of each data set.
+
+    Raises:
+        UserError: the results of the only data set have no metric in common, or published numbers
+            are in another metric
+    """
+    if metric:
+        chosen = dict.fromkeys(datasets, [metric])
+    elif len(datasets) == 1:
+        chosen = {datasets[0]: metrics_of_all(runs)}
+    else:
+        primary = {run.dataset: run.result.primary_metric for run in reversed(runs)}
+        default = runs[0].result.primary_metric
+        chosen = {
+            dataset: [primary.get(dataset) or (paper and paper.metric_of(dataset)) or default]
+            for dataset in datasets
+        }
+    for dataset, metrics in chosen.items():
+        theirs = paper and paper.metric_of(dataset)
+        if theirs and theirs not in metrics:
+            raise UserError(
+                f"the published numbers on {dataset} are {theirs}, the table's {metrics[0]}"
+            )
+    return chosen

@@ -44,7 +44,8 @@ def read_logs(paths: Iterable[Path]) -> list[Log]:
     Raises:
         UserError: a log cannot be read, or a folder has none
     """
-    files = find_files(paths, LOGS, "give a log of another name as a file")
+    remedy = "give a log of another name as a file"
+    files = find_files(paths, LOGS, remedy, one_of_a_folder=True)
     names = {file: named_after(file) for file in (file.absolute() for file in files)}
     root = os.path.commonpath([name.parent for name in names.values()])
     return [read_log(file, str(name.relative_to(root))) for file, name in names.items()]

@@ -13,7 +13,7 @@ from ...criterions.objective import ObjectiveConfig
 from ...errors import UserError
 from ..config import System, load_config
 from ..scoring.metrics import METRICS
-from .logs import choose_logs, points_of, read_logs
+from .logs import Log, choose_logs, points_of, read_logs
 from .messages import TRAINING
 from .picture import AS_IT_IS, COLOURS, add_legend
 from .runs import Run, gather, refuse_misfits
@@ -22,11 +22,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-VALIDATION = {  # fairseq's statistics with their units
-    "loss": "loss (bits per token)",
-    "nll_loss": "negative log-likelihood (bits per token)",
+# fairseq's statistics of validation; {} stands for the unit of the loss
+VALIDATION = {
+    "loss": "loss ({})",
+    "nll_loss": "negative log-likelihood ({})",
     "ppl": "perplexity",
+    "accuracy": "accuracy (%)",
+    "f1": "F1 (× 100)",
+    "mcc": "MCC (× 100)",
+    "pearson": "Pearson (× 100)",
 }
+# a statistic of predictions → the unit of their loss
+UNITS = {"accuracy": "{} per sentence", "pearson": "squared error per sentence"}
+UNIT = "{} per token"  # of translations, whose accuracy of tokens may be logged as well
 GROUPS = {"sensitivity_top": ("top 20 %", "-"), "sensitivity_rest": ("the rest", "--")}
 LINE_COLOURS = [colour for colour in COLOURS if colour != "#F0E442"]  # too light for a line
 LINE_STYLES = ["-", "--", ":"]  # the next one once all colours are used
@@ -43,7 +51,8 @@ def plot_loss(paths: Iterable[Path], log_key: str, subset: str) -> Figure:
     """
     remedy = "choose another by --log-key"
     logs = choose_logs(read_logs(paths), subset, log_key, remedy)
-    figure, axes = new_figure("update", f"{subset} {VALIDATION[log_key]}")
+    label = VALIDATION[log_key].format(unit_of(logs, subset, "bits"))
+    figure, axes = new_figure("update", f"{subset} {label}")
     styles, names = line_styles(log.system for log in logs)
     handles = {}
     for log in logs:
@@ -55,13 +64,35 @@ def plot_loss(paths: Iterable[Path], log_key: str, subset: str) -> Figure:
     return figure
 
 
+def unit_of(logs: Iterable[Log], of: str, information: str) -> str:
+    """The unit of the losses in logs.
+
+    Args:
+        logs: at least one
+        of: a validation subset, or :data:`~.messages.TRAINING`
+        information: bits or nats
+    Raises:
+        UserError: the logs differ in it
+    """
+    units: dict[str, Path] = {}
+    for log in logs:
+        names = {name for each in log.statistics if each.of == of for name in each.values}
+        kinds = [UNITS[name] for name in UNITS if name in names and "ppl" not in names]
+        units.setdefault([*kinds, UNIT][0].format(information), log.path)
+    if len(units) > 1:
+        each = (f"{path} in {unit}" for unit, path in units.items())
+        raise UserError(f"the losses differ in their unit: {', '.join(each)}: draw one kind")
+    return next(iter(units))
+
+
 def plot_sensitivity(paths: Iterable[Path]) -> Figure:
     """Draw the mean sensitivity over training: the top 20 % solid, the rest dashed."""
     from matplotlib.lines import Line2D
 
     remedy = "train with --track-sensitivity 100"
     logs = choose_logs(read_logs(paths), TRAINING, "sensitivity_top", remedy)
-    figure, axes = new_figure("update", "mean |θ ⊙ g| (nats per token)")
+    unit = unit_of(logs, TRAINING, "nats")
+    figure, axes = new_figure("update", f"mean |θ ⊙ g| ({unit})")
     styles, names = line_styles(log.system for log in logs)
     handles = {}
     for key, (_, dashes) in GROUPS.items():
@@ -83,7 +114,7 @@ def plot_passes(paths: Iterable[Path], subset: str, metric: str | None) -> Figur
         subset: the subset to look for in folders
         metric: by default the results' primary one
     """
-    runs = gather(paths, subset)
+    runs = gather(paths, [subset])
     metric = metric or runs[0].result.primary_metric
     names = [str(System.of(run.system).without("task.num_passes")) for run in runs]
     Ks = [run.result.checkpoint.num_passes for run in runs]
@@ -91,7 +122,7 @@ def plot_passes(paths: Iterable[Path], subset: str, metric: str | None) -> Figur
         Run(run.path, replace(run.result, system=f"{name} with K = {K}"))
         for run, name, K in zip(runs, names, Ks, strict=True)
     ]
-    refuse_misfits(named, [metric])
+    refuse_misfits(named, {run.dataset: [metric] for run in named})
     systems: dict[str, dict[int, list[float]]] = {}  # by system without its K, then by K
     for run, name, K in zip(runs, names, Ks, strict=True):
         systems.setdefault(name, {}).setdefault(K, []).append(run.result.scores[metric])
@@ -116,10 +147,11 @@ def plot_passes(paths: Iterable[Path], subset: str, metric: str | None) -> Figur
     add_names(figure, handles)
     result = runs[0].result
     seeds = sorted({len(values) for scores in systems.values() for values in scores.values()})
-    note = f"{result.signatures[metric]}\nbeam {result.beam}, length penalty {result.lenpen:g}"
+    notes = [str(result.search)] if result.search else []
     if seeds != [1]:
         n = "–".join(map(str, dict.fromkeys([seeds[0], seeds[-1]])))
-        note += f", mean ± standard deviation over the seeds (n = {n})"
+        notes.append(f"mean ± standard deviation over the seeds (n = {n})")
+    note = "\n".join(filter(None, [result.signatures[metric], ", ".join(notes)]))
     figure.supxlabel(note, fontsize=7, color="#555555")
     return figure
 

@@ -1,11 +1,13 @@
 """Evaluated runs: results that are gathered from folders, and checked to be comparable."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UserError
 from ...files import find_files
+from ..scoring.metrics import METRICS
 from ..scoring.results import Result, read_result, why_other_metrics, why_other_test_set
 
 
@@ -29,26 +31,32 @@ class Run:
         return self.result.checkpoint.seed
 
 
-def gather(paths: Iterable[Path], subset: str) -> list[Run]:
+def gather(paths: Iterable[Path], subsets: Sequence[str]) -> list[Run]:
     """Read results, given as files or as folders to search.
 
     Args:
         paths: JSON files of ``intra-distill evaluate``, or folders to search for ``SUBSET.json``
-        subset: the subset to look for in folders
+        subsets: the subsets to look for in folders
     Raises:
-        UserError: a folder has no result, a file is not a result, or the subset is not a name
+        UserError: a folder has no result, a file is not a result, or a subset is not a name
     """
-    if Path(f"{subset}.json").name != f"{subset}.json":
-        raise UserError(f"--gen-subset {subset!r} is no name of a subset, such as test")
-    files = find_files(paths, [f"{subset}.json"], "run intra-distill evaluate first")
+    names = [f"{subset}.json" for subset in subsets]
+    for subset, name in zip(subsets, names, strict=True):
+        if Path(name).name != name:
+            raise UserError(f"--gen-subset {subset!r} is no name of a subset, such as test")
+    files = find_files(paths, names, "run intra-distill evaluate first")
     return [Run(file, read_result(file)) for file in files]
 
 
-def refuse_misfits(runs: list[Run], metrics: Iterable[str]) -> None:
+def refuse_misfits(runs: list[Run], metrics: Mapping[str, Iterable[str]]) -> None:
     """Refuse results that are not comparable, and two results of the same seed.
 
-    All must share metrics and search; those of a data set, the test set; those of a system on a
-    data set, the number of parameters.
+    All must share task and search; those of a data set, the test set and the signatures; those of a
+    system on a data set, the number of parameters.
+
+    Args:
+        runs: at least one
+        metrics: of each data set, what its results must have
     """
     of_dataset: dict[str, Run] = {}
     of_cell: dict[tuple[str, str], Run] = {}
@@ -58,8 +66,8 @@ def refuse_misfits(runs: list[Run], metrics: Iterable[str]) -> None:
         same_cell = of_cell.setdefault((run.system, run.dataset), run)
         same_seed = of_seed.setdefault((run.system, run.dataset, run.seed), run)
         for other, obstacle in (
-            (runs[0], why_other_settings(run.result, runs[0].result, metrics)),
-            (same_dataset, why_other_test_set(run.result, same_dataset.result.test_set)),
+            (runs[0], why_other_settings(run.result, runs[0].result)),
+            (same_dataset, why_other_scores(run.result, same_dataset.result, metrics[run.dataset])),
             (same_cell, why_other_model(run.result, same_cell.result)),
         ):
             if obstacle:
@@ -80,19 +88,35 @@ def metrics_of_all(runs: list[Run]) -> list[str]:
     return common
 
 
-def why_other_settings(result: Result, other: Result, metrics: Iterable[str]) -> str:
+def why_other_settings(result: Result, other: Result) -> str:
+    """Why two results, also of different data sets, cannot be in one table; empty if they can."""
+    if result.task != other.task:
+        return f"its task is {result.task}, not {other.task}"
+    ours, theirs = result.test_set.subset, other.test_set.subset
+    if without_number(ours) != without_number(theirs):
+        return f"its subset is {ours}, not {theirs}"
+    if result.search and other.search:
+        for setting in ("beam", "lenpen", "limit_of_length"):
+            ours, theirs = getattr(result.search, setting), getattr(other.search, setting)
+            if ours != theirs:
+                return f"its {setting.replace('_', ' ')} is {ours}, not {theirs}"
+    signatures = other.signatures.items()
+    return why_other_metrics(
+        result, {name: text for name, text in signatures if not METRICS[name].names_data}
+    )
+
+
+def without_number(subset: str) -> str:
+    """The kind of a subset, which valid and valid1 share."""
+    return re.sub(r"\d+$", "", subset)
+
+
+def why_other_scores(result: Result, other: Result, metrics: Iterable[str]) -> str:
+    """Why two results of one data set are not comparable in these metrics; empty if they are."""
     for metric in metrics:
         if metric not in result.scores:
             return f"it has no {metric}: evaluate it again with --metrics"
-    if result.task != other.task:
-        return f"its task is {result.task}, not {other.task}"
-    if result.test_set.subset != other.test_set.subset:
-        return f"its subset is {result.test_set.subset}, not {other.test_set.subset}"
-    for setting in ("beam", "lenpen", "limit_of_length"):
-        ours, theirs = getattr(result, setting), getattr(other, setting)
-        if ours != theirs:
-            return f"its {setting.replace('_', ' ')} is {ours}, not {theirs}"
-    return why_other_metrics(result, other.signatures)
+    return why_other_test_set(result, other.test_set) or why_other_metrics(result, other.signatures)
 
 
 def why_other_model(result: Result, other: Result) -> str:

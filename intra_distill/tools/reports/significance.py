@@ -2,10 +2,11 @@
 
 import functools
 import sys
+from pathlib import Path
 
 from ...errors import UserError
-from ..scoring.metrics import Scorer, compare, signatures_of
-from ..scoring.results import TestSet, is_compared, load_scorers, read_hypotheses
+from ..scoring.metrics import Kind, Scorer, compare, signatures_of
+from ..scoring.results import is_compared, load_scorers, read_output
 from .runs import Run
 
 
@@ -36,22 +37,24 @@ def paired_bootstrap(run: Run, reference: Run, metrics: list[str]) -> dict[str, 
     """Take the p-values of a paired bootstrap (Koehn, 2004) from the result, or compute them.
 
     Raises:
-        UserError: the hypotheses or the references have changed, or are too few
+        UserError: the outputs or the references have changed, or are too few
     """
     if is_compared(run.result, reference.result):
         tests = run.result.significance["tests"]
     else:
-        hypotheses = read_hypotheses(run.path.parent, run.result)
-        reference_hypotheses = read_hypotheses(reference.path.parent, reference.result)
+        output = read_output(run.path.parent, run.result)
+        reference_output = read_output(reference.path.parent, reference.result)
         test_set = run.result.test_set
-        scorers = cached_scorers(test_set, run.result.tokenizer, tuple(metrics))
+        references = Path(test_set.data, test_set.references)
+        digest = test_set.references_sha256
+        scorers = cached_scorers(run.result.kind, references, digest, tuple(metrics))
         for metric, signature in signatures_of(scorers).items():
             if signature != run.result.signatures[metric]:
                 raise UserError(
                     f"the installed sacreBLEU is another version: its {metric} is {signature}"
                 )
         print(f"comparing {run.path} with {reference.path}", file=sys.stderr)
-        tests = compare(hypotheses, reference_hypotheses, scorers)
+        tests = compare(output, reference_output, scorers)
     for metric in metrics:
         if tests[metric]["p_value"] is None:
             raise UserError(f"{run.system} on {run.dataset}: {tests[metric]['why_none']}")
@@ -60,6 +63,6 @@ def paired_bootstrap(run: Run, reference: Run, metrics: list[str]) -> dict[str, 
 
 @functools.lru_cache(maxsize=1)  # scorers hold the tokenised references
 def cached_scorers(
-    test_set: TestSet, tokenizer: str, metrics: tuple[str, ...]
+    kind: Kind, references: Path, references_sha256: str, metrics: tuple[str, ...]
 ) -> dict[str, Scorer]:
-    return load_scorers(test_set, tokenizer, metrics)
+    return load_scorers(kind, references, references_sha256, metrics)

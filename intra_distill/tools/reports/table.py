@@ -30,16 +30,16 @@ def one_dataset(table: Table) -> Iterable[Sequence[str]]:
     cells = [table.cells.get((system, dataset)) for system in table.systems]
     reference = table.cells.get((table.reference, dataset))
     columns = [["System", *map(escape, table.systems)]]
-    for metric in table.metrics:
+    for metric in table.metrics[dataset]:
         scores = [cell and cell.scores[metric] for cell in cells]
         base = None if reference is None else reference.scores[metric]
-        digits = METRICS[metric].decimals + bool(table.paper)
+        digits = table.digits(metric)
         columns.append(
             [METRICS[metric].heading, *(score_text(score, base, digits) for score in scores)]
         )
         if any(system != table.reference for system in table.systems):
             columns.append(["p", *(p_value_text(score, base) for score in scores)])
-        if table.paper and metric == table.paper.metric:
+        if table.paper and metric == table.paper.metric_of(dataset):
             theirs = [table.paper.score(system, dataset, metric) for system in table.systems]
             means = [score and score.mean for score in scores]
             columns.append(["paper", *map(partial(published, digits), means, theirs)])
@@ -54,45 +54,58 @@ def one_dataset(table: Table) -> Iterable[Sequence[str]]:
 
 
 def many_datasets(table: Table) -> Iterable[Sequence[str]]:
-    """Yield the header and the rows of systems × data sets, as in the paper's Table 2."""
-    (metric,) = table.metrics
-    digits = METRICS[metric].decimals + 1
+    """Yield the header and the rows of systems × data sets, as in the paper's Tables 2 and 4."""
+    metrics = [table.metrics[dataset][0] for dataset in table.datasets]
+    digits = [*map(table.digits, metrics), max(map(table.digits, metrics))]
+    of_one_direction = len({METRICS[metric].higher_is_better for metric in metrics}) == 1
+    average = complete_mean if of_one_direction else lambda _: None
     numbers_of_seeds = {len(cell.seeds) for cell in table.shown.values()}
-    yield ["System", *map(escape, table.datasets), "average", "parameters"]
+    yield ["System", *(heading(table, name) for name in table.datasets), "average", "parameters"]
     for system in table.systems:
         cells = [table.cells.get((system, dataset)) for dataset in table.datasets]
         row = []
-        for cell in cells:
-            text = score_text(cell and cell.scores[metric], None, digits)
+        for cell, metric in zip(cells, metrics, strict=True):
+            text = score_text(cell and cell.scores[metric], None, table.digits(metric))
             if cell and (cell.scores[metric].p_value or 1) < SIGNIFICANT:
                 text += "†"
             if cell and len(numbers_of_seeds) > 1:
                 text += f" (n = {len(cell.seeds)})"
             row.append(text)
-        means = [cell and cell.scores[metric].mean for cell in cells]
+        means = [
+            cell and cell.scores[metric].mean for cell, metric in zip(cells, metrics, strict=True)
+        ]
         sizes = sorted({cell.parameters for cell in cells if cell})
         size = "–".join(dict.fromkeys(map(millions, [*sizes[:1], *sizes[-1:]])))
-        yield [escape(system), *row, decimals(complete_mean(means), digits), size or MISSING]
+        yield [escape(system), *row, decimals(average(means), digits[-1]), size or MISSING]
         if table.paper and system in table.paper.scores:
-            theirs = [table.paper.score(system, dataset, metric) for dataset in table.datasets]
-            ours, theirs = ([*values, complete_mean(values)] for values in (means, theirs))
-            row = map(partial(published, digits), ours, theirs)
-            yield [f"{escape(system)}, paper", *row, table.paper.parameters[system]]
+            theirs = [
+                table.paper.score(system, dataset, metric)
+                for dataset, metric in zip(table.datasets, metrics, strict=True)
+            ]
+            ours, theirs = ([*values, average(values)] for values in (means, theirs))
+            row = map(published, digits, ours, theirs)
+            parameters = table.paper.parameters.get(system, MISSING)
+            yield [f"{escape(system)}, paper", *row, parameters]
+
+
+def heading(table: Table, dataset: str) -> str:
+    """The heading of a data set's column, with its metric where data sets differ in it."""
+    name = escape(dataset)
+    return f"{name} ({METRICS[table.metrics[dataset][0]].heading})" if table.is_mixed else name
 
 
 def notes(table: Table) -> Iterable[str]:
     """Yield the notes below a table: how the scores were obtained, and what marks mean."""
-    for metric, signature in table.signatures.items():
-        lower = "" if METRICS[metric].higher_is_better else " (lower is better)"
-        yield f"{metric}{lower}: `{signature}`"
-    yield f"{table.subset}, beam {table.beam}, length penalty {table.lenpen:g}"
+    yield from signature_notes(table)
+    subsets = dict.fromkeys(map(table.subsets.get, table.datasets))
+    yield ", ".join(str(each) for each in [*subsets, table.search] if each)
     cells = table.shown
     cut = {key: cell.cut_hypotheses for key, cell in cells.items() if cell.cut_hypotheses}
     if cut:
         numbers = (
             f"{escape(system)} on {dataset} {number}" for (system, dataset), number in cut.items()
         )
-        yield f"hypotheses cut at {table.limit_of_length}: {', '.join(numbers)}"
+        yield f"hypotheses cut at {table.search.limit_of_length}: {', '.join(numbers)}"
     seeds = {len(cell.seeds) for cell in cells.values()}
     if seeds != {1}:
         n = f" (n = {min(seeds)})" if len(seeds) == 1 else ""
@@ -111,6 +124,19 @@ def notes(table: Table) -> Iterable[str]:
         yield f"not compared with {table.reference}: {', '.join(untested)}"
     if table.paper:
         yield f"paper: {table.paper.source}; in brackets our difference from it"
+
+
+def signature_notes(table: Table) -> Iterable[str]:
+    """Yield the signature of each metric, once for all data sets that share it."""
+    datasets: dict[tuple[str, str], list[str]] = {}  # by metric and signature
+    for dataset in table.datasets:
+        for metric, signature in table.signatures.get(dataset, {}).items():
+            datasets.setdefault((metric, signature), []).append(dataset)
+    for (metric, signature), names in datasets.items():
+        of_all = len(names) == len(table.signatures)
+        where = "" if of_all else f" on {', '.join(map(escape, names))}"
+        lower = "" if METRICS[metric].higher_is_better else " (lower is better)"
+        yield f"{metric}{where}{lower}: `{signature}`"
 
 
 def texts(cells: Sequence[Cell | None], text: Callable[[Cell], str]) -> list[str]:
@@ -150,7 +176,7 @@ def write_csv(path: Path, table: Table) -> None:
         csv_row(table, system, dataset, metric)
         for system in table.systems
         for dataset in table.datasets
-        for metric in table.metrics
+        for metric in table.metrics[dataset]
     ]
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
@@ -179,12 +205,21 @@ def csv_row(table: Table, system: str, dataset: str, metric: str) -> dict[str, o
         "parameters": cell and cell.parameters,
         "updates": cell and cell.updates,
         "training_seconds": cell and cell.training_seconds,
-        "subset": table.subset,
-        "beam": table.beam,
-        "lenpen": table.lenpen,
-        "limit_of_length": table.limit_of_length,
+        "subset": table.subsets.get(dataset),
+        **search_columns(table, cell),
+        "signature": table.signatures.get(dataset, {}).get(metric),
+    }
+
+
+def search_columns(table: Table, cell: Cell | None) -> dict[str, object]:
+    """The columns of translations, which a table of predictions has not."""
+    if table.search is None:
+        return {}
+    return {
+        "beam": table.search.beam,
+        "lenpen": table.search.lenpen,
+        "limit_of_length": table.search.limit_of_length,
         "cut_hypotheses": cell and cell.cut_hypotheses,
-        "signature": table.signatures[metric],
     }
 
 
@@ -192,10 +227,11 @@ def csv_row(table: Table, system: str, dataset: str, metric: str) -> dict[str, o
 
 
 def draw_bars(path: Path, table: Table) -> None:
-    """Draw the first metric: a group of bars per data set, a bar per system."""
+    """Draw the first metric of each data set: a group of bars per data set, a bar per system."""
     from matplotlib.figure import Figure  # here, so that no other command waits for it
 
-    metric, systems, datasets, paper = table.metrics[0], table.systems, table.datasets, table.paper
+    systems, datasets, paper = table.systems, table.datasets, table.paper
+    metric = {dataset: table.metrics[dataset][0] for dataset in datasets}
     bars = len(systems) * len(datasets)
     figure = Figure(figsize=(max(5.0, 1.5 + 0.27 * bars), 4.5), layout="constrained")
     axes = figure.subplots()
@@ -206,7 +242,7 @@ def draw_bars(path: Path, table: Table) -> None:
             dataset: p + (i - (len(systems) - 1) / 2) * width for p, dataset in enumerate(datasets)
         }
         scores = {
-            dataset: table.cells[system, dataset].scores[metric]
+            dataset: table.cells[system, dataset].scores[metric[dataset]]
             for dataset in datasets
             if (system, dataset) in table.cells
         }
@@ -224,18 +260,20 @@ def draw_bars(path: Path, table: Table) -> None:
         if paper:
             dots = axes.scatter(
                 [x[dataset] for dataset in datasets],
-                [paper.score(system, dataset, metric) for dataset in datasets],
+                [paper.score(system, dataset, metric[dataset]) for dataset in datasets],
                 marker="D",
                 s=16,
                 facecolor="white",
                 edgecolor="black",
                 zorder=3,
             )
-    axes.set_xticks(range(len(datasets)), datasets, **AS_IT_IS)
-    axes.set_ylabel(f"{METRICS[metric].axis}, {table.subset}", **AS_IT_IS)
+    ticks = [f"{name}\n{metric[name]}" if table.is_mixed else name for name in datasets]
+    axes.set_xticks(range(len(datasets)), ticks, **AS_IT_IS)
+    shown = "score in the metric below" if table.is_mixed else METRICS[metric[datasets[0]]].axis
+    axes.set_ylabel(", ".join([shown, *dict.fromkeys(table.subsets.values())]), **AS_IT_IS)
     axes.spines[["top", "right"]].set_visible(False)
     if paper:
-        handles[f"paper, {metric}" if "paper" in handles else "paper"] = dots
+        handles["published numbers" if "paper" in handles else "paper"] = dots
     add_legend(figure, handles, ncols=4)
 
     save_picture(figure, path)

@@ -1,4 +1,4 @@
-"""The evaluation of a checkpoint: translate, score, compare with a baseline, write the result."""
+"""The evaluation of a checkpoint: its output, the scores, the comparison with a baseline."""
 
 import platform
 from dataclasses import dataclass, replace
@@ -12,42 +12,41 @@ from ... import __version__
 from ...errors import UserError
 from ...files import sha256, write_lines
 from ..config import System
+from ..labelled import is_labelled
 from ..options import make_directory
-from .inputs import inspect_checkpoint, open_test_set
-from .metrics import (
-    DEFAULT_METRICS,
-    Scorer,
-    build_scorers,
-    compare,
-    default_tokenizer,
-    scores_of,
-    signatures_of,
-)
+from .evaluator import Evaluator, Inference, Output
+from .metrics import Scorer, build_scorers, compare, scores_of, signatures_of
+from .predictions import Predictions
 from .results import (
+    Checkpoint,
     Result,
     TestSet,
     is_compared,
-    read_hypotheses,
+    read_output,
     read_result,
     why_incomparable,
     write_result,
 )
-from .search import Search, generator_arguments, generator_config, translate
+from .search import Search
+from .translations import Translations
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What to evaluate and how: the options of ``intra-distill evaluate``.
 
-    The first of ``metrics`` is the primary one. The default is the metrics of a stored result that
-    is reused, or :data:`~.metrics.DEFAULT_METRICS`. ``tokenizer`` is BLEU's and defaults to that
-    of the target language.
+    ``subsets`` defaults to the one that the kind of data has for it. The first of ``metrics`` is
+    the primary one. The default is the metrics of a stored result that is reused, or those of the
+    data. ``search`` and ``tokenizer``, which is BLEU's, are of translation alone. ``baseline`` is a
+    result, or the folder with one for each subset.
     """
 
     data: Path
     checkpoint: Path
     results_path: Path
-    search: Search = Search()
+    subsets: tuple[str, ...] = ()
+    search: Search | None = None
+    inference: Inference = Inference()
     metrics: tuple[str, ...] = ()
     tokenizer: str | None = None
     baseline: Path | None = None
@@ -60,7 +59,6 @@ class Evaluation:
 
     def check(self) -> None:
         """Raise UserError for options that can never work."""
-        self.search.check()
         if self.name is not None and not self.name.strip():
             raise UserError("--name is blank: leave it out for the name of the checkpoint's folder")
         check_checkpoint(self.checkpoint)
@@ -71,131 +69,230 @@ class Scoring:
     """A test set and the scorers that hold its references."""
 
     test_set: TestSet
-    tokenizer: str  # of BLEU
+    tokenizer: str | None  # BLEU's, for a translation
     scorers: dict[str, Scorer]  # by metric, the primary one first
-
-    @classmethod
-    def of(
-        cls,
-        test_set: TestSet,
-        references: list[str],
-        metrics: tuple[str, ...] = (),
-        tokenizer: str | None = None,
-    ) -> "Scoring":
-        """Build the scorers; the tokeniser defaults to that of the target language."""
-        tokenizer = tokenizer or default_tokenizer(test_set.target_lang)
-        text = test_set.text(tokenizer)
-        return cls(test_set, tokenizer, build_scorers(metrics or DEFAULT_METRICS, text, references))
 
     @property
     def signatures(self) -> dict[str, str]:
         return signatures_of(self.scorers)
 
 
-def evaluate(evaluation: Evaluation) -> Result:
-    """Translate, score and, with a baseline, compare; write the result and return it.
+def open_evaluator(
+    data: Path, inference: Inference, search: Search | None = None, tokenizer: str | None = None
+) -> Evaluator:
+    """Open a data directory of either kind.
 
-    A stored result of the same checkpoint, test set and search is reused: its translations always,
-    its scores if the metrics are the same.
+    Args:
+        data: the directory
+        inference: how models are run
+        search: of translation; None for the default
+        tokenizer: BLEU's, of translation; None for that of the target language
+    Raises:
+        UserError: an option is out of range, the directory is of no kind, or it has labelled
+            sentences and options are of translation
+    """
+    inference.check()
+    if search:
+        search.check()
+    if not is_labelled(data):
+        return Translations(data, search or Search(), inference, tokenizer)
+    if search or tokenizer:
+        raise UserError(
+            f"{data} has labelled sentences, which no search translates: leave out --beam, "
+            "--lenpen, --max-len-a, --max-len-b and --tokenize"
+        )
+    return Predictions(data, inference)
+
+
+def open_scoring(evaluator: Evaluator, subset: str, metrics: tuple[str, ...]) -> Scoring:
+    """Build the scorers of a subset, by default in the metrics of the data.
+
+    Raises:
+        UserError: there is no such subset, it has no labels, or a metric is not of their kind
+    """
+    opened = evaluator.open_test_set(subset)
+    if opened is None:
+        raise UserError(f"{evaluator.data}: {subset} has no labels to score")
+    return scoring_of(evaluator, *opened, metrics)
+
+
+def scoring_of(
+    evaluator: Evaluator, test_set: TestSet, references: list[str], metrics: tuple[str, ...]
+) -> Scoring:
+    kind = test_set.kind(evaluator.tokenizer)
+    scorers = build_scorers(metrics or evaluator.default_metrics, kind, references)
+    return Scoring(test_set, evaluator.tokenizer, scorers)
+
+
+# The evaluation
+
+
+def evaluate(evaluation: Evaluation) -> list[Result]:
+    """Run a checkpoint on subsets, score and compare; write the results and return them.
+
+    A stored result of the same checkpoint, test set and search is reused: its output always, its
+    scores if the metrics are the same. Of a subset without labels the predictions are written, and
+    there is no result.
 
     Raises:
         UserError: the options, the data, the checkpoint or the baseline do not fit
     """
     evaluation.check()
-    subset = evaluation.search.subset
-    test_set, references = open_test_set(evaluation.data, subset)
-    result_path = evaluation.results_path / f"{subset}.json"
-    stored = read_result(result_path) if result_path.exists() else None
+    evaluator = open_evaluator(
+        evaluation.data, evaluation.inference, evaluation.search, evaluation.tokenizer
+    )
+    subsets = tuple(dict.fromkeys(evaluation.subsets)) or (evaluator.DEFAULT_SUBSET,)
+    if len(subsets) > 1 and evaluation.baseline and evaluation.baseline.is_file():
+        raise UserError(
+            f"--baseline {evaluation.baseline} is of one of the subsets {', '.join(subsets)}: give "
+            "the folder that has a result of each"
+        )
+    steps = [plan(evaluation, evaluator, subset) for subset in subsets]
+    return [result for step in steps if (result := step.take())]
+
+
+def plan(evaluation: Evaluation, evaluator: Evaluator, subset: str) -> "Scored | Unscored":
+    """Accept the evaluation of a subset, or raise UserError where anything does not fit."""
+    opened = evaluator.open_test_set(subset)
+    if opened is None:
+        checkpoint = evaluator.inspect(evaluation.checkpoint, subset)
+        return Unscored(evaluator, checkpoint, subset, evaluation.results_path)
+    path = evaluation.results_path / f"{subset}.json"
+    stored = read_result(path) if path.exists() else None
     is_current = (
         stored is not None
-        and is_translated(stored, evaluation.results_path, evaluation.search, test_set)
+        and is_output_of(stored, evaluation.results_path, evaluator, opened[0])
         and stored.checkpoint.sha256 == sha256(evaluation.checkpoint)
     )
     metrics = evaluation.metrics or (tuple(stored.scores) if is_current else ())
-    scoring = Scoring.of(test_set, references, metrics, evaluation.tokenizer)
-    baseline = evaluation.baseline and read_baseline(evaluation.baseline, scoring)
+    scoring = scoring_of(evaluator, *opened, metrics)
+    baseline_path = evaluation.baseline
+    if baseline_path and baseline_path.is_dir():
+        baseline_path /= f"{subset}.json"
+    return Scored(
+        evaluator=evaluator,
+        system=evaluation.system,
+        scoring=scoring,
+        path=path,
+        stored=stored,
+        baseline_path=baseline_path,
+        baseline=baseline_path and read_baseline(baseline_path, scoring),
+        checkpoint=None if is_current else evaluator.inspect(evaluation.checkpoint, subset),
+    )
 
-    if is_current:
-        print(f"{result_path} is of this checkpoint and these settings: not translated again")
-        result = replace(stored, **named(evaluation.system))
-        if list(result.signatures.items()) != list(scoring.signatures.items()):
-            result = score_again(result, evaluation.results_path, scoring)
-    else:
-        result = translate_and_score(
-            evaluation.checkpoint,
-            evaluation.system,
-            evaluation.data,
-            evaluation.search,
-            scoring,
-            evaluation.results_path,
+
+@dataclass(frozen=True)
+class Unscored:
+    """The evaluation of a subset without labels: its predictions alone."""
+
+    evaluator: Evaluator
+    checkpoint: Checkpoint
+    subset: str
+    results_path: Path
+
+    def take(self) -> None:
+        """Run the model, and write its output."""
+        _, path = write_output(self.evaluator, self.checkpoint, self.subset, self.results_path)
+        print(f"{path}: {self.subset} has no labels, so there are no scores")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The evaluation of a subset with references."""
+
+    evaluator: Evaluator
+    system: str
+    scoring: Scoring
+    path: Path  # of the result
+    stored: Result | None  # what is there
+    baseline_path: Path | None
+    baseline: Result | None
+    checkpoint: Checkpoint | None  # to run; None if the output of the stored result is reused
+
+    def take(self) -> Result:
+        """Run the model unless its output is stored, score, compare and write."""
+        result = self._run() if self.checkpoint else self._reuse()
+        if self.baseline and not is_compared(result, self.baseline):
+            result = self._compare(result)
+        if result != self.stored:
+            write_result(self.path, result)
+        return result
+
+    def _run(self) -> Result:
+        return make_result(
+            self.checkpoint, self.system, self.evaluator, self.scoring, self.path.parent
         )
-    if baseline and not is_compared(result, baseline):
-        hypotheses = read_hypotheses(evaluation.results_path, result)
-        other_hypotheses = read_hypotheses(evaluation.baseline.parent, baseline)
-        result = replace(
-            result,
-            significance={
-                "baseline": str(evaluation.baseline),
-                "baseline_system": baseline.system,
-                "baseline_hypotheses_sha256": baseline.hypotheses_sha256,
-                "tests": compare(hypotheses, other_hypotheses, scoring.scorers),
-            },
-        )
-    if result != stored:
-        write_result(result_path, result)
-    return result
+
+    def _reuse(self) -> Result:
+        done = self.evaluator.DONE
+        print(f"{self.path} is of this checkpoint and these settings: not {done} again")
+        result = replace(self.stored, **named(self.system))
+        if list(result.signatures.items()) != list(self.scoring.signatures.items()):
+            result = score_again(result, self.path.parent, self.scoring)
+        return result
+
+    def _compare(self, result: Result) -> Result:
+        output = read_output(self.path.parent, result)
+        other_output = read_output(self.baseline_path.parent, self.baseline)
+        significance = {
+            "baseline": str(self.baseline_path),
+            "baseline_system": self.baseline.system,
+            "baseline_output_sha256": self.baseline.output_sha256,
+            "tests": compare(output, other_output, self.scoring.scorers),
+        }
+        return replace(result, significance=significance)
 
 
-def translate_and_score(
-    checkpoint: Path, system: str, data: Path, search: Search, scoring: Scoring, results_path: Path
-) -> Result:
-    """Translate the test set, write the hypotheses to ``results_path`` and score them."""
-    test_set = scoring.test_set
-    arguments = generator_arguments(search, data, checkpoint, test_set.langs)
-    cfg = generator_config(arguments)
-    inspected = inspect_checkpoint(checkpoint, cfg, test_set)
-    hypotheses_path = results_path / f"{test_set.subset}.hyp.{test_set.target_lang}"
+def write_output(
+    evaluator: Evaluator, checkpoint: Checkpoint, subset: str, results_path: Path
+) -> tuple[Output, Path]:
+    """Run a model on a subset, and write its output to a file, which is returned as well."""
     make_directory(results_path)
+    output = evaluator.run(Path(checkpoint.path), subset)
+    path = results_path / evaluator.output_name(subset)
+    write_lines(path, output.lines)
+    return output, path
 
-    translation = translate(cfg, test_set.sentences, search.has_default_limit)
-    write_lines(hypotheses_path, translation.hypotheses)
+
+def make_result(
+    checkpoint: Checkpoint,
+    system: str,
+    evaluator: Evaluator,
+    scoring: Scoring,
+    results_path: Path,
+) -> Result:
+    """Run a model on a test set, write its output to ``results_path`` and score it."""
+    test_set = scoring.test_set
+    output, path = write_output(evaluator, checkpoint, test_set.subset, results_path)
     return Result(
         **named(system),
-        task="translation",
-        dataset=test_set.dataset,
+        task=evaluator.TASK,
         primary_metric=next(iter(scoring.scorers)),
-        scores=scores_of(scoring.scorers, translation.hypotheses),
+        scores=scores_of(scoring.scorers, output.lines),
         signatures=scoring.signatures,
         tokenizer=scoring.tokenizer,
         significance=None,
         test_set=test_set,
-        checkpoint=inspected,
-        beam=search.beam,
-        lenpen=search.lenpen,
-        max_len_a=search.max_len_a,
-        max_len_b=search.max_len_b,
-        hypotheses=hypotheses_path.name,
-        hypotheses_sha256=sha256(hypotheses_path),
-        cut_hypotheses=translation.cut,
-        unknown_hypotheses=translation.unknown,
-        generator_arguments=arguments,
+        checkpoint=checkpoint,
+        output=path.name,
+        output_sha256=sha256(path),
+        search=output.search,
         versions={
             "python": platform.python_version(),
             "torch": torch.__version__,
             "fairseq": fairseq.__version__,
-            "sacrebleu": metadata.version("sacrebleu"),
-            "sentencepiece": metadata.version("sentencepiece"),
+            **{name: metadata.version(name) for name in evaluator.PACKAGES},
             "intra_distill": __version__,
         },
     )
 
 
 def score_again(result: Result, results_path: Path, scoring: Scoring) -> Result:
-    """Score the stored hypotheses of a result in other metrics."""
+    """Score the stored output of a result in other metrics."""
     return replace(
         result,
         primary_metric=next(iter(scoring.scorers)),
-        scores=scores_of(scoring.scorers, read_hypotheses(results_path, result)),
+        scores=scores_of(scoring.scorers, read_output(results_path, result)),
         signatures=scoring.signatures,
         tokenizer=scoring.tokenizer,
         significance=None,
@@ -220,19 +317,18 @@ def read_baseline(path: Path, scoring: Scoring) -> Result:
     obstacle = why_incomparable(baseline, scoring.test_set, scoring.signatures)
     if obstacle:
         raise UserError(f"--baseline {path} cannot be compared with: {obstacle}")
-    read_hypotheses(path.parent, baseline)
+    read_output(path.parent, baseline)
     return baseline
 
 
-def is_translated(result: Result, results_path: Path, search: Search, test_set: TestSet) -> bool:
-    """Whether a result has this search and test set, and its hypotheses are still on disk."""
-    hypotheses_path = results_path / result.hypotheses
+def is_output_of(
+    result: Result, results_path: Path, evaluator: Evaluator, test_set: TestSet
+) -> bool:
+    """Whether a result is of this test set and these options, and its output is still on disk."""
+    path = results_path / result.output
     return (
         result.test_set == test_set
-        and all(
-            getattr(result, name) == getattr(search, name)
-            for name in ("beam", "lenpen", "max_len_a", "max_len_b")
-        )
-        and hypotheses_path.is_file()
-        and result.hypotheses_sha256 == sha256(hypotheses_path)
+        and evaluator.has_made(result)
+        and path.is_file()
+        and result.output_sha256 == sha256(path)
     )

@@ -1,7 +1,7 @@
-"""The metrics of translation, and the significance of a difference between two systems.
+"""The metrics of translations and of labels, and the significance of a difference of two systems.
 
-A metric is an entry of :data:`METRICS`. sacreBLEU (Post, 2018) computes the scores, and each score
-comes with its signature.
+A metric is an entry of :data:`METRICS`. sacreBLEU (Post, 2018) computes the scores of translations
+and resamples all, and each score comes with its signature.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Required, TypedDict
+from typing import Any, ClassVar, Required, TypedDict
 
 import sacrebleu.metrics.base
 from sacrebleu.metrics import BLEU, CHRF, TER
@@ -18,6 +18,7 @@ from sacrebleu.significance import PairedTest
 from ...errors import UserError, one_line
 from ..languages import WITHOUT_SPACES, base_language
 from ..moses import moses
+from .label_metrics import F1, MCC, Accuracy, Pearson, Spearman
 
 TOKENIZERS = list(BLEU.TOKENIZERS)
 TOKENIZER_OF = {"ja": "ja-mecab", "ko": "ko-mecab", "zh": "zh"}  # 13a for all others
@@ -31,11 +32,30 @@ TOKENIZER_FAILURES = (RuntimeError, ImportError, OSError)
 
 @dataclass(frozen=True)
 class Text:
-    """The properties of a text that its metrics depend on."""
+    """Translations: the properties of their text that metrics depend on."""
 
+    WHAT: ClassVar[str] = "translations"
     lang: str
     lowercase: bool  # whether the text is lower-cased; the signatures record it
     tokenizer: str  # BLEU's, by its name in sacreBLEU
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Predicted classes. Of two, the second is the positive one."""
+
+    WHAT: ClassVar[str] = "classes"
+    words: tuple[str, ...]  # their names
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Predicted numbers."""
+
+    WHAT: ClassVar[str] = "numbers"
+
+
+Kind = Text | Classes | Numbers  # of what is scored
 
 
 @dataclass(frozen=True)
@@ -44,7 +64,9 @@ class Metric:
 
     name: str
     what: str
-    build: Callable[[Text, list[list[str]]], sacrebleu.metrics.base.Metric]  # from references
+    build: Callable[[Any, list[list[str]]], sacrebleu.metrics.base.Metric]  # from references
+    of: type[Kind] = Text
+    number_of_classes: int | None = None  # that it needs; None for any
     tokenize: Callable[[Text], Callable[[str], str]] | None = None  # hypotheses and references
     tokens: Callable[[Text], str] | None = None  # the name of these tokens in the signature
     higher_is_better: bool = True
@@ -60,6 +82,19 @@ class Metric:
     def heading(self) -> str:
         """The heading of a column of a table."""
         return self.name if self.higher_is_better else f"{self.name} ↓"
+
+    @property
+    def names_data(self) -> bool:
+        """Whether its signature has properties of the data, so that data sets differ in it."""
+        return self.of is not Text
+
+    def obstacle(self, kind: Kind) -> str:
+        """Why it cannot score a kind of output; empty if it can."""
+        if not isinstance(kind, self.of):
+            return f"{self.name} is a metric of {self.of.WHAT}, not of {kind.WHAT}"
+        if self.number_of_classes not in (None, len(getattr(kind, "words", ()))):
+            return f"{self.name} needs {self.number_of_classes} classes, not {len(kind.words)}"
+        return ""
 
 
 def bleu(text: Text, references: list[list[str]]) -> BLEU:
@@ -114,6 +149,42 @@ METRICS = {
                 f"moses:{base_language(text.lang)}-{metadata.version('sacremoses')}"
             ),
         ),
+        Metric(
+            "accuracy",
+            "classes that are right",
+            lambda classes, references: Accuracy(classes.words, references),
+            of=Classes,
+            scale="%",
+        ),
+        Metric(
+            "F1",
+            "F-score of the second of two classes",
+            lambda classes, references: F1(classes.words, references),
+            of=Classes,
+            number_of_classes=2,
+        ),
+        Metric(
+            "MCC",
+            "Matthews' correlation coefficient of two classes (Matthews, 1975)",
+            lambda classes, references: MCC(classes.words, references),
+            of=Classes,
+            number_of_classes=2,
+            scale="× 100",
+        ),
+        Metric(
+            "Pearson",
+            "Pearson's correlation coefficient of numbers",
+            lambda _, references: Pearson(references),
+            of=Numbers,
+            scale="× 100",
+        ),
+        Metric(
+            "Spearman",
+            "Spearman's correlation coefficient of numbers",
+            lambda _, references: Spearman(references),
+            of=Numbers,
+            scale="× 100",
+        ),
     )
 }
 DEFAULT_METRICS = ("BLEU", "chrF")
@@ -127,8 +198,8 @@ def add_metric_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=METRICS,
         default=[],
-        help=f"metrics, the primary one first ({what}; default: {' '.join(DEFAULT_METRICS)}, or, "
-        "in evaluate, those of the stored result)",
+        help=f"metrics, the primary one first ({what}; default: {' '.join(DEFAULT_METRICS)} for "
+        "translations, the data set's own for labels, or, in evaluate, those of the stored result)",
     )
     parser.add_argument(
         "--tokenize",
@@ -141,17 +212,18 @@ def add_metric_arguments(parser: argparse.ArgumentParser) -> None:
 class Scorer:
     """A metric with the references of a test set."""
 
-    def __init__(self, metric: Metric, text: Text, references: Sequence[str]) -> None:
+    def __init__(self, metric: Metric, kind: Kind, references: Sequence[str]) -> None:
         """
         Args:
+            kind: of output, which the metric can score
             references: one per sentence
         Raises:
-            UserError: BLEU's tokeniser is not available
+            UserError: BLEU's tokeniser is not available, or a reference is no label
         """
         self.name = metric.name
-        self.tokenize = metric.tokenize(text) if metric.tokenize else str
-        self.metric = metric.build(text, [[self.tokenize(line) for line in references]])
-        self.tokens = f"|{metric.tokens(text)}" if metric.tokens else ""
+        self.tokenize = metric.tokenize(kind) if metric.tokenize else str
+        self.metric = metric.build(kind, [[self.tokenize(line) for line in references]])
+        self.tokens = f"|{metric.tokens(kind)}" if metric.tokens else ""
 
     @property
     def signature(self) -> str:
@@ -192,13 +264,19 @@ class Test(TypedDict, total=False):
     signature: str
 
 
-def build_scorers(names: Iterable[str], text: Text, references: Sequence[str]) -> dict[str, Scorer]:
+def build_scorers(names: Iterable[str], kind: Kind, references: Sequence[str]) -> dict[str, Scorer]:
     """Build scorers by the names of their metrics, with the references, one per sentence.
 
     Raises:
-        UserError: BLEU's tokeniser is not available
+        UserError: a metric is not of this kind of output, BLEU's tokeniser is not available, or a
+            reference is no label
     """
-    return {name: Scorer(METRICS[name], text, references) for name in dict.fromkeys(names)}
+    names = list(dict.fromkeys(names))
+    for name in names:
+        if obstacle := METRICS[name].obstacle(kind):
+            possible = [each.name for each in METRICS.values() if not each.obstacle(kind)]
+            raise UserError(f"--metrics {name}: {obstacle}: choose from {', '.join(possible)}")
+    return {name: Scorer(METRICS[name], kind, references) for name in names}
 
 
 def signatures_of(scorers: dict[str, Scorer]) -> dict[str, str]:
@@ -218,7 +296,7 @@ def compare(
     Returns for each metric the p-value and, for both systems, the mean of the resampled scores and
     half the width of their 95 % confidence interval. Equal scores get p = 1: for identical texts
     sacreBLEU finds no resample with a larger difference, and reports a small p. Different
-    translations of fewer than :data:`FEWEST_SENTENCES` sentences get no p-value.
+    outputs for fewer than :data:`FEWEST_SENTENCES` sentences get no p-value.
     """
     number = len(hypotheses)
     if number < FEWEST_SENTENCES and hypotheses != baseline_hypotheses:

@@ -1,6 +1,7 @@
 """The result of an evaluation, which ``intra-distill evaluate`` writes as a JSON file.
 
-Each score has its signature, and the result holds all that is needed to reproduce it.
+Each score has its signature, and the result holds all that is needed to reproduce it. What only
+translation has is in records of their own, which are null for predictions.
 """
 
 import sys
@@ -12,44 +13,50 @@ from typing import Any, Required, TypedDict, get_args, get_origin, get_type_hint
 
 from ...errors import UserError
 from ...files import read_json, read_lines, sha256, write_json
-from .metrics import METRICS, TOKENIZERS, Scorer, Test, Text, build_scorers
+from .metrics import METRICS, TOKENIZERS, Classes, Kind, Numbers, Scorer, Test, Text, build_scorers
 
 # default limit of a hypothesis: fairseq's 200 pieces or, if that is more, twice the source
 PIECES, PIECES_FOR_EACH = 200, 2
 
 
 @dataclass(frozen=True)
-class TestSet:
-    """The source that is translated, and the references that it is scored against."""
+class TextRecord:
+    """The text of a test set for translation."""
 
-    data: str
-    subset: str
     source_lang: str
     target_lang: str
     lowercase: bool
     sentencepiece_text: str  # the text that the pieces were learnt from: train or all
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """What a model gets as its input, and the references that its output is scored against."""
+
+    data: str
+    subset: str
+    dataset: str  # the language pair, such as de-en, or the name of labelled sentences
     sentences: int
-    source_sha256: str  # of the binarised source
+    input_sha256: dict[str, str]  # of the binarised input, by file in data
     references: str  # file in data
     references_sha256: str
+    text: TextRecord | None  # of a translation
+    classes: tuple[str, ...] | None  # to predict; null for translations and numbers
 
-    @property
-    def dataset(self) -> str:
-        """The name of the data set: the language pair, such as ``de-en``."""
-        return f"{self.source_lang}-{self.target_lang}"
+    def kind(self, tokenizer: str | None) -> Kind:
+        """What is scored, with all that the metrics depend on.
 
-    @property
-    def langs(self) -> tuple[str, str]:
-        return self.source_lang, self.target_lang
-
-    def text(self, tokenizer: str) -> Text:
-        """The properties of the references that the metrics depend on."""
-        return Text(self.target_lang, self.lowercase, tokenizer)
+        Args:
+            tokenizer: BLEU's, for a translation
+        """
+        if self.text:
+            return Text(self.text.target_lang, self.text.lowercase, tokenizer)
+        return Numbers() if self.classes is None else Classes(self.classes)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The model that translates, and the cost of its training."""
+    """The model, and the cost of its training."""
 
     path: str
     sha256: str
@@ -65,35 +72,21 @@ class Significance(TypedDict, total=False):
 
     baseline: str
     baseline_system: str
-    baseline_hypotheses_sha256: str
+    baseline_output_sha256: str
     tests: Required[dict[str, Test]]  # by metric
 
 
 @dataclass(frozen=True)
-class Result:
-    """The result of an evaluation: the content of its JSON file."""
+class SearchRecord:
+    """The beam search that made a translation, and what became of its hypotheses."""
 
-    system: str
-    overrides: list[str]  # of the configuration, in the system's name: GROUP.KEY=VALUE each
-    task: str  # fairseq's --task, such as translation
-    dataset: str
-    primary_metric: str  # the metric that is shown where only one fits
-    scores: dict[str, float]  # by metric
-    signatures: dict[str, str]  # by metric
-    tokenizer: str  # BLEU's, as in sacreBLEU's --tokenize
-    significance: Significance | None
-    test_set: TestSet
-    checkpoint: Checkpoint
     beam: int
     lenpen: float
     max_len_a: float | None
     max_len_b: int | None
-    hypotheses: str  # name of a file beside the JSON file
-    hypotheses_sha256: str
     cut_hypotheses: int  # how many reached the limit of length before the model ended them
     unknown_hypotheses: int  # how many have an <unk>
     generator_arguments: list[str]
-    versions: dict[str, str]
 
     @property
     def limit_of_length(self) -> str:
@@ -102,6 +95,38 @@ class Result:
             return f"{PIECES} pieces, or twice the source"
         a, b = self.max_len_a or 0, PIECES if self.max_len_b is None else self.max_len_b
         return f"{a:g} × source + {b} pieces" if a else f"{b} pieces"
+
+    def __str__(self) -> str:
+        return f"beam {self.beam}, length penalty {self.lenpen:g}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of an evaluation: the content of its JSON file."""
+
+    system: str
+    overrides: list[str]  # of the configuration, in the system's name: GROUP.KEY=VALUE each
+    task: str  # fairseq's --task: translation or sentence_prediction
+    primary_metric: str  # the metric that is shown where only one fits
+    scores: dict[str, float]  # by metric
+    signatures: dict[str, str]  # by metric
+    tokenizer: str | None  # BLEU's, as in sacreBLEU's --tokenize; null for predictions
+    significance: Significance | None
+    test_set: TestSet
+    checkpoint: Checkpoint
+    output: str  # the file beside the JSON file with the translations or the predictions
+    output_sha256: str
+    search: SearchRecord | None  # of a translation
+    versions: dict[str, str]
+
+    @property
+    def dataset(self) -> str:
+        return self.test_set.dataset
+
+    @property
+    def kind(self) -> Kind:
+        """What is scored, with all that the metrics depend on."""
+        return self.test_set.kind(self.tokenizer)
 
 
 def read_result(path: Path) -> Result:
@@ -122,25 +147,42 @@ def read_result(path: Path) -> Result:
         raise UserError(not_a_result) from error
     if not fits(content, Result):
         raise UserError(not_a_result)
-    test_set, checkpoint = TestSet(**content["test_set"]), Checkpoint(**content["checkpoint"])
-    result = Result(**{**content, "test_set": test_set, "checkpoint": checkpoint})
+    result = build(content, Result)
+    if contradiction := contradiction_in(result):
+        raise UserError(f"{not_a_result}: {contradiction}")
+    return result
+
+
+def contradiction_in(result: Result) -> str:
+    """What in a result contradicts the rest of it; empty if nothing does."""
+    test_set = result.test_set
     by_metric = [result.signatures]
     if result.significance:
         by_metric.append(result.significance["tests"])
     if any(metrics.keys() != result.scores.keys() for metrics in by_metric):
-        raise UserError(f"{not_a_result}: its scores and signatures are of different metrics")
+        return "its scores and signatures are of different metrics"
     if unknown := result.scores.keys() - METRICS.keys():
-        raise UserError(f"{not_a_result}: {min(unknown)!r} is no metric")
+        return f"{min(unknown)!r} is no metric"
     if result.primary_metric not in result.scores:
-        raise UserError(f"{not_a_result}: it has no {result.primary_metric}, its primary metric")
-    if result.dataset != test_set.dataset:
-        raise UserError(f"{not_a_result}: its dataset is {result.dataset}, not {test_set.dataset}")
-    if result.tokenizer not in TOKENIZERS:
-        raise UserError(f"{not_a_result}: {result.tokenizer!r} is no tokeniser of sacreBLEU")
-    for name in (result.hypotheses, test_set.references):
+        return f"it has no {result.primary_metric}, its primary metric"
+    text = test_set.text
+    if text and test_set.dataset != f"{text.source_lang}-{text.target_lang}":
+        return f"its dataset is {test_set.dataset}, not {text.source_lang}-{text.target_lang}"
+    is_text = text is not None
+    if is_text != (result.search is not None) or (is_text and test_set.classes is not None):
+        return "it is of a translation in one place and of predictions in another"
+    if result.tokenizer not in (TOKENIZERS if is_text else [None]):
+        return f"{result.tokenizer!r} is no tokeniser of sacreBLEU"
+    for metric in result.scores:
+        if obstacle := METRICS[metric].obstacle(result.kind):
+            return obstacle
+    for name in (result.output, test_set.references):
         if not name or Path(name).name != name:
-            raise UserError(f"{not_a_result}: {name!r} is no name of a file")
-    return result
+            return f"{name!r} is no name of a file"
+    return ""
+
+
+# JSON and types
 
 
 def fits(value: Any, kind: Any) -> bool:
@@ -158,7 +200,7 @@ def fits(value: Any, kind: Any) -> bool:
         return isinstance(value, dict) and all(
             fits(name, str) and fits(part, parts[1]) for name, part in value.items()
         )
-    if origin is list:
+    if origin in (list, tuple):
         return isinstance(value, list) and all(fits(part, parts[0]) for part in value)
     if origin is UnionType:
         return any(fits(value, part) for part in parts)
@@ -167,9 +209,22 @@ def fits(value: Any, kind: Any) -> bool:
     return type(value) is kind and (kind is not str or value.isprintable())
 
 
+def build(value: Any, kind: Any) -> Any:
+    """Make the dataclasses and the tuples of a type from a JSON value that fits it."""
+    if is_dataclass(kind):
+        kinds = get_type_hints(kind)
+        return kind(**{name: build(part, kinds[name]) for name, part in value.items()})
+    if get_origin(kind) is UnionType:
+        return build(value, next(part for part in get_args(kind) if fits(value, part)))
+    return tuple(value) if get_origin(kind) is tuple else value
+
+
 def write_result(path: Path, result: Result) -> None:
     """Write the JSON file of a result."""
     write_json(path, asdict(result))
+
+
+# Comparable results
 
 
 def why_incomparable(result: Result, test_set: TestSet, signatures: dict[str, str]) -> str:
@@ -194,31 +249,37 @@ def why_other_metrics(result: Result, signatures: dict[str, str]) -> str:
     return ""
 
 
-def load_scorers(test_set: TestSet, tokenizer: str, metrics: Iterable[str]) -> dict[str, Scorer]:
-    """Build scorers with the references of a test set, read from its data directory.
+def load_scorers(
+    kind: Kind, path: Path, references_sha256: str, metrics: Iterable[str]
+) -> dict[str, Scorer]:
+    """Build scorers with the references in a file.
 
+    Args:
+        kind: of what is scored
+        path: the file
+        references_sha256: its SHA-256 when it was scored against
+        metrics: their names
     Raises:
         UserError: the references are missing or changed, or BLEU's tokeniser is not available
     """
-    path = Path(test_set.data) / test_set.references
     if not path.is_file():
         raise UserError(f"the references {path} are not there")
-    if sha256(path) != test_set.references_sha256:
+    if sha256(path) != references_sha256:
         raise UserError(f"the references {path} are no longer what was scored against")
-    return build_scorers(metrics, test_set.text(tokenizer), list(read_lines(path)))
+    return build_scorers(metrics, kind, list(read_lines(path)))
 
 
-def read_hypotheses(directory: Path, result: Result) -> list[str]:
-    """Read the hypotheses in a result's directory; UserError if they are missing or changed."""
-    path = directory / result.hypotheses
+def read_output(directory: Path, result: Result) -> list[str]:
+    """Read the output in a result's directory; UserError if it is missing or changed."""
+    path = directory / result.output
     if not path.is_file():
-        raise UserError(f"{path}, the hypotheses of {result.system}, is not there")
-    if sha256(path) != result.hypotheses_sha256:
+        raise UserError(f"{path}, the output of {result.system}, is not there")
+    if sha256(path) != result.output_sha256:
         raise UserError(f"{path} is no longer what was scored: evaluate {result.system} again")
     return list(read_lines(path))
 
 
 def is_compared(result: Result, baseline: Result) -> bool:
-    """Whether a result holds the comparison with the same hypotheses of the baseline."""
+    """Whether a result holds the comparison with the same output of the baseline."""
     compared = result.significance or {}
-    return compared.get("baseline_hypotheses_sha256") == baseline.hypotheses_sha256
+    return compared.get("baseline_output_sha256") == baseline.output_sha256

@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,8 @@ from fairseq_cli import generate
 from omegaconf import DictConfig
 
 from ...errors import UserError
-from ..options import MAX_TOKENS, as_argument, check_number, user_dir
+from ..options import as_argument, check_number, user_dir
+from .evaluator import Inference
 from .results import PIECES, PIECES_FOR_EACH
 
 MAX_BEAM = 1000  # a larger beam only fills the memory
@@ -30,34 +31,24 @@ NO_LIMIT = str(2**31 - 1)  # of positions: fairseq's is 1,024, also for a model 
 
 @dataclass(frozen=True)
 class Search:
-    """The subset to translate, and the options of the beam search.
+    """The options of the beam search.
 
     ``max_len_a`` and ``max_len_b`` limit a hypothesis as in fairseq: it has at most a · x + b
     pieces, where x is the number of pieces of the longest source in its batch. Without both, the
-    limit is the larger of 200 and 2 · x. ``max_tokens`` limits a batch, in tokens of its longer
-    side, padding included.
+    limit is the larger of 200 and 2 · x.
     """
 
-    subset: str = "test"
     beam: int = 5
     lenpen: float = 1.0
     max_len_a: float | None = None
     max_len_b: int | None = None
-    max_tokens: int = 4096
-    cpu: bool = False
 
     @classmethod
-    def of(cls, args: argparse.Namespace) -> "Search":
-        """Take the options that :func:`add_search_arguments` declares."""
-        return cls(
-            subset=args.gen_subset,
-            beam=args.beam,
-            lenpen=args.lenpen,
-            max_len_a=args.max_len_a,
-            max_len_b=args.max_len_b,
-            max_tokens=args.max_tokens,
-            cpu=args.cpu,
-        )
+    def of(cls, args: argparse.Namespace) -> "Search | None":
+        """Take the options that :func:`add_search_arguments` declares; None if none is given."""
+        names = [field.name for field in fields(cls)]
+        given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+        return cls(**given) if given else None
 
     @property
     def has_default_limit(self) -> bool:
@@ -73,31 +64,22 @@ class Search:
             check_number("--max-len-a", self.max_len_a, 0, MAX_LEN)
         if self.max_len_b is not None:
             check_number("--max-len-b", self.max_len_b, 1, MAX_LEN)
-        check_number("--max-tokens", self.max_tokens, 1, MAX_TOKENS)
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of :class:`Search`."""
-    parser.add_argument(
-        "--gen-subset",
-        default=Search.subset,
-        metavar="SUBSET",
-        help="subset to translate (default: %(default)s)",
-    )
+    """Declare the options of :class:`Search`, which are None unless they are given."""
     parser.add_argument(
         "--beam",
         type=int,
-        default=Search.beam,
         metavar="N",
-        help="beam size (default: %(default)s)",
+        help=f"beam size of a translation (default: {Search.beam})",
     )
     parser.add_argument(
         "--lenpen",
         type=float,
-        default=Search.lenpen,
         metavar="P",
         help="length penalty: below 1 it favours shorter translations, above 1 longer ones "
-        "(default: %(default)s)",
+        f"(default: {Search.lenpen})",
     )
     parser.add_argument(
         "--max-len-a",
@@ -108,21 +90,31 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         f"{PIECES_FOR_EACH} × source)",
     )
     parser.add_argument("--max-len-b", type=int, metavar="B", help="see --max-len-a")
-    parser.add_argument(
-        "--max-tokens",
-        type=int,
-        default=Search.max_tokens,
-        metavar="N",
-        help="tokens in a batch, padding included (default: %(default)s)",
-    )
-    parser.add_argument("--cpu", action="store_true", help="translate on the CPU")
 
 
 # fairseq's generator
 
 
+def task_arguments(data: Path, langs: tuple[str, str]) -> list[str]:
+    """The part of a command line that sets up fairseq's task in a data directory."""
+    return [
+        as_argument(data),
+        *("--user-dir", str(user_dir())),
+        *("--task", "translation"),
+        *("--source-lang", langs[0]),
+        *("--target-lang", langs[1]),
+        *("--max-source-positions", NO_LIMIT),
+        *("--max-target-positions", NO_LIMIT),
+    ]
+
+
 def generator_arguments(
-    search: Search, data: Path, checkpoint: Path, langs: tuple[str, str]
+    search: Search,
+    inference: Inference,
+    subset: str,
+    data: Path,
+    checkpoint: Path,
+    langs: tuple[str, str],
 ) -> list[str]:
     """The command line of fairseq-generate for a search in a data directory.
 
@@ -132,20 +124,14 @@ def generator_arguments(
     if search.has_default_limit:
         a = PIECES_FOR_EACH
     arguments = [
-        as_argument(data),
-        *("--user-dir", str(user_dir())),
-        *("--task", "translation"),
-        *("--source-lang", langs[0]),
-        *("--target-lang", langs[1]),
-        *("--max-source-positions", NO_LIMIT),
-        *("--max-target-positions", NO_LIMIT),
-        *("--gen-subset", search.subset),
+        *task_arguments(data, langs),
+        *("--gen-subset", subset),
         *("--path", as_argument(checkpoint)),
         *("--beam", str(search.beam)),
         *("--lenpen", str(search.lenpen)),
         *("--max-len-a", str(a or 0)),
         *("--max-len-b", str(PIECES if b is None else b)),
-        *("--max-tokens", str(search.max_tokens)),
+        *("--max-tokens", str(inference.max_tokens)),
         # with a larger multiple fairseq drops a last batch of another size
         *("--required-batch-size-multiple", "1"),
         # a worker process saves no time here, and fairseq waits for its end
@@ -155,7 +141,7 @@ def generator_arguments(
         # the score is not used, but fairseq's default scorer fails if all hypotheses are empty
         *("--scoring", "sacrebleu"),
     ]
-    return [*arguments, "--cpu"] if search.cpu else arguments
+    return [*arguments, "--cpu"] if inference.cpu else arguments
 
 
 def generator_config(arguments: list[str]) -> DictConfig:

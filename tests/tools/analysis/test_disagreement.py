@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from intra_distill.cli import main
-from intra_distill.tools.analysis.batches import open_data
 from intra_distill.tools.analysis.disagreement import disagree, read_pair
+from intra_distill.tools.analysis.training_data import open_training_data
 
 
 def test_the_passes_disagree_as_equation_8_says(prepared, checkpoint):
-    task = open_data(prepared)
-    sentence = read_pair(task, "test", 3)
+    data = open_training_data(prepared)
+    task, sentence = data.task, read_pair(data, "test", 3)
     system = disagree(task, checkpoint, sentence, num_passes=4, seed=1)
     assert system.lprobs.shape == (4, len(sentence.target), len(task.target_dictionary))
     torch.testing.assert_close(system.lprobs.exp().sum(-1), torch.ones(4, len(sentence.target)))
@@ -32,8 +32,8 @@ def test_a_panel_for_each_pass_of_each_system(prepared, checkpoint, distilled, t
     (figure,) = figures
     assert len(figure.axes) == 2 * 3
     assert [figure.axes[row * 3].get_ylabel() for row in range(2)] == ["a", "b$"]
-    task = open_data(prepared)
-    sentence = read_pair(task, "test", 2)
+    data = open_training_data(prepared)
+    task, sentence = data.task, read_pair(data, "test", 2)
     system = disagree(task, checkpoint, sentence, num_passes=3, seed=1)
     position = int(system.divergence.argmax())
     for i, axes in enumerate(figure.axes[:3]):

@@ -13,7 +13,7 @@ from intra_distill.cli import main, prune
 from intra_distill.files import sha256
 from intra_distill.tools.analysis import pruning
 from intra_distill.tools.analysis.parameter_scores import read_scores, write_scores
-from intra_distill.tools.scoring import evaluation
+from intra_distill.tools.scoring import translations as translations_module
 from intra_distill.tools.scoring.evaluation import Evaluation, evaluate
 from intra_distill.tools.scoring.results import read_result
 from intra_distill.tools.scoring.search import Search, Translation
@@ -52,14 +52,14 @@ def translations(monkeypatch) -> list[str]:
     """The folders of what is to be translated; instead of a search, all hypotheses are alike."""
     translated = []
 
-    def translate_and_score(checkpoint, system, *rest):
+    def make_result(checkpoint, system, *rest):
         translated.append(system)
         return original(checkpoint, system, *rest)
 
-    original = pruning.translate_and_score
-    monkeypatch.setattr(pruning, "translate_and_score", translate_and_score)
+    original = pruning.make_result
+    monkeypatch.setattr(pruning, "make_result", make_result)
     monkeypatch.setattr(
-        evaluation, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0)
+        translations_module, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0)
     )
     return translated
 
@@ -84,13 +84,42 @@ def test_the_curves_of_two_systems(run, checkpoint, distilled, tmp_path, capsys)
     for model in models:
         result = read_result(tmp_path / "pruned" / model["result"])
         assert result.scores == model["scores"] and result.signatures == content["signatures"]
-        assert result.beam == content["beam"] == 2
+        assert result.search.beam == content["beam"] == 2
     assert (tmp_path / "pruned.png").read_bytes().startswith(b"\x89PNG")
     assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.tmp"))
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "| Removed | plain | distilled |"
     assert lines[4].startswith(f"| 90 % | {ruined:.1f} (-") and "nrefs:1" in lines[6]
+
+
+def test_a_model_of_labelled_sentences_is_pruned(of_classes, classifier, tmp_path, capsys):
+    """As in Figure 10 of the paper, on QQP."""
+    main(
+        ["sensitivity", str(of_classes), "--path", str(classifier), "--cpu"]
+        + ["--results-path", str(tmp_path)]
+    )
+    capsys.readouterr()
+    arguments = ["prune", str(of_classes), "--path", str(classifier), "--cpu"]
+    arguments += ["--ratios", "0.1,0.9", "--order", "sensitivity", "random", "--write-checkpoint"]
+    arguments += ["--sensitivity", str(tmp_path / "plain.sensitivity.pt")]
+    arguments += ["--results-path", str(tmp_path / "pruned"), "--plot", str(tmp_path / "p.png")]
+    main(arguments)
+    content = json.loads((tmp_path / "pruned/prune.json").read_text())
+    assert content["subset"] == "valid"
+    assert content.keys() == {"data", "subset", "signatures", "models"}
+    whole, some, _, _, _, most_at_random = content["models"]
+    assert whole["scores"]["accuracy"] - some["scores"]["accuracy"] < 10
+    assert most_at_random["scores"]["accuracy"] < whole["scores"]["accuracy"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| Removed | plain, sensitivity | plain, random |"
+    assert lines[6].startswith("- F1: `classes:no,yes|positive:yes|") and lines[7] == "- valid"
+    assert not any("beam" in line for line in lines)
+    path = tmp_path / "pruned/plain/sensitivity/0.9/checkpoint.pt"
+    assert (parameters(path) == 0).sum() >= int(0.9 * len(parameters(path)))
+    written = path.stat().st_mtime_ns
+    main(arguments)
+    assert path.stat().st_mtime_ns == written
 
 
 def test_the_least_sensitive_are_removed_over_the_whole_model(
@@ -152,7 +181,8 @@ def test_tied_parameters_are_pruned_alike(run, checkpoint, translations, tmp_pat
 def test_fairseq_loads_what_is_written(run, prepared, tmp_path):
     (_, model) = run("--ratios", "0.2", "--write-checkpoint")["models"]
     path = tmp_path / "pruned/plain/sensitivity/0.2/checkpoint.pt"
-    result = evaluate(Evaluation(prepared, path, tmp_path / "again", Search(beam=2, cpu=True)))
+    again = Evaluation(prepared, path, tmp_path / "again", search=Search(beam=2))
+    (result,) = evaluate(again)
     assert result.scores == model["scores"] and result.checkpoint.updates == 150
     assert len(fairseq_generate(prepared, path, tmp_path)) == 19
 
@@ -204,12 +234,12 @@ def test_what_is_done_is_not_translated_again(run, translations, tmp_path):
 
 def test_a_killed_run_goes_on(run, translations, tmp_path, monkeypatch):
     def killed(checkpoint, *_):
-        assert checkpoint.exists()
+        assert Path(checkpoint.path).exists()
         raise KeyboardInterrupt
 
     run("--ratios", "0")
     with monkeypatch.context() as context, pytest.raises(SystemExit, match="130"):
-        context.setattr(pruning, "translate_and_score", killed)
+        context.setattr(pruning, "make_result", killed)
         run("--ratios", "0.5")
     assert not list(tmp_path.rglob("*.pt"))
     run("--ratios", "0.5")

@@ -7,13 +7,16 @@ import pytest
 import torch
 from fairseq import checkpoint_utils
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
+from torch.nn import functional
 
+from intra_distill.checkpoints import load_model, read_checkpoint
 from intra_distill.cli import main
 from intra_distill.core.sensitivity import sensitivity as measure
 from intra_distill.tools.analysis import sensitivity, systems
-from intra_distill.tools.analysis.batches import Settings, choose_batches, open_data
+from intra_distill.tools.analysis.batches import Settings, choose_batches
 from intra_distill.tools.analysis.parameter_scores import read_scores
 from intra_distill.tools.analysis.sensitivity_report import kind_of, layer_of
+from intra_distill.tools.analysis.training_data import open_training_data
 
 from ...support.checkpoints import change_checkpoint
 from ...support.training import LSTM, PLAIN, TINY_TRANSFORMER, run_training
@@ -92,7 +95,7 @@ def test_all_batches_are_taken_where_there_are_too_few(run, prepared, checkpoint
     assert "(fewer than the 5000 asked for)" in capsys.readouterr().out
     scores = read_scores(results / "plain.sensitivity.pt")
 
-    task = open_data(prepared)
+    task = open_training_data(prepared).task
     task.load_dataset("train")
     dataset = task.dataset("train")
     batch = dataset.collater([dataset[i] for i in range(len(dataset))])
@@ -175,8 +178,9 @@ def test_any_translation_model(model, dropout, run, configure, data, tmp_path):
 
 def test_sensitivity_is_the_change_of_the_loss(prepared, checkpoint):
     """Equation (2) orders small groups of parameters as equation (1) does."""
-    task = open_data(prepared)
-    batches = list(choose_batches(task, Settings("train", 4, 1, 200, False, False)))
+    data = open_training_data(prepared)
+    task = data.task
+    batches = list(choose_batches(data, task, Settings("train", 4, 1, 200, False, False)))
     (model,), _ = checkpoint_utils.load_model_ensemble([str(checkpoint)], task=task)
     model.eval()
     criterion = LabelSmoothedCrossEntropyCriterion(task, False, 0.1)
@@ -220,6 +224,64 @@ def test_the_label_smoothing_is_the_checkpoints_own(run, checkpoint, tmp_path):
     )
     assert (plain.options["label_smoothing"], smoothed.options["label_smoothing"]) == (0.0, 0.3)
     assert smoothed.loss > plain.loss + 0.1
+
+
+# Labelled sentences
+
+
+def of_whole_training_set(data: Path, path: Path, loss_of) -> tuple[torch.nn.Module, float]:
+    """The model with the gradient of its mean loss over the training set, and that loss."""
+    task = open_training_data(data).task_of(path, read_checkpoint(path))
+    dataset = task.load_dataset("train")
+    batch = dataset.collater([dataset[i] for i in range(len(dataset))])
+    model = load_model(path, task).eval()
+    rows = model(**batch["net_input"], classification_head_name="sentence_classification_head")[0]
+    loss = loss_of(rows, batch["target"].view(-1))
+    loss.backward()
+    return model, loss.item()
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_of_labelled_sentences_the_loss_is_their_mean(
+    kind, run, of_classes, of_numbers, classifier, regressor, capsys
+):
+    data, path, loss_of = {
+        "classes": (of_classes, classifier, functional.cross_entropy),
+        "numbers": (of_numbers, regressor, lambda x, y: functional.mse_loss(x[:, 0], y)),
+    }[kind]
+    results = run(path, options=["--batches", "500", "--max-tokens", "90"], data=data)
+    scores = read_scores(results / "plain.sensitivity.pt")
+    model, loss = of_whole_training_set(data, path, loss_of)
+    assert scores.loss == pytest.approx(loss, rel=1e-5)
+    for name, parameter in model.named_parameters():
+        expected = (parameter * parameter.grad).abs().detach()
+        torch.testing.assert_close(scores.tensors[name], expected, rtol=1e-3, atol=1e-6)
+    assert "label_smoothing" not in scores.options
+    content = json.loads((results / "sensitivity.json").read_text())
+    unit = {"classes": "nats per sentence", "numbers": "squared error per sentence"}[kind]
+    assert content["notes"][0] == f"sensitivity |θ ⊙ ḡ| in {unit}, dropout off"
+    dataset = {"classes": "mrpc", "numbers": "sts-b"}[kind]
+    assert content["notes"][1].startswith(f"batches of train {dataset}, up to 90 tokens each: all ")
+    parts = content["systems"]["plain"]
+    assert {"embedding", "attention", "FFN", "layer norm", "prediction head"} == set(parts["kinds"])
+    assert "encoder.layers.0" in parts["layers"]
+
+
+def test_subsets_without_labels_are_refused(run, of_classes, classifier, no_gradients):
+    with pytest.raises(SystemExit, match="no subset 'test', only train, valid, valid1"):
+        run(classifier, options=["--gen-subset", "test"], data=of_classes)
+
+
+def test_models_of_the_other_kind_are_refused(
+    run, of_classes, of_numbers, classifier, checkpoint, prepared, no_gradients
+):
+    for data, path, message in [
+        (of_classes, checkpoint, "is not a checkpoint of a model that predicts labels"),
+        (prepared, classifier, "is not a checkpoint of a translation model"),
+        (of_numbers, classifier, "it predicts 2 classes, .* has numbers"),
+    ]:
+        with pytest.raises(SystemExit, match=message):
+            run(path, data=data)
 
 
 # Names

@@ -13,7 +13,7 @@ from intra_distill.tools.reports.paper import read_paper
 from intra_distill.tools.reports.runs import gather
 from intra_distill.tools.scoring import metrics
 from intra_distill.tools.scoring.metrics import compare
-from intra_distill.tools.scoring.results import Result
+from intra_distill.tools.scoring.results import Result, write_result
 
 from ...support.results import (
     REFERENCES,
@@ -21,9 +21,11 @@ from ...support.results import (
     SIGNATURES,
     WORSE,
     compared,
+    make_prediction,
     make_result,
     put,
     put_scored,
+    searched,
 )
 from ...support.training import CONFIGS
 
@@ -34,16 +36,25 @@ def test_folders_are_searched_for_the_results_of_a_subset(tmp_path):
     one = put(tmp_path, make_result(seed=1))
     two = put(tmp_path, make_result("intra_x", "nl-en", seed=2))
     (tmp_path / "valid.json").write_text("not asked for")
-    assert [run.path for run in gather([tmp_path], "test")] == [one, two]
-    assert [(run.system, run.dataset, run.seed) for run in gather([two, tmp_path], "test")] == [
+    assert [run.path for run in gather([tmp_path], ["test"])] == [one, two]
+    assert [(run.system, run.dataset, run.seed) for run in gather([two, tmp_path], ["test"])] == [
         ("intra_x", "nl-en", 2),
         ("transformer", "de-en", 1),
     ]
 
 
+def test_a_folder_is_searched_for_each_of_several_subsets(tmp_path):
+    first, second = (make_prediction(dataset="mnli-m", subset=name) for name in ("valid", "valid1"))
+    valid = put(tmp_path, first)
+    valid1 = valid.with_name("valid1.json")
+    write_result(valid1, replace(second, test_set=replace(second.test_set, dataset="mnli-mm")))
+    assert [run.path for run in gather([tmp_path], ["valid1", "valid"])] == [valid, valid1]
+    assert [run.path for run in gather([tmp_path], ["valid1", "test"])] == [valid1]
+
+
 def test_a_folder_without_results_is_refused(tmp_path):
-    with pytest.raises(UserError, match=f"{tmp_path} holds no valid.json"):
-        gather([tmp_path], "valid")
+    with pytest.raises(UserError, match=f"{tmp_path} holds no valid.json or test.json: run"):
+        gather([tmp_path], ["valid", "test"])
 
 
 BASE = make_result()
@@ -53,8 +64,11 @@ def of_dataset(result: Result, source_lang: str) -> Result:
     """The second seed of a result, on another data set."""
     return replace(
         result,
-        dataset=f"{source_lang}-en",
-        test_set=replace(result.test_set, source_lang=source_lang),
+        test_set=replace(
+            result.test_set,
+            dataset=f"{source_lang}-en",
+            text=replace(result.test_set.text, source_lang=source_lang),
+        ),
         checkpoint=replace(result.checkpoint, seed=2),
     )
 
@@ -72,10 +86,10 @@ def of_dataset(result: Result, source_lang: str) -> Result:
             r"its chrF is nc:4, not nrefs:1\|",
         ),
         (replace(BASE, task="language_modeling"), "its task is language_modeling, not translation"),
-        (replace(BASE, beam=4), "its beam is 4, not 5"),
-        (replace(BASE, lenpen=0.6), "its lenpen is 0.6, not 1.0"),
+        (searched(BASE, beam=4), "its beam is 4, not 5"),
+        (searched(BASE, lenpen=0.6), "its lenpen is 0.6, not 1.0"),
         (
-            replace(BASE, max_len_b=300),
+            searched(BASE, max_len_b=300),
             "its limit of length is 300 pieces, not 200 pieces, or twice the source",
         ),
     ],
@@ -83,7 +97,7 @@ def of_dataset(result: Result, source_lang: str) -> Result:
 def test_results_that_were_not_scored_alike_are_refused(other, why, source_lang, tmp_path):
     base, path = put(tmp_path, BASE), put(tmp_path, of_dataset(other, source_lang))
     with pytest.raises(UserError, match=f"{path} cannot .* one table with {base}: {why}"):
-        lay_out(gather([tmp_path], "test"))
+        lay_out(gather([base, path], ["test"]))
 
 
 @pytest.mark.parametrize(
@@ -99,15 +113,15 @@ def test_results_that_were_not_scored_alike_are_refused(other, why, source_lang,
 def test_what_may_differ_between_data_sets_alone(other, why, tmp_path):
     base, path = put(tmp_path, BASE), put(tmp_path, of_dataset(other, "de"))
     with pytest.raises(UserError, match=f"{path} cannot .* one table with {base}: {why}"):
-        lay_out(gather([tmp_path], "test"))
-    runs = gather([base, put(tmp_path, of_dataset(other, "nl"))], "test")
+        lay_out(gather([tmp_path], ["test"]))
+    runs = gather([base, put(tmp_path, of_dataset(other, "nl"))], ["test"])
     assert len(lay_out(runs).shown) == 2
 
 
 def test_what_is_not_shown_need_not_fit(tmp_path):
     put(tmp_path, BASE)
-    put(tmp_path, make_result("other", beam=1))
-    runs = gather([tmp_path], "test")
+    put(tmp_path, searched(make_result("other"), beam=1))
+    runs = gather([tmp_path], ["test"])
     assert lay_out(runs, systems=["transformer"]).systems == ["transformer"]
     with pytest.raises(UserError, match="its beam is"):
         lay_out(runs)
@@ -116,7 +130,7 @@ def test_what_is_not_shown_need_not_fit(tmp_path):
 def test_two_results_for_one_place_are_refused(tmp_path):
     paths = [put(tmp_path / folder, BASE) for folder in ("a", "b")]
     with pytest.raises(UserError) as refusal:
-        lay_out(gather([tmp_path], "test"))
+        lay_out(gather([tmp_path], ["test"]))
     assert all(str(path) in str(refusal.value) for path in paths)
     assert "are both transformer on de-en with seed 1" in str(refusal.value)
 
@@ -127,7 +141,7 @@ def test_two_results_for_one_place_are_refused(tmp_path):
 def test_seeds_become_mean_and_sample_standard_deviation(tmp_path):
     for seed, bleu in {1: 30.0, 2: 31.0, 3: 35.0}.items():
         put(tmp_path, make_result(seed=seed, bleu=bleu))
-    cell = lay_out(gather([tmp_path], "test")).cells["transformer", "de-en"]
+    cell = lay_out(gather([tmp_path], ["test"])).cells["transformer", "de-en"]
     assert cell.seeds == [1, 2, 3]
     assert cell.scores["BLEU"].mean == pytest.approx(32)
     assert cell.scores["BLEU"].sd == pytest.approx(7**0.5)  # (4 + 1 + 9) / 2
@@ -138,14 +152,15 @@ def test_what_is_shown_in_which_order(tmp_path):
     for system in ("intra_x", "another", "transformer"):
         for dataset in ("nl-en", "de-en"):
             put(tmp_path, make_result(system, dataset))
-    runs = gather([tmp_path], "test")
+    runs = gather([tmp_path], ["test"])
     table = lay_out(runs)
     assert (table.systems, table.datasets) == (
         ["transformer", "another", "intra_x"],
         ["de-en", "nl-en"],
     )
-    assert (table.reference, table.metrics) == ("transformer", ["BLEU"])
-    assert lay_out(runs, datasets=["nl-en"]).metrics == ["BLEU", "chrF"]
+    assert table.reference == "transformer"
+    assert table.metrics == {"de-en": ["BLEU"], "nl-en": ["BLEU"]}
+    assert lay_out(runs, datasets=["nl-en"]).metrics == {"nl-en": ["BLEU", "chrF"]}
 
     paper = read_paper(CONFIGS / "iwslt14" / "paper.yaml")
     table = lay_out(runs, paper=paper)
@@ -158,7 +173,9 @@ def test_what_is_shown_in_which_order(tmp_path):
 
 def test_without_a_transformer_the_first_is_the_reference(tmp_path):
     paths = [put(tmp_path, make_result(system)) for system in ("b", "a")]
-    assert lay_out(gather(paths, "test")).reference == "b"
+    assert lay_out(gather(paths, ["test"])).reference == "b"
+    paths.append(put(tmp_path, make_result("plain")))
+    assert lay_out(gather(paths, ["test"])).reference == "plain"
 
 
 @pytest.mark.parametrize(
@@ -172,14 +189,14 @@ def test_without_a_transformer_the_first_is_the_reference(tmp_path):
 def test_an_empty_table_is_refused(options, message, tmp_path):
     put(tmp_path, BASE)
     with pytest.raises(UserError, match=message):
-        lay_out(gather([tmp_path], "test"), **options)
+        lay_out(gather([tmp_path], ["test"]), **options)
 
 
 # Significance
 
 
 def cell_of(tmp_path: Path, system: str = "intra_x") -> grid.Cell:
-    return lay_out(gather([tmp_path], "test")).cells[system, "de-en"]
+    return lay_out(gather([tmp_path], ["test"])).cells[system, "de-en"]
 
 
 def test_the_largest_stored_p_value_counts(tmp_path, monkeypatch):
@@ -267,7 +284,7 @@ def test_a_comparison_with_other_hypotheses_does_not_count(tmp_path):
         ),
         (
             lambda root: (root / "runs/de-en/transformer/seed1/test.hyp.en").unlink(),
-            "test.hyp.en, the hypotheses of transformer, is not there",
+            "test.hyp.en, the output of transformer, is not there",
         ),
         (
             lambda root: (root / "runs/de-en/intra_x/seed1/test.hyp.en").write_text("new\n"),
@@ -324,6 +341,7 @@ def test_the_papers_gain_on_wmt17_is_what_it_says():
         "source: x\nmetric: BLEU\nsystems: [a]\n",
         "source: x\nmetric: BLEU\nsystems: {a: {parameters: 1M}}\n",
         "source: x\nmetric: BLEU\nsystems: {a: {parameters: 1M, scores: {de-en: many}}}\n",
+        "source: x\nmetric: {rte: accuracy}\nsystems: {a: {scores: {mrpc: 1}}}\n",
     ],
 )
 def test_other_yaml_is_refused(text, tmp_path):
@@ -333,8 +351,17 @@ def test_other_yaml_is_refused(text, tmp_path):
         read_paper(path)
 
 
+def test_published_numbers_of_an_unknown_metric_are_refused(tmp_path):
+    path = tmp_path / "paper.yaml"
+    path.write_text("source: x\nmetric: {rte: acc}\nsystems: {a: {scores: {rte: 1}}}\n")
+    with pytest.raises(UserError, match="'acc', of rte, is no metric: choose from BLEU, chrF"):
+        read_paper(path)
+
+
 def test_published_numbers_of_another_metric_are_refused(tmp_path):
     put(tmp_path, make_result())
     paper = read_paper(CONFIGS / "iwslt14" / "paper.yaml")
-    with pytest.raises(UserError, match="the published numbers are BLEU, the table's chrF"):
-        lay_out(gather([tmp_path], "test"), metric="chrF", paper=paper)
+    with pytest.raises(
+        UserError, match="the published numbers on ar-en are BLEU, the table's chrF"
+    ):
+        lay_out(gather([tmp_path], ["test"]), metric="chrF", paper=paper)

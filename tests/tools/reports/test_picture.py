@@ -52,7 +52,7 @@ def test_names_in_bars(figures, tmp_path):
     for name in NAMES:
         for dataset in ("de-en", "fr$x-en"):
             put(tmp_path / "runs", make_result(name, dataset))
-    runs = gather([tmp_path / "runs"], "test")
+    runs = gather([tmp_path / "runs"], ["test"])
     draw_bars(tmp_path / "picture.png", lay_out(runs, reference="plain"))
     assert sorted(named(figures[0])) == sorted(NAMES)
     ticks = figures[0].axes[0].get_xticklabels()

@@ -2,6 +2,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -13,8 +14,15 @@ from intra_distill.cli import main
 from intra_distill.tools.reports.logs import points_of, read_log, read_logs
 from intra_distill.tools.reports.messages import TRAINING, read_statistics
 
-from ...support.logs import STAMP, train_line, valid_line, write_log
-from ...support.results import SIGNATURES, in_metrics, make_result, put
+from ...support.logs import (
+    STAMP,
+    prediction_line,
+    prediction_train_line,
+    train_line,
+    valid_line,
+    write_log,
+)
+from ...support.results import SIGNATURES, in_metrics, make_prediction, make_result, put
 from ...support.training import CONFIGS, INTRA, run_training
 
 
@@ -361,3 +369,40 @@ def test_why_a_log_gives_no_curve_is_said(drawn, tmp_path, picture, lines, reaso
     two = f"{path}: {reason}.*; {paths[1]} and 1 more: this is no log"
     with pytest.raises(SystemExit, match=f"{path} and 2 more: " if lines is None else two):
         drawn(picture, *paths)
+
+
+# Labelled sentences
+
+
+def test_curves_of_predictions_have_their_own_units(drawn, tmp_path):
+    lines = (prediction_line(4, 1.25), prediction_line(8, 1.0), prediction_train_line(4))
+    classes = write_log(tmp_path / "classes", *lines)
+    figure = drawn("loss", classes)
+    assert lines_of(figure) == [([4, 8], [1.25, 1.0])]
+    assert figure.axes[0].get_ylabel() == "valid loss (bits per sentence)"
+    figure = drawn("loss", classes, "--log-key", "f1")
+    assert lines_of(figure) == [([4, 8], [50, 50])]
+    assert figure.axes[0].get_ylabel() == "valid F1 (× 100)"
+    figure = drawn("sensitivity", classes)
+    assert figure.axes[0].get_ylabel() == "mean |θ ⊙ g| (nats per sentence)"
+
+    numbers = write_log(tmp_path / "numbers", prediction_line(4, 2.0, "pearson 80"))
+    assert drawn("loss", numbers).axes[0].get_ylabel() == "valid loss (squared error per sentence)"
+    with pytest.raises(SystemExit, match="per sentence, .*/numbers/train.log in squared error"):
+        drawn("loss", classes, numbers)
+    with pytest.raises(SystemExit, match="no number for ppl in the lines of valid: choose another"):
+        drawn("loss", classes, "--log-key", "ppl")
+
+
+def test_accuracy_of_tokens_is_of_a_translation(drawn, tmp_path):
+    log = write_log(tmp_path / "a", f"{valid_line(4, 5.0)} | accuracy 40")
+    assert drawn("loss", log).axes[0].get_ylabel() == "valid loss (bits per token)"
+
+
+def test_predictions_against_the_number_of_passes(drawn, tmp_path):
+    for name, K in {"plain": 1, "intra_x": 2, "intra_x+task.num_passes=3": 3}.items():
+        result = make_prediction(name, accuracy=60.0 + K)
+        put(tmp_path, replace(result, checkpoint=replace(result.checkpoint, num_passes=K)))
+    figure = drawn("bleu", tmp_path, "--gen-subset", "valid")
+    assert figure.axes[0].get_ylabel() == "accuracy (%), valid rte"
+    assert figure.get_supxlabel() == result.signatures["accuracy"]

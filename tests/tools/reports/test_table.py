@@ -9,7 +9,15 @@ from intra_distill.cli import table as cli_table
 from intra_distill.files import read_lines
 from intra_distill.tools.reports import markdown
 
-from ...support.results import SIGNATURES, compared, in_metrics, make_result, put
+from ...support.results import (
+    SIGNATURES,
+    compared,
+    in_metrics,
+    make_prediction,
+    make_result,
+    put,
+    searched,
+)
 from ...support.training import CONFIGS
 
 TRAINED = make_result().checkpoint
@@ -106,12 +114,12 @@ def test_what_was_not_compared_is_said(grid, printed):
     assert "| sage | 40.00 (n = 1) | — | — | — | 49.98M |" in lines
     assert lines[-1] == "- not compared with transformer: sage on ar-en"
     assert errors == [
-        f"no p-value: {grid}/ar-en/sage/seed1/test.hyp.en, the hypotheses of sage, is not there"
+        f"no p-value: {grid}/ar-en/sage/seed1/test.hyp.en, the output of sage, is not there"
     ]
 
 
 def test_what_was_cut_is_said(grid, printed):
-    put(grid, make_result("sage", "ar-en", bleu=40, cut_hypotheses=3))
+    put(grid, searched(make_result("sage", "ar-en", bleu=40), cut_hypotheses=3))
     lines, _ = printed(grid, "--systems", "transformer,sage")
     assert "- hypotheses cut at 200 pieces, or twice the source: sage on ar-en 3" in lines
 
@@ -201,6 +209,101 @@ def test_one_system_is_compared_with_nothing(tmp_path, printed):
         "",
         *NOTES,
     ]
+
+
+# Labelled sentences
+
+
+@pytest.fixture
+def labelled(tmp_path) -> Path:
+    """Two systems on four data sets, of which one is scored on another subset."""
+    for system, gain in {"intra_x": 2.0, "plain": 0.0}.items():
+        for dataset, scores in {
+            "mrpc": {"F1": 88.0, "accuracy": 84.0},
+            "cola": {"MCC": 54.0, "accuracy": 80.0},
+            "mnli-m": {"accuracy": 84.5},
+            "mnli-mm": {"accuracy": 83.0},
+        }.items():
+            subset = "valid1" if dataset == "mnli-mm" else "valid"
+            gained = {metric: score + gain for metric, score in scores.items()}
+            result = make_prediction(system, dataset, 1, subset, **gained)
+            if system == "intra_x" and dataset in ("mrpc", "mnli-mm"):
+                result = compared(result, 0.01, system="plain")
+            put(tmp_path, result)
+    return tmp_path
+
+
+VALID = ["--gen-subset", "valid,valid1"]
+
+
+def test_each_data_set_is_shown_in_its_own_metric(labelled, printed, figures):
+    csv_path = labelled / "x.csv"
+    lines, _ = printed(labelled, *VALID, "--csv", csv_path, "--plot", labelled / "x.png")
+    signatures = {
+        dataset: make_prediction(dataset=dataset, **{metric: 1.0}).signatures[metric]
+        for dataset, metric in {"cola": "MCC", "mnli-m": "accuracy", "mrpc": "F1"}.items()
+    }
+    assert lines[:7] == [
+        "| System | cola (MCC) | mnli-m (accuracy) | mnli-mm (accuracy) | mrpc (F1) | average "
+        "| parameters |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| plain | 54.00 | 84.50 | 83.00 | 88.00 | 77.38 | 49.98M |",
+        "| intra_x | 56.00 | 86.50 | 85.00† | 90.00† | 79.38 | 49.98M |",
+        "",
+        f"- MCC on cola: `{signatures['cola']}`",
+        f"- accuracy on mnli-m: `{signatures['mnli-m']}`",
+    ]
+    assert lines[8:10] == [f"- F1 on mrpc: `{signatures['mrpc']}`", "- valid, valid1"]
+    assert "- †: p < 0.05: paired bootstrap against plain, 1000 resamples" in lines
+    assert not any("beam" in line for line in lines)
+
+    rows = list(csv.DictReader(read_lines(csv_path)))
+    assert [row["metric"] for row in rows[:4]] == ["MCC", "accuracy", "accuracy", "F1"]
+    assert [row["subset"] for row in rows[:4]] == ["valid", "valid", "valid1", "valid"]
+    assert rows[0].keys().isdisjoint({"beam", "lenpen", "limit_of_length", "cut_hypotheses"})
+    (axes,) = figures[0].axes
+    ticks = [label.get_text() for label in axes.get_xticklabels()]
+    assert ticks == ["cola\nMCC", "mnli-m\naccuracy", "mnli-mm\naccuracy", "mrpc\nF1"]
+    assert axes.get_ylabel() == "score in the metric below, valid, valid1"
+    assert [bar.get_height() for bar in axes.containers[1]] == [54, 84.5, 83, 88]
+
+
+def test_one_metric_of_all_data_sets(labelled, printed, figures):
+    options = ["--metric", "accuracy", "--datasets", "mrpc,cola", "--plot", labelled / "x.png"]
+    lines, _ = printed(labelled, *VALID, *options)
+    assert lines[0] == "| System | mrpc | cola | average | parameters |"
+    assert lines[2] == "| plain | 84.00 | 80.00 | 82.00 | 49.98M |"
+    assert lines[5].startswith("- accuracy: `classes:0,1|sentences:8|version:")
+    assert figures[0].axes[0].get_ylabel() == "accuracy (%), valid"
+
+
+def test_the_paper_has_a_metric_for_each_data_set(labelled, printed):
+    paper = CONFIGS / "glue" / "paper.yaml"
+    datasets = ["--datasets", "cola,mrpc,mnli-m,mnli-mm"]
+    lines, _ = printed(labelled, *VALID, "--paper", paper, *datasets)
+    assert lines[2:4] == [
+        "| plain | 54.00 | 88.00 | 84.50 | 83.00 | 77.38 | 49.98M |",
+        "| plain, paper | 54.00 (+0.00) | 88.60 (-0.60) | 84.70 (-0.20) | 83.60 (-0.60) "
+        "| 77.72 (-0.34) | — |",
+    ]
+    lines, _ = printed(labelled, *VALID, "--paper", paper, "--datasets", "mrpc")
+    assert lines[0].startswith("| System | F1 | p | paper | accuracy | p |")
+    with pytest.raises(SystemExit, match="published numbers on mrpc are F1, the table's accuracy"):
+        printed(labelled, *VALID, "--paper", paper, "--metric", "accuracy", "--datasets", "mrpc")
+
+
+def test_metrics_of_which_one_is_better_low_have_no_average(tmp_path, printed):
+    put(tmp_path, in_metrics(make_result(dataset="de-en"), {"TER": 40.0}))
+    put(tmp_path, in_metrics(make_result(dataset="nl-en"), {"BLEU": 40.0}))
+    lines, _ = printed(tmp_path)
+    assert lines[0] == "| System | de-en (TER ↓) | nl-en (BLEU) | average | parameters |"
+    assert lines[2] == "| transformer | 40.00 | 40.00 | — | 49.98M |"
+
+
+def test_translations_and_predictions_are_not_in_one_table(labelled, printed):
+    file = put(labelled, make_result("plain"))
+    with pytest.raises(SystemExit, match="its task is translation, not sentence_prediction"):
+        printed(labelled, file, *VALID)
 
 
 # Metrics

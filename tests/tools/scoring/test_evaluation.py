@@ -23,9 +23,10 @@ from intra_distill.cli import main
 from intra_distill.cli.evaluate import print_result
 from intra_distill.errors import UserError
 from intra_distill.tools.preparation.subwords import binarise
-from intra_distill.tools.scoring import evaluation, inputs, search
-from intra_distill.tools.scoring.evaluation import Evaluation, evaluate
-from intra_distill.tools.scoring.results import read_result
+from intra_distill.tools.scoring import evaluation, evaluator, search, translations
+from intra_distill.tools.scoring.evaluation import Evaluation
+from intra_distill.tools.scoring.evaluator import Inference
+from intra_distill.tools.scoring.results import Result, read_result
 from intra_distill.tools.scoring.search import Search, Translation
 
 from ...support.checkpoints import change_checkpoint
@@ -33,10 +34,16 @@ from ...support.payload import Payload
 from ...support.prepared import translate_words
 
 
+def evaluate(asked: Evaluation) -> Result:
+    """Evaluate on one subset."""
+    (result,) = evaluation.evaluate(asked)
+    return result
+
+
 @pytest.fixture
 def no_search(monkeypatch):
     """Fail where anything is translated."""
-    monkeypatch.setattr(evaluation, "translate", lambda *_: pytest.fail("translated"))
+    monkeypatch.setattr(translations, "translate", lambda *_: pytest.fail("translated"))
 
 
 @pytest.fixture
@@ -63,7 +70,7 @@ def test_result(prepared, checkpoint, base):
     hypotheses = base.with_name("test.hyp.en")
     trained = torch.load(checkpoint, weights_only=True)
     embeddings = trained["model"]["encoder.embed_tokens.weight"]
-    arguments = result.pop("generator_arguments")
+    arguments = result["search"].pop("generator_arguments")
     assert arguments[0] == str(prepared)
     assert " ".join(arguments).count(f"--path {checkpoint} --beam 5 --lenpen 1.0") == 1
     signatures = result.pop("signatures")
@@ -74,20 +81,23 @@ def test_result(prepared, checkpoint, base):
         "system": "plain",
         "overrides": [],
         "task": "translation",
-        "dataset": "de-en",
         "primary_metric": "BLEU",
         "significance": None,
         "test_set": {
             "data": str(prepared),
             "subset": "test",
-            "source_lang": "de",
-            "target_lang": "en",
-            "lowercase": True,
-            "sentencepiece_text": "train",
+            "dataset": "de-en",
             "sentences": 19,
-            "source_sha256": digest(prepared / "test.de-en.de.bin"),
+            "input_sha256": {"test.de-en.de.bin": digest(prepared / "test.de-en.de.bin")},
             "references": "test.ref.en",
             "references_sha256": digest(prepared / "test.ref.en"),
+            "text": {
+                "source_lang": "de",
+                "target_lang": "en",
+                "lowercase": True,
+                "sentencepiece_text": "train",
+            },
+            "classes": None,
         },
         "checkpoint": {
             "path": str(checkpoint),
@@ -103,14 +113,16 @@ def test_result(prepared, checkpoint, base):
             "num_passes": 1,
         },
         "tokenizer": "13a",
-        "beam": 5,
-        "lenpen": 1.0,
-        "max_len_a": None,
-        "max_len_b": None,
-        "cut_hypotheses": sum(line.count(" ") > 150 for line in lines_of(hypotheses)),
-        "unknown_hypotheses": 0,
-        "hypotheses": "test.hyp.en",
-        "hypotheses_sha256": digest(hypotheses),
+        "search": {
+            "beam": 5,
+            "lenpen": 1.0,
+            "max_len_a": None,
+            "max_len_b": None,
+            "cut_hypotheses": sum(line.count(" ") > 150 for line in lines_of(hypotheses)),
+            "unknown_hypotheses": 0,
+        },
+        "output": "test.hyp.en",
+        "output_sha256": digest(hypotheses),
     }
 
 
@@ -121,7 +133,7 @@ def test_hypotheses_are_in_corpus_order(prepared, checkpoint, base, tmp_path):
     right = [hypothesis.split()[:1] == reference.split()[:1] for hypothesis, reference in pairs]
     assert sum(right) > len(pairs) / 2
 
-    evaluate(Evaluation(prepared, checkpoint, tmp_path, Search(subset="test1", max_tokens=12)))
+    evaluate(Evaluation(prepared, checkpoint, tmp_path, ("test1",), inference=Inference(12)))
     assert lines_of(tmp_path / "test1.hyp.en") == hypotheses[::-1]
 
 
@@ -138,7 +150,9 @@ def test_in_corpus_order_wants_each_sentence_once(numbers):
 
 
 def test_scores_and_significance_are_those_of_sacrebleu(prepared, distilled, base, tmp_path):
-    result = evaluate(Evaluation(prepared, distilled, tmp_path, Search(beam=2), baseline=base))
+    result = evaluate(
+        Evaluation(prepared, distilled, tmp_path, search=Search(beam=2), baseline=base)
+    )
     assert (result.system, result.checkpoint.num_passes) == ("distilled", 2)
     assert result == read_result(tmp_path / "test.json")
 
@@ -214,7 +228,7 @@ def test_what_changed_is_done_again(stale, done, monkeypatch, tmp_path):
         file = {"references": "test.ref.en", "source": "test.de-en.de.bin"}[stale]
         shutil.copy(done.data / file.replace("test", "test1"), done.data / file)
     monkeypatch.setattr(
-        evaluation, "translate", lambda cfg, n, grows: Translation(["new"] * n, 0, 0)
+        translations, "translate", lambda cfg, n, grows: Translation(["new"] * n, 0, 0)
     )
     evaluate(done)
     assert lines_of(done.results_path / "test.hyp.en") == ["new"] * 19
@@ -245,7 +259,7 @@ def test_other_metrics_score_the_same_translations_and_stay(done, base, no_searc
 
 def test_metrics_of_another_checkpoint_do_not_stay(done, distilled, no_search, monkeypatch):
     evaluate(replace(done, metrics=("TER",)))
-    monkeypatch.setattr(evaluation, "translate", lambda _, n, grows: Translation(["a"] * n, 0, 0))
+    monkeypatch.setattr(translations, "translate", lambda _, n, grows: Translation(["a"] * n, 0, 0))
     assert list(evaluate(replace(done, checkpoint=distilled)).scores) == ["BLEU", "chrF"]
 
 
@@ -299,12 +313,12 @@ def write_subset(asked) -> Callable[[list[str]], None]:
 def long(asked, write_subset) -> Evaluation:
     """Of a subset with a sentence of 130 words and one of 3."""
     write_subset(["ein hund läuft " * 44, "ein hund läuft"])
-    return replace(asked, search=Search(subset="long", beam=2, max_tokens=150))
+    return replace(asked, subsets=("long",), search=Search(beam=2), inference=Inference(150))
 
 
 def pieces_with_end(asked: Evaluation) -> list[int]:
     """Of each source sentence."""
-    source = f"{asked.data}/{asked.search.subset}.de-en.de"
+    source = f"{asked.data}/{asked.subsets[0]}.de-en.de"
     return [len(tokens) for tokens in indexed_dataset.MMapIndexedDataset(source)]
 
 
@@ -312,7 +326,7 @@ def test_a_hypothesis_may_be_as_long_as_its_source_asks(long, lengths, without_e
     result = evaluate(long)
     source, _ = pieces_with_end(long)
     assert lengths == {0: 2 * source, 1: 200} and source > 130
-    assert result.cut_hypotheses == 2
+    assert result.search.cut_hypotheses == 2
     print_result(result)
     printed = capsys.readouterr().out
     assert "2 of 2 hypotheses are cut at 200 pieces, or twice the source: raise" in printed
@@ -330,9 +344,9 @@ def test_the_limit_is_that_of_fairseq_generate(a, b, limits, words, long, length
     result = evaluate(replace(long, search=replace(long.search, max_len_a=a, max_len_b=b)))
     if limits is None:
         limits = {n: int(a * size + b) for n, size in enumerate(pieces_with_end(long))}
-    assert lengths == limits and result.cut_hypotheses == 2
-    assert result.limit_of_length == words
-    arguments = " ".join(result.generator_arguments)
+    assert lengths == limits and result.search.cut_hypotheses == 2
+    assert result.search.limit_of_length == words
+    arguments = " ".join(result.search.generator_arguments)
     assert f"--max-len-a {a or 0} --max-len-b {200 if b is None else b} " in arguments
 
 
@@ -351,11 +365,11 @@ def test_of_two_sentences_there_is_no_p_value(long, distilled, tmp_path, capsys)
 def test_what_the_model_ends_by_itself_is_not_cut(prepared, checkpoint, base, lengths, tmp_path):
     for limit in (1, 3, 199, 200):
         cut = Search(max_len_b=limit)
-        result = evaluate(Evaluation(prepared, checkpoint, tmp_path / str(limit), cut))
-        assert result.cut_hypotheses == sum(length == limit for length in lengths.values())
+        result = evaluate(Evaluation(prepared, checkpoint, tmp_path / str(limit), search=cut))
+        assert result.search.cut_hypotheses == sum(length == limit for length in lengths.values())
         assert max(lengths.values()) <= limit
     assert lines_of(tmp_path / "200" / "test.hyp.en") == lines_of(base.with_name("test.hyp.en"))
-    assert result.cut_hypotheses == read_result(base).cut_hypotheses < 19
+    assert result.search.cut_hypotheses == read_result(base).search.cut_hypotheses < 19
 
 
 def test_unknown_pieces_in_hypotheses_are_counted(
@@ -369,9 +383,9 @@ def test_unknown_pieces_in_hypotheses_are_counted(
         return batch
 
     monkeypatch.setattr(FairseqTask, "inference_step", step)
-    result = evaluate(Evaluation(prepared, checkpoint, tmp_path, Search(max_tokens=20)))
+    result = evaluate(Evaluation(prepared, checkpoint, tmp_path, inference=Inference(20)))
     unknown = sum("<unk>" in line for line in lines_of(tmp_path / "test.hyp.en"))
-    assert result.unknown_hypotheses == unknown > 1
+    assert result.search.unknown_hypotheses == unknown > 1
     print_result(result)
     assert f"{unknown} of 19 hypotheses have an <unk>" in capsys.readouterr().out
     assert FairseqTask.inference_step is step  # the watch is over
@@ -382,9 +396,9 @@ def test_training_time_is_of_the_last_checkpoint(asked, tmp_path):
         return lambda state: state["extra_state"].update(previous_training_time=seconds)
 
     best = change_checkpoint(asked.checkpoint, tmp_path / "run" / "best.pt", set_time(1.0))
-    assert inputs.training_seconds(best, read_checkpoint(best)) == 1.0
+    assert evaluator.training_seconds(best, read_checkpoint(best)) == 1.0
     change_checkpoint(best, best.with_name("checkpoint_last.pt"), set_time(2.0))
-    assert inputs.training_seconds(best, read_checkpoint(best)) == 2.0
+    assert evaluator.training_seconds(best, read_checkpoint(best)) == 2.0
 
 
 def cut(path: Path) -> None:
@@ -421,7 +435,7 @@ def test_without_the_training_time_a_checkpoint_is_evaluated(
         shutil.copy(asked.checkpoint, file)
     spoiled = best.with_name(name)
     spoil(spoiled)
-    monkeypatch.setattr(evaluation, "translate", lambda cfg, n, _: Translation(["x"] * n, 0, 0))
+    monkeypatch.setattr(translations, "translate", lambda cfg, n, _: Translation(["x"] * n, 0, 0))
     asked = replace(asked, checkpoint=best)
     if spoiled == best and spoil in (cut, damage):
         with pytest.raises(UserError, match=f"{best} is not a PyTorch checkpoint"):
@@ -507,10 +521,11 @@ def test_a_model_that_takes_more_than_fairseqs_default_is_used_to_its_limit(
         state["cfg"]["model"].max_target_positions = 3000
 
     path = change_checkpoint(asked.checkpoint, tmp_path / "run" / "longer.pt", extend)
-    long = Search(subset="long", beam=1, max_tokens=3000, max_len_a=0, max_len_b=3)
-    result = evaluate(replace(asked, checkpoint=path, search=long))
-    assert pieces_with_end(replace(asked, search=long))[0] > 1024
-    assert len((asked.results_path / result.hypotheses).read_text().splitlines()) == 2
+    long = Search(beam=1, max_len_a=0, max_len_b=3)
+    asked = replace(asked, subsets=("long",), search=long, inference=Inference(3000))
+    result = evaluate(replace(asked, checkpoint=path))
+    assert pieces_with_end(asked)[0] > 1024
+    assert len((asked.results_path / result.output).read_text().splitlines()) == 2
 
 
 def test_code_in_a_checkpoint_is_refused_and_not_run(
@@ -522,7 +537,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(
     last = path.with_name("checkpoint_last.pt")
     change_checkpoint(asked.checkpoint, path, lambda state: None)
     change_checkpoint(path, last, lambda state: state.update(payload=payload))
-    assert inputs.training_seconds(path, read_checkpoint(path)) is None
+    assert evaluator.training_seconds(path, read_checkpoint(path)) is None
     assert re.search(f"unknown: {last} is refused: .* could run code", capsys.readouterr().err)
     with pytest.raises(UserError, match=f"{last} is refused: .* could run code .*mkdir"):
         evaluate(replace(asked, checkpoint=last))

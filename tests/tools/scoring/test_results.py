@@ -6,9 +6,12 @@ from dataclasses import asdict, replace
 import pytest
 
 from intra_distill.errors import UserError
+from intra_distill.tools.scoring.metrics import Classes, Numbers
 from intra_distill.tools.scoring.results import read_result, why_incomparable, write_result
 
-from ...support.results import SIGNATURES, in_metrics, make_result
+from ...support.results import SIGNATURES, in_metrics, make_prediction, make_result, searched
+
+TEST_SET = asdict(make_result().test_set)
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path):
@@ -37,10 +40,12 @@ def test_a_test_set_knows_its_data_set():
         ({"scores": {"f1": 1}, "signatures": {"f1": "x"}}, "'f1' is no metric"),
         ({"primary_metric": "TER"}, "it has no TER, its primary metric"),
         ({"primary_metric": ""}, "it has no , its primary metric"),
-        ({"dataset": "de-fr"}, "its dataset is de-fr, not de-en"),
-        ({"dataset": "../../etc"}, "its dataset is ../../etc, not de-en"),
+        *(
+            ({"test_set": {**TEST_SET, "dataset": name}}, f"its dataset is {name}, not de-en")
+            for name in ("de-fr", "../../etc")
+        ),
         ({"tokenizer": "14a"}, "'14a' is no tokeniser of sacreBLEU"),
-        ({"hypotheses": "../test.hyp.en"}, "'../test.hyp.en' is no name of a file"),
+        ({"output": "../test.hyp.en"}, "'../test.hyp.en' is no name of a file"),
         ({"task": None}, ""),
         ({"task": "\x1b[2J"}, ""),
         ({"overrides": "task.num_passes=5"}, ""),
@@ -71,7 +76,7 @@ def test_a_result_without_a_field_is_refused(field, tmp_path):
 
 
 def test_results_on_the_same_references_compare_wherever_these_are():
-    result, other = make_result(), make_result("other", beam=1)
+    result, other = make_result(), searched(make_result("other"), beam=1)
     moved = replace(other, test_set=replace(other.test_set, data="elsewhere"))
     assert why_incomparable(moved, result.test_set, result.signatures) == ""
     nl = make_result(dataset="nl-en")
@@ -83,3 +88,35 @@ def test_results_on_the_same_references_compare_wherever_these_are():
 def test_a_result_in_fewer_metrics_compares_in_those(tmp_path):
     result = in_metrics(make_result(), {"BLEU": 30.0})
     assert why_incomparable(result, result.test_set, SIGNATURES) == ""
+
+
+def test_a_prediction_is_read_as_it_was_written(tmp_path):
+    for dataset, metric in {"rte": "accuracy", "sts-b": "Pearson", "mrpc": "F1"}.items():
+        result = make_prediction(dataset=dataset, **{metric: 70.0})
+        write_result(tmp_path / "valid.json", result)
+        assert read_result(tmp_path / "valid.json") == result
+    assert make_prediction("x").kind == Classes(("entailment", "not_entailment"))
+    assert make_prediction(dataset="sts-b", Pearson=1.0).kind == Numbers()
+
+
+@pytest.mark.parametrize(
+    "changes, why",
+    [
+        ({"tokenizer": "13a"}, "'13a' is no tokeniser"),
+        ({"search": asdict(make_result().search)}, "a translation in one place and of predictions"),
+        ({"scores": {"BLEU": 1.0}}, "different metrics"),
+        (
+            {"scores": {"BLEU": 1.0}, "signatures": {"BLEU": "x"}, "primary_metric": "BLEU"},
+            "BLEU is a metric of translations, not of classes",
+        ),
+        ({"test_set": {**asdict(make_prediction().test_set), "classes": "no"}}, ""),
+        ({"test_set": {**asdict(make_prediction().test_set), "classes": None}}, "not of numbers"),
+        ({"test_set": {**asdict(make_prediction().test_set), "classes": [1, 2]}}, ""),
+    ],
+    ids=ascii,
+)
+def test_a_prediction_that_evaluate_does_not_write_is_refused(changes, why, tmp_path):
+    path = tmp_path / "valid.json"
+    path.write_text(json.dumps({**asdict(make_prediction()), **changes}))
+    with pytest.raises(UserError, match=f"is not a result of intra-distill evaluate.*{why}"):
+        read_result(path)

@@ -1,0 +1,133 @@
+"""What an evaluation needs of a kind of data directory, and what all kinds share."""
+
+import argparse
+import sys
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from fairseq.tasks import FairseqTask
+from torch import nn
+
+from ...checkpoints import load_model, num_passes, num_updates, read_checkpoint
+from ...errors import UserError
+from ...files import sha256
+from ..options import MAX_TOKENS, check_number
+from .results import Checkpoint, Result, SearchRecord, TestSet, fits
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How any model is run. ``max_tokens`` limits a batch, padding included."""
+
+    max_tokens: int = 4096
+    cpu: bool = False
+
+    def check(self) -> None:
+        """Raise UserError for a number out of range."""
+        check_number("--max-tokens", self.max_tokens, 1, MAX_TOKENS)
+
+
+def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of :class:`Inference`."""
+    parser.add_argument(
+        "--max-tokens",
+        type=int,
+        default=Inference.max_tokens,
+        metavar="N",
+        help="tokens in a batch, padding included (default: %(default)s)",
+    )
+    parser.add_argument("--cpu", action="store_true", help="compute on the CPU")
+
+
+class Output(NamedTuple):
+    """What a model makes of a subset."""
+
+    lines: list[str]  # a translation or a prediction per sentence, in corpus order
+    search: SearchRecord | None  # of a translation
+
+
+class Evaluator(ABC):
+    """A data directory, and how its models are run on a subset.
+
+    Attributes:
+        data: the directory
+        inference: how models are run
+        tokenizer: BLEU's; None if the output is no translation
+        default_metrics: the primary one first
+    """
+
+    TASK: ClassVar[str]  # fairseq's name of the task
+    DEFAULT_SUBSET: ClassVar[str]
+    DONE: ClassVar[str]  # what happens to the sentences, such as "translated"
+    PACKAGES: ClassVar[tuple[str, ...]]  # whose versions matter, besides torch and fairseq
+
+    data: Path
+    inference: Inference
+    tokenizer: str | None
+    default_metrics: tuple[str, ...]
+
+    @abstractmethod
+    def open_test_set(self, subset: str) -> tuple[TestSet, list[str]] | None:
+        """Describe a subset and read its references, one per sentence; None if it has none.
+
+        Raises:
+            UserError: there is no such subset, or its references do not fit
+        """
+
+    @abstractmethod
+    def output_name(self, subset: str) -> str:
+        """The name of the file of an output."""
+
+    @abstractmethod
+    def task_of(self, checkpoint: Path, state: dict[str, Any]) -> FairseqTask:
+        """Set up the task of the data, as the checkpoint with this content needs it."""
+
+    @abstractmethod
+    def refuse_misfit(self, checkpoint: Path, task: FairseqTask, model: nn.Module, subset: str):
+        """Raise UserError if a model cannot be run on a subset, as for a sentence too long."""
+
+    @abstractmethod
+    def run(self, checkpoint: Path, subset: str) -> Output:
+        """Run a model that has been inspected."""
+
+    @abstractmethod
+    def has_made(self, result: Result) -> bool:
+        """Whether a result of the same checkpoint and test set was made by the same options."""
+
+    def inspect(self, path: Path, subset: str) -> Checkpoint:
+        """Describe a checkpoint, and raise UserError if it cannot be run on a subset."""
+        state = read_checkpoint(path)
+        task = self.task_of(path, state)
+        model = load_model(path, task)
+        self.refuse_misfit(path, task, model, subset)
+        return Checkpoint(
+            path=str(path),
+            sha256=sha256(path),
+            seed=state["cfg"]["common"]["seed"],
+            updates=num_updates(state),
+            training_seconds=training_seconds(path, state),
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            num_passes=num_passes(state),
+        )
+
+
+def training_seconds(path: Path, state: dict[str, Any]) -> float | None:
+    """The seconds of the whole training, read from the last checkpoint beside ``path``.
+
+    A last checkpoint that is damaged or has no time keeps no other from being evaluated: the time
+    is None, and the reason is printed on standard error.
+    """
+    last = path.with_name("checkpoint_last.pt")
+    try:
+        if last.is_file() and not last.samefile(path):
+            path, state = last, read_checkpoint(last)
+        seconds = state["extra_state"].get("previous_training_time")
+        if fits(seconds, float):
+            return seconds
+        reason = f"{path} has none"
+    except UserError as error:
+        reason = str(error)
+    print(f"the training time is unknown: {reason}", file=sys.stderr)
+    return None
