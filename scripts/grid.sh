@@ -77,15 +77,21 @@ submit() {
             --output "$logs-%j-table.log"
 }
 
+words names "$DATASETS"
+for name in "${names[@]}"; do
+    use_dataset "$name"
+    require_dataset DATASETS
+done
+use_dataset -
 mkdir -p "$runs"
-for dataset in $DATASETS; do
-    DATASET=${dataset#-} bash "$root/scripts/$recipe/prepare.sh" "${@:2}" ||
-        echo "== no data for $recipe ${dataset#-}" >&2
+for name in "${names[@]}"; do
+    DATASET=${name#-} bash "$root/scripts/$recipe/prepare.sh" "${@:2}" ||
+        echo "== no data for $recipe ${name#-}" >&2
 done
 grid=()
 for seed in $SEEDS; do
-    for dataset in $DATASETS; do
-        for system in $SYSTEMS; do grid+=("$recipe" "$dataset" "$system" "$seed"); done
+    for name in "${names[@]}"; do
+        for system in $SYSTEMS; do grid+=("$recipe" "$name" "$system" "$seed"); done
     done
 done
 if [[ -n ${SBATCH:-} ]]; then submit "${grid[@]}"; else run_here "${grid[@]}"; fi

@@ -57,18 +57,20 @@ use_dataset() {
     data=$all_data${dataset:+/$dataset}
     runs=$all_runs${dataset:+/$dataset}
 }
-use_dataset "${DATASET:-}"
 
-# require_dataset: a recipe that has several data sets needs one of them
+# require_dataset [VARIABLE]: a recipe that has several data sets needs one of them, and others none;
+# VARIABLE is where it was named, DATASET by default
 require_dataset() {
     local name names
     for name in "${datasets[@]:-}"; do
         [[ $name != "$dataset" ]] || return 0
     done
-    [[ ${#datasets[@]} != 0 ]] || refuse "$recipe has one data set: leave DATASET=$dataset out"
+    [[ ${#datasets[@]} != 0 ]] || refuse "$recipe has one data set: leave ${1:-DATASET}=$dataset out"
     printf -v names ', %s' "${datasets[@]}"
-    refuse "${dataset:+there is no data set $dataset; }name one of $recipe with DATASET: ${names#, }"
+    refuse "${dataset:+there is no data set $dataset; }name one of $recipe with ${1:-DATASET}: ${names#, }"
 }
+use_dataset "${DATASET:-}"
+[[ -z $dataset ]] || require_dataset
 
 # starting_point: puts into the array start the options with which a training starts from a
 # pretrained model
@@ -91,6 +93,13 @@ run_of() {
 # of its own, in a folder of its own, so that neither result replaces the other
 evaluated() {
     echo "$1${AVERAGE:++average=$AVERAGE}"
+}
+
+# checkpoint_of SYSTEM → what is evaluated: its best checkpoint, or the average that AVERAGE asks for
+checkpoint_of() {
+    local run=$1 file=checkpoint_best.pt
+    [[ -z ${AVERAGE:-} ]] || file=average.pt run=$(evaluated "$1")
+    echo "$(run_of "$run")/$file"
 }
 
 # result_of SYSTEM [SUBSET] → the result of its evaluation
@@ -216,17 +225,13 @@ average() {
     echo "${checkpoints[*]##*/}" >"$2.names"
 }
 
-# evaluate SYSTEM [OPTION…]: evaluates the best checkpoint, or the average that AVERAGE asks for, on
-# the subsets of its configuration
+# evaluate SYSTEM [OPTION…]: evaluates its checkpoint on the subsets of its configuration
 evaluate() {
     local options results checkpoint
     options=$(options_of "${config:-$1}" --generation)
     results=$(run_of "$(evaluated "$1")")
-    checkpoint=$(run_of "$1")/checkpoint_best.pt
-    if [[ -n ${AVERAGE:-} ]]; then
-        checkpoint=$results/average.pt
-        average "$(run_of "$1")" "$checkpoint"
-    fi
+    checkpoint=$(checkpoint_of "$1")
+    [[ -z ${AVERAGE:-} ]] || average "$(run_of "$1")" "$checkpoint"
     # shellcheck disable=SC2086  # several options
     interruptible intra-distill evaluate "$data/bin" --path "$checkpoint" \
         --results-path "$results" --name "$(evaluated "$1")" $options "${@:2}"

@@ -8,12 +8,14 @@ import os
 import random
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from fairseq.data import Dictionary, LanguagePairDataset, ListDataset
 from fairseq.dataclass.initialize import add_defaults, hydra_init
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.models import MODEL_REGISTRY
 from fairseq.options import get_training_parser, parse_args_and_arch
 from fairseq.tasks import TASK_REGISTRY
 from fairseq.trainer import Trainer
@@ -219,6 +221,25 @@ def test_a_published_model_has_the_papers_parameters(recipe, system, tmp_path):
         _, model, _ = build(recipe, system, tmp_path)
     expected = PARAMETERS[recipe]["switch" if system == "switch" else "transformer"]
     assert sum(parameter.numel() for parameter in model.parameters()) == expected
+
+
+def test_the_model_of_glue_is_bert_base(monkeypatch):
+    # it copies to the CPU, which a tensor without data cannot
+    monkeypatch.setattr("intra_distill.models.bert.init_bert_params", lambda module: None)
+    file = CONFIGS / "glue" / "plain.yaml"
+    arguments = ["data", "--user-dir", USER_DIR, *config_arguments(file, dataset="rte")]
+    cfg = convert_namespace_to_omegaconf(
+        parse_args_and_arch(get_training_parser(), arguments)
+    ).model
+    dictionary = Dictionary()
+    for i in range(30_522 - len(dictionary)):
+        dictionary.add_symbol(str(i))
+    with torch.device("meta"):
+        model = MODEL_REGISTRY["bert"].build_model(
+            cfg, SimpleNamespace(source_dictionary=dictionary)
+        )
+    # fairseq has two empty rows before the positions
+    assert sum(p.numel() for p in model.parameters()) == 109_482_240 + 2 * 768
 
 
 @pytest.mark.parametrize("recipe, system", CASES)

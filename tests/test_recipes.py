@@ -13,7 +13,9 @@ import pytest
 
 from intra_distill.checkpoints import read_checkpoint
 
+from .support.bert import write_hugging_face
 from .support.corpora import write_iwslt14_release, write_newstest2014, write_wmt17_files
+from .support.glue import write_glue
 from .support.programs import calls, value, write_programs
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +30,7 @@ TINY = (
 
 SMALL = "--vocab-size 70"
 ARGS = ["intra-distill", "args"]
+TASKS = "cola sst-2 mrpc qqp sts-b mnli qnli rte".split()
 STUDENTS = ["self_distillation_1", "self_distillation_2"]
 
 
@@ -101,6 +104,22 @@ def test_wmt17_from_the_archives_to_table_3_with_averages(recipe, tmp_path):
     assert [each["updates"] for each in averaged] == [2, 4]
 
 
+def test_glue_from_its_files_to_table_4(recipe, tmp_path):
+    write_glue(tmp_path / "glue", "mnli", {"train": 40, "valid": 12, "test": 5})
+    write_hugging_face(tmp_path / "hugging face")
+    overrides = ["common.cpu=true", "dataset.num_workers=0", "optimization.max_update=3"]
+    grid = {"SYSTEMS": "intra_x", "DATASETS": "mnli", "OVERRIDES": " ".join(overrides)}
+    grid |= {"BERT_SOURCE": str(tmp_path / "hugging face"), "PREPARE": "--max-length 60"}
+    process = recipe("glue/run.sh", str(tmp_path / "glue"), **grid)
+    assert process.returncode == 0, process.stderr
+    header = process.stdout[process.stdout.index("| System") :].split("\n")[0]
+    assert [cell.strip() for cell in header.split("|")[2:5]] == ["mnli-m", "mnli-mm", "average"]
+    with open(tmp_path / "runs" / "table.csv", encoding="utf-8") as file:
+        rows = {(row["system"], row["dataset"]): row for row in csv.DictReader(file)}
+    assert set(rows) == {("intra_x", "mnli-m"), ("intra_x", "mnli-mm")}
+    assert float(rows["intra_x", "mnli-mm"]["paper"]) == 84.2
+
+
 def test_a_run_that_fails_stops_no_other_and_is_listed(recipe, tmp_path):
     archive = write_iwslt14_release(tmp_path / "release", ["de-en"])
     process = recipe(
@@ -150,10 +169,15 @@ def test_what_is_unknown_is_refused_with_what_there_is(recipe, tmp_path, command
         ("evaluate.sh glue plain", "mnli-m", "with DATASET: cola, sst-2, mrpc, qqp, sts-b, mnli,"),
         ("glue/prepare.sh", "", "name one of glue with DATASET: cola, sst-2"),
         ("train.sh multi30k intra_x", "de-en", "multi30k has one data set: leave DATASET=de-en"),
+        ("quickstart.sh", "de-en", "quickstart has one data set: leave DATASET=de-en out"),
+        ("glue/run.sh", "rte wnli", "there is no data set wnli; name one of glue with DATASETS: c"),
+        ("grid.sh iwslt14", "", "name one of iwslt14 with DATASETS: ar-en, de-en"),
+        ("grid.sh multi30k", "*", "multi30k has one data set: leave DATASETS=* out"),
     ],
 )
 def test_a_data_set_that_a_recipe_has_not_is_refused(recipe, tmp_path, command, dataset, refusal):
-    process = recipe(*command.split(), DATASET=dataset)
+    variable = "DATASETS" if "grid" in command or "run" in command else "DATASET"
+    process = recipe(*command.split(), **{variable: dataset, "SYSTEMS": "plain"})
     assert process.returncode == 2 and process.stderr.count("\n") == 1
     assert refusal in process.stderr
     assert not (tmp_path / "runs").exists() and not (tmp_path / "data").exists()
@@ -316,6 +340,23 @@ def test_a_run_that_lacks_a_subset_is_listed_once(recipe, glue, tmp_path):
     assert process.returncode == 1
     assert process.stderr.startswith(f"no result: {tmp_path}/runs/mnli/plain/seed1: ")
     assert process.stderr.count("\n") == 1
+
+
+def test_a_submission_has_the_runs_of_a_system_on_all_tasks(glue, recipe, tmp_path):
+    call = glue("glue/submit.sh", "intra_x", "--fill", DATASETS="rte mnli", SEED="2")[-1]
+    data, runs = tmp_path / "data", tmp_path / "runs"
+    assert call[1:] == [
+        *["glue-submission", "--data", f"rte={data}/rte/bin", f"mnli={data}/mnli/bin"],
+        *["--path", f"rte={runs}/rte/intra_x/seed2/checkpoint_best.pt"],
+        f"mnli={runs}/mnli/intra_x/seed2/checkpoint_best.pt",
+        *["--output", f"{runs}/intra_x-seed2.zip", "--fill"],
+    ]
+    call = glue("glue/submit.sh", "plain", AVERAGE="3")[-1]
+    assert call[3:11] == [f"{task}={data}/{task}/bin" for task in TASKS]
+    assert call[12] == f"cola={runs}/cola/plain+average=3/seed1/average.pt"
+    assert value(call, "--output") == f"{runs}/plain+average=3-seed1.zip"
+    process = recipe("glue/submit.sh", "plain", DATASETS="rte wnli", VENV=str(tmp_path / "venv"))
+    assert process.returncode == 2 and "there is no data set wnli; name one" in process.stderr
 
 
 # Averages of the last checkpoints
