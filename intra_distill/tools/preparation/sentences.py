@@ -33,7 +33,12 @@ from .wordpiece import (
 
 LEAST_LENGTH = 5  # [CLS] a [SEP] b [SEP]
 GREATEST_LENGTH = 512  # positions of a BERT
-MADE, FILES, COUNTS = "made", "files", "counts.json"  # in the folder of unfinished work
+MADE, FILES, INPUTS, COUNTS = (
+    "made",
+    "files",
+    "inputs.json",
+    "counts.json",
+)  # in the folder of unfinished work
 
 
 @dataclass(frozen=True)
@@ -81,14 +86,16 @@ def prepare_sentences(preparation: SentencePreparation) -> bool:
         "inputs": describe_inputs(task, preparation.source),
     }
     encoder = WordPieceEncoder(vocabulary, preparation.max_length)
-    directory = Directory(preparation.destdir, REPORT, request, find_other_input, {DOWNLOADS})
+    find_difference = partial(find_other_input, any_input=preparation.source is None)
+    directory = Directory(preparation.destdir, REPORT, request, find_difference, {DOWNLOADS})
     return directory.make(partial(take_steps, preparation, vocabulary, encoder))
 
 
-def find_other_input(old: Content, new: Content) -> str | None:
+def find_other_input(old: Content, new: Content, any_input: bool) -> str | None:
     """Name the first option or file of a new request that changes the files, or None.
 
-    The content of a file matters, its path does not.
+    The content of a file matters, its path does not; nothing of it with ``any_input``, where no
+    source is given.
     """
     words = {"dataset": "--task", "max_length": "--max-length", "lowercase": "lowercase"}
     for name, word in words.items():
@@ -96,6 +103,8 @@ def find_other_input(old: Content, new: Content) -> str | None:
             return f"{word} {old.get(name)}, not {new[name]}"
     if old.get(VOCABULARY) != new[VOCABULARY]:
         return f"another {VOCABULARY} in --bert"
+    if any_input:
+        return None
     for name, now in new["inputs"].items():
         if name not in old["inputs"]:
             return f"{' and '.join(old['inputs'])}, not {' and '.join(new['inputs'])}"
@@ -118,6 +127,7 @@ def take_steps(
         files = find_files(task, preparation.source, preparation.downloads)
         Writer(task, files, vocabulary, encoder).write(scratch / MADE)
         check_unchanged(directory.request["inputs"], describe_inputs(task, preparation.source))
+        write_json(scratch / MADE / INPUTS, directory.request["inputs"])
 
     directory.make_files(directory.work, [MADE], write)
     # one by one: a folder cannot be moved onto a full one, which an earlier run has left
@@ -127,6 +137,7 @@ def take_steps(
     for split, counts in splits.items():
         print(describe_split(split, counts))
     return {
+        "inputs": read_json(made / INPUTS),  # a later run may complete it without the source
         "classes": task.classes,
         "metrics": task.metrics,
         "pairs": task.pairs,

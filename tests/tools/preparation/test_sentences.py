@@ -238,6 +238,21 @@ def test_another_request_is_refused(prepare, refusal, bert, tmp_path):
     assert contents(tmp_path / "data") == before
 
 
+def test_without_a_source_what_is_made_stays(prepare, bert, tmp_path, monkeypatch, capsys):
+    """Where a killed run has read the files, too, the report names those."""
+    data = prepare()
+    made = contents(data)
+    again = f"glue --task rte --bert {bert} --destdir {data}"
+    main(again.split())
+    assert "nothing to do" in capsys.readouterr().out
+    shutil.rmtree(data)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_before_rename(patch, "input1")
+        prepare()
+    main(again.split())
+    assert contents(data) == made
+
+
 def test_a_finished_directory_needs_no_download(prepare, tmp_path, monkeypatch):
     row = write_glue_downloads(tmp_path / "packed", "rte", SMALL)
     monkeypatch.setitem(TASKS, "rte", row)
