@@ -72,8 +72,8 @@ def build_parser(names: Iterable[str]) -> argparse.ArgumentParser:
     """Build the parser of these commands."""
     parser = argparse.ArgumentParser(
         prog="intra-distill",
-        description="Prepare data, evaluate and analyse translation models that fairseq-train "
-        "trains with intra-distillation.",
+        description="Prepare data, evaluate and analyse models of translation and of labelled "
+        "sentences that fairseq-train trains with intra-distillation.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in names:

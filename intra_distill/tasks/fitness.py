@@ -6,6 +6,7 @@ from typing import Any
 from fairseq import utils
 from fairseq.tasks.sentence_prediction import SentencePredictionTask
 from fairseq.tasks.translation import TranslationTask
+from torch import Tensor
 
 from ..checkpoints import check_fits, configuration
 from ..errors import UserError
@@ -36,9 +37,9 @@ def check_translation_fits(task: TranslationTask, path: Path, state: dict[str, A
         if their_lang != lang:
             raise UserError(f"{path} is of other data: its {side} knows {their_lang}, not {lang}")
         name = f"{utils.split_paths(task.cfg.data)[0]}/dict.{lang}.txt"
-        if len(embeddings) != len(dictionary):
+        if rows(embeddings) != len(dictionary):
             raise UserError(
-                f"{path} is of other data: its {side} knows {len(embeddings)} types, "
+                f"{path} is of other data: its {side} knows {rows(embeddings)} types, "
                 f"{name} makes {len(dictionary)}"
             )
         theirs = Path(utils.split_paths(trained_on["data"])[0], f"dict.{lang}.txt")
@@ -63,15 +64,15 @@ def check_prediction_fits(task: SentencePredictionTask, path: Path, state: dict[
     )
     if head not in state["model"] or embeddings is None:
         raise UserError(f"{path} is not a checkpoint of a model that predicts labels of sentences")
-    is_regression, outputs = bool(trained_on.get("regression_target")), len(state["model"][head])
+    is_regression, outputs = bool(trained_on.get("regression_target")), rows(state["model"][head])
     theirs = "numbers" if is_regression else f"{outputs} classes"
     cfg = task.cfg
     ours = "numbers" if cfg.regression_target else f"{cfg.num_classes} classes"
     if theirs != ours:
         raise UserError(f"{path} is of other data: it predicts {theirs}, {cfg.data} has {ours}")
-    if len(embeddings) != len(task.source_dictionary):
+    if rows(embeddings) != len(task.source_dictionary):
         raise UserError(
-            f"{path} is of other data: it knows {len(embeddings)} types, "
+            f"{path} is of other data: it knows {rows(embeddings)} types, "
             f"{cfg.data}/input0/dict.txt makes {len(task.source_dictionary)}"
         )
     dictionaries = {"input0": task.source_dictionary}
@@ -81,3 +82,8 @@ def check_prediction_fits(task: SentencePredictionTask, path: Path, state: dict[
         file = Path(str(trained_on.get("data")), folder, "dict.txt")
         if file.is_file() and task.load_dictionary(str(file)) != dictionary:
             raise UserError(f"{path} is of other data: {file} is not {cfg.data}/{folder}/dict.txt")
+
+
+def rows(matrix: Tensor) -> int:
+    """The rows of what should be a matrix; a checkpoint may have a scalar in its place."""
+    return matrix.size(0) if matrix.dim() else 0

@@ -14,7 +14,15 @@ import pytest
 
 from intra_distill.tools.preparation import translation
 
-from ..support.commands import CHECKPOINT, SCORES, WORKING, command_line, run, takes_several
+from ..support.commands import (
+    CHECKPOINT,
+    PREDICTOR,
+    SCORES,
+    WORKING,
+    command_line,
+    run,
+    takes_several,
+)
 from ..support.finished_work import contents, train
 
 
@@ -89,12 +97,12 @@ def test_all_commands_work_in_a_folder_of_any_name(
     monkeypatch.chdir(tmp_path)
     Path(folder).mkdir()
     shutil.copy(world / "config.yaml", folder)
-    for given in ("glue", "bert"):
+    for given in ("glue", "bert", "predictor"):
         shutil.copytree(world / given, Path(folder, given))
 
-    def works(command: str, paths: dict[str, str]) -> None:
+    def works(command: str, paths: dict[str, str], **more: None) -> None:
         inject()
-        changes = {option: f"{folder}/{path}" for option, path in paths.items()}
+        changes = {option: f"{folder}/{path}" for option, path in paths.items()} | more
         assert run(command_line(command, changes)) == (0, "")
 
     model, runs = {"data": "bin", "--path": CHECKPOINT}, {"paths": "runs"}
@@ -119,6 +127,9 @@ def test_all_commands_work_in_a_folder_of_any_name(
     works("plot alpha", {"config": "config.yaml", "--plot": "alpha.png"})
     works("args", {"config": "config.yaml"})
     works("glue", {"--bert": "bert", "--source": "glue", "--destdir": "labelled"})
+    model = {"data": "labelled", "--path": PREDICTOR}
+    works("evaluate", {**model, "--results-path": "predicted"}, **{"--beam": None})
+    works("sensitivity", {**model, "--results-path": "sensitivity_of_labels"})
 
 
 def test_strange_text_is_prepared(world, inject, tmp_path, times):

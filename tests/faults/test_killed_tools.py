@@ -25,12 +25,13 @@ import pytest
 
 from intra_distill.cli import main
 from intra_distill.errors import one_line
-from intra_distill.tools.scoring import evaluation
+from intra_distill.tools.scoring import translations
 from intra_distill.tools.scoring.search import Translation
 
 from ..support.checkpoints import train_model
 from ..support.corpora import IWSLT14_PAIRS, write_iwslt14_release
 from ..support.glue import write_bert, write_glue
+from ..support.labelled import CLASSES, make_labelled, train_predictor
 from ..support.server import serve
 from ..support.text import toy_pairs, write_pairs
 
@@ -146,6 +147,8 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
     write_iwslt14_release(release, IWSLT14_PAIRS[1:2])
     bert = write_bert(raw / "bert")
     glue = write_glue(raw / "glue", "rte")
+    labelled = make_labelled(raw / "labelled", "mrpc", CLASSES, ("F1",))
+    predictor = train_predictor(labelled, raw / "predictor", 1)
     first, last = checkpoints
     texts = f"--train {raw}/train --valid {raw}/valid --test {raw}/test"
     with serve(release) as served:
@@ -158,6 +161,8 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
             "--destdir {folder}",
             "add-test": f"add-test {{folder}} --test {raw}/new{{n}}",
             "evaluate": " ".join(evaluate(prepared, last, "{folder}", "{n}")),
+            "evaluate, labels": f"evaluate {labelled} --path {predictor} --gen-subset valid,test "
+            "--name system{n} --results-path {folder} --cpu",
             "prune": f"prune {prepared} --path {last} --sensitivity {scores} --ratios 0.{{n}} "
             "--beam {n} --results-path {folder} --cpu",
             "prune, kept": f"prune {prepared} --path {last} --order magnitude --ratios 0.{{n}} "
@@ -177,6 +182,7 @@ TOOLS = [
     "glue",
     "add-test",
     "evaluate",
+    "evaluate, labels",
     "prune",
     "prune, kept",
     "sensitivity",
@@ -187,7 +193,7 @@ TOOLS = [
 @pytest.fixture(autouse=True)
 def no_search(monkeypatch):
     monkeypatch.setattr(
-        evaluation, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0)
+        translations, "translate", lambda _, n, grows: Translation(["a man"] * n, 0, 0)
     )
 
 

@@ -59,6 +59,10 @@ DAMAGES = {
         lambda state: state["model"].pop("encoder.embed_tokens.weight"),
         "is not a checkpoint of a translation model",
     ),
+    "a scalar for embeddings": (
+        lambda state: state["model"].update({"encoder.embed_tokens.weight": torch.tensor(1.0)}),
+        "is of other data: its encoder knows 0 types",
+    ),
     "no task": (
         lambda state: state["cfg"].pop("task"),
         "is not a checkpoint of a translation model",

@@ -1,1 +1,1 @@
-"""From a checkpoint to a result: test set, beam search, metrics, evaluation."""
+"""From a checkpoint to a result: test set, search or prediction, metrics, evaluation."""

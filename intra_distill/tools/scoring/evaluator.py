@@ -85,7 +85,9 @@ class Evaluator(ABC):
         """Set up the task of the data, as the checkpoint with this content needs it."""
 
     @abstractmethod
-    def refuse_misfit(self, checkpoint: Path, task: FairseqTask, model: nn.Module, subset: str):
+    def refuse_misfit(
+        self, checkpoint: Path, task: FairseqTask, model: nn.Module, subset: str
+    ) -> None:
         """Raise UserError if a model cannot be run on a subset, as for a sentence too long."""
 
     @abstractmethod
