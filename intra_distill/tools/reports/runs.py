@@ -44,7 +44,9 @@ def gather(paths: Iterable[Path], subsets: Sequence[str]) -> list[Run]:
     for subset, name in zip(subsets, names, strict=True):
         if Path(name).name != name:
             raise UserError(f"--gen-subset {subset!r} is no name of a subset, such as test")
-    files = find_files(paths, names, "run intra-distill evaluate first")
+    files = find_files(
+        paths, names, "run intra-distill evaluate first, or choose another --gen-subset"
+    )
     return [Run(file, read_result(file)) for file in files]
 
 
