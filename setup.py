@@ -13,7 +13,7 @@ NLU = ["tokenizers>=0.20", "safetensors>=0.4"]
 setup(
     name="intra_distill",
     version=re.search('__version__ = "(.+)"', package)[1],
-    description="Intra-distillation for fairseq: translation models whose parameters all count",
+    description="Intra-distillation for fairseq: models whose parameters all count",
     long_description=(root / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",

@@ -5,7 +5,7 @@ the pooler, and a language model's head that fine-tuning never uses. This model 
 computes, and takes its published weights from ``intra-distill bert``.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Optional
 
 import torch
@@ -58,11 +58,7 @@ class BertModel(FairseqEncoderModel):
 
     @classmethod
     def build_model(cls, cfg: BertConfig, task: Any) -> "BertModel":
-        if cfg.encoder_embed_dim % cfg.encoder_attention_heads:
-            refuse(
-                f"--encoder-attention-heads {cfg.encoder_attention_heads} must divide "
-                f"--encoder-embed-dim {cfg.encoder_embed_dim}"
-            )
+        check_config(cfg)
         return cls(cfg, BertEncoder(cfg, task.source_dictionary))
 
     def register_classification_head(self, name: str, num_classes: int) -> None:
@@ -176,6 +172,21 @@ class BertHead(nn.Module):
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, d) → (B, C)"""
         return self.out_proj(self.dropout(pooled))
+
+
+def check_config(cfg: BertConfig) -> None:
+    """Refuse sizes and dropout rates that are out of range."""
+    for name in (option.name for option in fields(BertConfig)):
+        option, value = f"--{name.replace('_', '-')}", getattr(cfg, name)
+        if name.startswith("encoder_") and value < 1:
+            refuse(f"{option} must be at least 1, not {value}")
+        if name.endswith("dropout") and not 0 <= value < 1:
+            refuse(f"{option} must be at least 0 and below 1, not {value}")
+    if cfg.encoder_embed_dim % cfg.encoder_attention_heads:
+        refuse(
+            f"--encoder-attention-heads {cfg.encoder_attention_heads} must divide "
+            f"--encoder-embed-dim {cfg.encoder_embed_dim}"
+        )
 
 
 def transformer_config(cfg: BertConfig) -> TransformerConfig:

@@ -1,6 +1,7 @@
 """fairseq's prediction of a class or a number from a sentence or two, with K passes in training."""
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,9 @@ class SentencePredictionIntraDistillationTask(
             refuse(f"{classes} is missing: if the labels are numbers, add --regression-target")
         if cfg.num_classes < 1:
             refuse("--num-classes must be the number of classes of the task")
+        head = cfg.classification_head_name
+        if not re.fullmatch(r"\w+", head) or hasattr(nn.ModuleDict(), head):
+            refuse(f"--classification-head-name must be another word than {head!r}, such as head")
         task = super().setup_task(cfg, **kwargs)
         if not cfg.regression_target and task.num_labels != cfg.num_classes:
             refuse(f"{classes} has {task.num_labels} classes, not --num-classes {cfg.num_classes}")

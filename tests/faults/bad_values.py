@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ..support.commands import CHECKPOINT, PREDICTOR, SCORES, WORKING, Changes, takes_several
+from ..support.sentences import CLASSES
 from ..support.training import INTRA, TASK
 
 HUGE = "1" + "0" * 30
@@ -472,6 +473,8 @@ SELF_DISTILLATION = [*TASK, "--num-passes=1", "--criterion=self_distillation"]
 SAGE = ["--optimizer=sage"]
 SWITCH = [*TASK, "--num-passes=1", "--criterion=label_smoothed_cross_entropy"]
 SWITCH += ["--arch=switch_transformer"]
+PREDICTION = CLASSES  # by a BERT, of made-up sentences
+BERT_SIZES = ("layers", "embed-dim", "ffn-embed-dim", "attention-heads")
 NOT_BELOW_1 = "must be at least 0 and below 1, not {value}", ["nan", "-0.1", "1.0"]
 NOT_POSITIVE = "must be finite and above 0, not {value}", ["nan", "inf", "0.0", "-1.0"]
 NEGATIVE = "must be finite and at least 0, not {value}", ["nan", "inf", "-1.0"]
@@ -543,8 +546,26 @@ REFUSED_IN_TRAINING: list[tuple[list[str], dict[str, tuple[str, list[str]]]]] = 
             "--expert-dropout": NOT_BELOW_1,
         },
     ),
+    (
+        PREDICTION,
+        {
+            "--divergence-reduction": ("must be mean or sum, not '{value}'", ["max", " "]),
+            "--classification-head-name": (
+                "must be another word than '{value}'",
+                ["a.b", " ", "keys", "training"],
+            ),
+            **dict.fromkeys(
+                [f"--encoder-{size}" for size in BERT_SIZES],
+                ("must be at least 1, not {value}", ["0", "-1"]),
+            ),
+            "--dropout": NOT_BELOW_1,
+            "--attention-dropout": NOT_BELOW_1,
+            "--classifier-dropout": NOT_BELOW_1,
+        },
+    ),
 ]
 TEXT = {"--divergence", "--loss-implementation", "--teacher-path", "--sage-base"}
+TEXT |= {"--divergence-reduction", "--classification-head-name"}
 REFUSED_TOGETHER = [
     (INTRA, ["--constant-alpha=yes"], "argument --constant-alpha: ignored explicit argument 'yes'"),
     (INTRA, ["--max-update=0", "--max-epoch=0"], "set --max-update or --max-epoch"),
@@ -565,6 +586,12 @@ REFUSED_TOGETHER = [
     (INTRA, ["--loss-implementation=fused", "--report-accuracy"], "logits"),
     (SELF_DISTILLATION, [f"--teacher-path={LONG}"], "File name too long"),
     (SELF_DISTILLATION, [], "needs a trained model as --teacher-path"),
+    (
+        PREDICTION,
+        ["--regression-target=yes"],
+        "argument --regression-target: ignored explicit argument 'yes'",
+    ),
+    (PREDICTION, ["--encoder-attention-heads=3"], "--encoder-attention-heads 3 must divide"),
     (SWITCH, ["--activation-dropout=0.1"], "use --expert-dropout instead"),
     (SWITCH, ["--checkpoint-activations"], "leave out --checkpoint-activations"),
     (SWITCH, ["--offload-activations"], "--offload-activations"),

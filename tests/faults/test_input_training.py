@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from fairseq.dataclass import FairseqDataclass
 
-from .bad_values import bad_training
+from ..support.sentences import BERT
+from .bad_values import PREDICTION, bad_training
 
 
 @pytest.mark.parametrize(
@@ -16,13 +17,14 @@ from .bad_values import bad_training
     [pytest.param(*row, id=" ".join(row[1])[:60] or row[2]) for row in bad_training()],
 )
 def test_fairseq_train_refuses_a_bad_value_before_the_first_update(
-    trainer, inject, capsys, monkeypatch, working, arguments, expected
+    trainer, sentences, inject, capsys, monkeypatch, working, arguments, expected
 ):
     inject()
+    corpus = {"model": BERT, "data": sentences["classes"]} if working == PREDICTION else {}
     updates = []
     monkeypatch.setattr("fairseq.trainer.Trainer.optimizer_step", updates.append, raising=False)
     with pytest.raises(SystemExit) as ending:
-        built = trainer(*working, *arguments)
+        built = trainer(*working, *arguments, **corpus)
         built.train_step(built.batches[:1])
     if expected.startswith("argument "):
         assert ending.value.code == 2
