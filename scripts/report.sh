@@ -15,10 +15,11 @@ missing=() results=() columns=() rows=()
 for name in "${names[@]}"; do
     use_dataset "$name"
     [[ $name == - ]] || columns+=("$(columns_of "$name")")
+    subsets=$(subsets_of "${systems[0]}" 2>/dev/null || echo test) # of all systems
     for seed in ${SEEDS:-1}; do
         for system in "${systems[@]}"; do
             run=$(run_of "$system")
-            for subset in $(subsets_of "$system" 2>/dev/null || echo test); do
+            for subset in $subsets; do
                 result=$(result_of "$system" "$subset")
                 if [[ ! -e $result ]]; then
                     missing+=("$run: $(tail -n 1 "$run/run.log" 2>/dev/null || echo "never begun")")
