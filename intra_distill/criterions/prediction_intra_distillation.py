@@ -89,8 +89,10 @@ class PredictionIntraDistillationCriterion(FairseqCriterion):
         rows, target = self.task.rows(model, sample)
         outputs = split_passes(rows.float(), K)  # (K, N, C), or of a regression (K, N)
         N = outputs.size(1)
-        alpha = self.objective.alpha(sample) if K > 1 else 0.0
-        parts = self._loss(outputs, split_passes(target, K)[0], alpha * N**self.sums_divergence)
+        weight = self.objective.alpha(sample) if K > 1 else 0.0
+        if self.sums_divergence:
+            weight *= N
+        parts = self._loss(outputs, split_passes(target, K)[0], weight)
         unit = 1.0 if self.regression else math.log(2)
         logging_output = {
             "loss": parts.loss.data / unit,
@@ -104,11 +106,11 @@ class PredictionIntraDistillationCriterion(FairseqCriterion):
             logging_output |= self.objective.logging_output(sample, parts.divergence, N, N)
         return parts.loss, N, logging_output
 
-    def _loss(self, outputs: Tensor, target: Tensor, alpha: float) -> LossParts:
+    def _loss(self, outputs: Tensor, target: Tensor, weight: float) -> LossParts:
         if self.regression:
-            return regression_loss(outputs, target.float(), alpha)
+            return regression_loss(outputs, target.float(), weight)
         lprobs = outputs.log_softmax(dim=-1)
-        return intra_distillation_loss(lprobs, target, alpha, self.objective.divergence)
+        return intra_distillation_loss(lprobs, target, weight, self.objective.divergence)
 
     def _sums(self, rows: Tensor, target: Tensor) -> dict[str, Tensor]:
         """What the scores are made from; each of the K passes predicts."""
