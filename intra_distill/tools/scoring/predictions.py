@@ -148,7 +148,9 @@ def prediction_task(
         cfg.task = OmegaConf.merge(SentencePredictionIntraDistillationConfig(), task)
         return tasks.setup_task(cfg.task)
     except OmegaConfBaseException as error:
-        raise UserError(f"{checkpoint} is not a checkpoint of a prediction") from error
+        raise UserError(
+            f"{checkpoint} is not a checkpoint of a model that predicts labels of sentences"
+        ) from error
 
 
 def predict(
