@@ -282,7 +282,7 @@ def test_hostile_options_in_a_checkpoint_are_refused(value, asked, classifier, t
     path = change_checkpoint(
         classifier, tmp_path / "x.pt", lambda state: state["cfg"]["task"].update(init_token=value)
     )
-    refused(replace(asked, checkpoint=path), "x.pt is not a checkpoint of a prediction")
+    refused(replace(asked, checkpoint=path), "x.pt is not a checkpoint of a model that predicts")
 
 
 def test_a_sentence_longer_than_the_model_takes_is_refused(asked, no_run):
