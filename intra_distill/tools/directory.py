@@ -155,6 +155,31 @@ class Directory:
         return {path.name for path in self.path.iterdir()} - {WORK, *self.beside}
 
 
+def read_finished(
+    path: Path, report: str, command: str, again: str, read: Callable[[Content], Any]
+) -> Any:
+    """Read the report of a finished directory.
+
+    Args:
+        path: the directory
+        report: the name of its report
+        command: what makes such directories
+        again: what the user does about a damaged report, such as "prepare again"
+        read: makes of the report's content what is returned; it may fail as :data:`MALFORMED` says
+    Raises:
+        UserError: ``command`` has not made the directory, or has not finished it, or the report is
+            damaged.
+    """
+    try:
+        return read(read_json(path / report))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if (path / WORK / REQUEST).exists():
+            raise UserError(f"{path} is unfinished: run the same preparation again") from error
+        raise UserError(f"{path} has no {report}: make it by {command}") from error
+    except MALFORMED as error:
+        raise UserError(f"{path / report} is not what {command} wrote: {again}") from error
+
+
 def outcome(path: Path, made: bool) -> str:
     """Return the last line that a command prints, by what :meth:`Directory.make` returned."""
     return f"{path} is finished" if made else f"{path} was finished before: nothing to do"

@@ -13,12 +13,12 @@ of a second.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import read_json
-from .directory import MALFORMED, REQUEST, WORK
+from .directory import read_finished
 
 REPORT = "labels.json"
 FIRST, SECOND, LABEL = "input0", "input1", "label"  # the folders that fairseq reads
@@ -76,15 +76,8 @@ def open_labelled(path: Path) -> LabelledData:
     Raises:
         UserError: ``intra-distill glue`` has not made it, or has not finished it.
     """
-    report = path / REPORT
-    try:
-        data = read_report(path, read_json(report))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if (path / WORK / REQUEST).exists():
-            raise UserError(f"{path} is unfinished: run the same preparation again") from error
-        raise UserError(f"{path} has no {REPORT}: make it by intra-distill glue") from error
-    except MALFORMED as error:
-        raise UserError(f"{report} is not what intra-distill glue wrote: make it again") from error
+    read = partial(read_report, path)
+    data = read_finished(path, REPORT, "intra-distill glue", "make it again", read)
     for folder in [FIRST, SECOND] if data.pairs else [FIRST]:
         if not (path / folder / "dict.txt").is_file():
             raise UserError(f"{path} has no {folder}/dict.txt: make it by intra-distill glue")

@@ -5,12 +5,12 @@ of a second.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import read_json
-from .directory import MALFORMED, REQUEST, WORK
+from .directory import read_finished
 
 REPORT = "prepare.json"
 
@@ -66,29 +66,23 @@ def open_prepared(path: Path) -> PreparedData:
     Raises:
         UserError: ``intra-distill prepare`` has not made it, or has not finished it.
     """
-    report = path / REPORT
-    try:
-        content = read_json(report)
-        prepared = PreparedData(
-            path=path,
-            text_format=read_text_format(content["options"]),
-            sentencepiece_text=content["options"]["sentencepiece_text"],
-            inputs=read_inputs(content),
-        )
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if (path / WORK / REQUEST).exists():
-            raise UserError(f"{path} is unfinished: run the same preparation again") from error
-        raise UserError(f"{path} has no {REPORT}: make it by intra-distill prepare") from error
-    except MALFORMED as error:
-        raise UserError(
-            f"{report} is not what intra-distill prepare wrote: prepare again"
-        ) from error
+    read = partial(read_report, path)
+    prepared = read_finished(path, REPORT, "intra-distill prepare", "prepare again", read)
     for lang in prepared.text_format.langs:
         if Path(lang).name != lang:  # it becomes part of file names
-            raise UserError(f"{report}: {lang!r} is no language")
+            raise UserError(f"{path / REPORT}: {lang!r} is no language")
         if not (path / f"dict.{lang}.txt").is_file():
             raise UserError(f"{path} has no dict.{lang}.txt: make it by intra-distill prepare")
     return prepared
+
+
+def read_report(path: Path, report: dict[str, Any]) -> PreparedData:
+    return PreparedData(
+        path=path,
+        text_format=read_text_format(report["options"]),
+        sentencepiece_text=report["options"]["sentencepiece_text"],
+        inputs=read_inputs(report),
+    )
 
 
 def read_text_format(options: dict[str, Any]) -> TextFormat:

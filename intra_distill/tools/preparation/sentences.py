@@ -1,7 +1,7 @@
 """The steps from labelled sentences to the data directory that fairseq trains a prediction on."""
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,17 +12,17 @@ from typing import Any
 import fairseq
 import torch
 from fairseq.data import Dictionary, indexed_dataset
-from tqdm import tqdm
 
 from ...errors import UserError
 from ...files import read_json, write_json, write_lines
-from ..corpora.glue.reading import Example, SplitCounts, check_split, read_split
+from ..corpora.glue.reading import SplitCounts, check_split, read_split
 from ..corpora.glue.sources import TextFile, describe_inputs, find_files
 from ..corpora.glue.tasks import TASKS, GlueTask
 from ..corpora.raw_text import DOWNLOADS
 from ..directory import Content, Directory
 from ..labelled import FIRST, LABEL, REPORT, SECOND, reference
 from ..options import check_data_directory, check_number
+from .splits import progress
 from .wordpiece import (
     DICTIONARY,
     VOCABULARY,
@@ -182,7 +182,7 @@ class Writer:
         examples = read_split(self.task, split, self.files)
 
         def texts() -> Iterator[tuple[str, str | None]]:
-            for example in progress(examples, counts.sentences, f"encoding {split}"):
+            for example in progress(examples, counts.sentences, f"encoding {split}", "sentences"):
                 labels.append(example.label)
                 yield example.first, example.second
 
@@ -264,8 +264,3 @@ def describe_split(split: str, counts: Content) -> str:
         if counts[what]:
             said += f"; {counts[what]:,} {what}"
     return said
-
-
-def progress(examples: Iterator[Example], total: int, doing: str) -> Iterable[Example]:
-    """Show on a terminal how many examples have been read."""
-    return tqdm(examples, desc=doing, total=total, unit=" sentences", unit_scale=True, disable=None)

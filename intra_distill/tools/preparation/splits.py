@@ -142,9 +142,9 @@ def find_ceiling(
     return None if ceiling is None else asdict(ceiling)
 
 
-def progress(lines: Iterable[Any], total: int, doing: str) -> Iterable[Any]:
+def progress(lines: Iterable[Any], total: int, doing: str, unit: str = "lines") -> Iterable[Any]:
     """Show on a terminal how many lines have been read."""
-    return tqdm(lines, desc=doing, total=total, unit=" lines", unit_scale=True, disable=None)
+    return tqdm(lines, desc=doing, total=total, unit=f" {unit}", unit_scale=True, disable=None)
 
 
 def versions() -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from fairseq import tasks, utils
-from fairseq.data import FairseqDataset
+from fairseq.data import NestedDictionaryDataset
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.tasks.sentence_prediction import SentencePredictionConfig
 from omegaconf import OmegaConf
@@ -181,7 +181,7 @@ def predict(
 
 
 def refuse_long_sentences(
-    dataset: FairseqDataset, subset: str, limit: int, max_tokens: int
+    dataset: NestedDictionaryDataset, subset: str, limit: int, max_tokens: int
 ) -> None:
     """Refuse sentences that are longer than the model or a batch takes: fairseq would fail."""
     sizes = lengths(dataset)
@@ -195,6 +195,7 @@ def refuse_long_sentences(
         raise UserError(f"{length}, more than --max-tokens {max_tokens}: raise it")
 
 
-def lengths(dataset: FairseqDataset) -> np.ndarray:
+def lengths(dataset: NestedDictionaryDataset) -> np.ndarray:
     """The number of tokens of each sentence or pair, (N,)."""
-    return np.array([dataset.num_tokens(i) for i in range(len(dataset))])
+    (sizes,) = dataset.sizes
+    return sizes
