@@ -1,11 +1,15 @@
-"""A data directory of labelled sentences, as ``intra-distill glue`` makes it.
+"""A data directory of labelled text: sentences, the words of sentences, or questions.
 
-::
+``intra-distill glue``, ``prepare-tags`` and ``prepare-spans`` make it::
 
-    DIR/input0/{dict.txt,SPLIT.bin,SPLIT.idx}   the sentences, and [SEP] after each
+    DIR/input0/{dict.txt,SPLIT.bin,SPLIT.idx}   what the model reads: sentences, [SEP] after each;
+                                                questions, each with a window of its passage
     DIR/input1/{dict.txt,SPLIT.bin,SPLIT.idx}   the second sentences, in tasks on pairs
-    DIR/label/{dict.txt,SPLIT.bin,SPLIT.idx}    the classes; SPLIT.label, as text, in regression
+    DIR/label/{dict.txt,SPLIT.bin,SPLIT.idx}    the classes: of a sentence, or of each input symbol
+    DIR/label/SPLIT.label                       numbers as text: of a regression one a line, of
+                                                windows the first and the last symbol of the answer
     DIR/SPLIT.ref                               the labels as text; of all labelled splits but train
+    DIR/SPLIT.questions                         the passages and their windows, for answers
     DIR/labels.json                             the report
 
 Nothing here imports torch or fairseq, so that a command that does without them starts in a fraction
@@ -22,6 +26,12 @@ from .directory import read_finished
 
 REPORT = "labels.json"
 FIRST, SECOND, LABEL = "input0", "input1", "label"  # the folders that fairseq reads
+# what has labels, and the command that makes such data
+FORMS = {
+    "sentences": "intra-distill glue",
+    "words": "intra-distill prepare-tags",
+    "questions": "intra-distill prepare-spans",
+}
 
 
 @dataclass(frozen=True)
@@ -29,16 +39,15 @@ class LabelledSplit:
     """A split of a data directory.
 
     Attributes:
-        dataset: the data set that results on it are of: "mnli-mm" of a split of MNLI.
-        sentences: how many there are; a pair counts as one.
+        dataset: the data set that results on it are of: "mnli-mm" of a split of MNLI, "ar" of a
+            test set in Arabic.
+        sentences: how many there are, or how many questions; a pair counts as one.
         labelled: whether their labels are known.
-        truncated: how many were longer than the directory's maximum.
     """
 
     dataset: str
     sentences: int
     labelled: bool
-    truncated: int
 
 
 @dataclass(frozen=True)
@@ -46,13 +55,15 @@ class LabelledData:
     """A finished data directory.
 
     Attributes:
-        classes: in the order of their ids; None if the labels are scores.
+        form: what has a label, one of :data:`FORMS`.
+        classes: in the order of their ids; None if the labels are scores or answers.
         metrics: the names of its metrics in results, the primary one first.
         pairs: whether each input has two sentences.
         splits: by fairseq's name of the split.
     """
 
     path: Path
+    form: str
     dataset: str
     classes: tuple[str, ...] | None
     metrics: tuple[str, ...]
@@ -61,7 +72,7 @@ class LabelledData:
 
 
 def is_labelled(path: Path) -> bool:
-    """Whether a directory is a finished one of labelled sentences."""
+    """Whether a directory is a finished one of labelled text."""
     return (path / REPORT).exists()
 
 
@@ -70,24 +81,33 @@ def reference(split: str) -> str:
     return f"{split}.ref"
 
 
+def questions(split: str) -> str:
+    """The name of the questions of a split, with their passages."""
+    return f"{split}.questions"
+
+
 def open_labelled(path: Path) -> LabelledData:
     """Read what a data directory says of itself.
 
     Raises:
-        UserError: ``intra-distill glue`` has not made it, or has not finished it.
+        UserError: no command of :data:`FORMS` has made it, or it is not finished.
     """
+    commands = f"{', '.join(list(FORMS.values())[:-1])} or {list(FORMS.values())[-1]}"
     read = partial(read_report, path)
-    data = read_finished(path, REPORT, "intra-distill glue", "make it again", read)
+    data = read_finished(path, REPORT, commands, "make it again", read)
     for folder in [FIRST, SECOND] if data.pairs else [FIRST]:
         if not (path / folder / "dict.txt").is_file():
-            raise UserError(f"{path} has no {folder}/dict.txt: make it by intra-distill glue")
+            raise UserError(f"{path} has no {folder}/dict.txt: make it by {FORMS[data.form]}")
     return data
 
 
 def read_report(path: Path, report: dict[str, Any]) -> LabelledData:
-    classes = report["classes"]
+    classes, form = report["classes"], report["form"]
+    if form not in FORMS:
+        raise ValueError(form)
     return LabelledData(
         path=path,
+        form=form,
         dataset=str(report["dataset"]),
         classes=None if classes is None else tuple(map(str, classes)),
         metrics=tuple(map(str, report["metrics"])),
@@ -101,5 +121,4 @@ def read_split(entry: dict[str, Any]) -> LabelledSplit:
         dataset=str(entry["dataset"]),
         sentences=int(entry["sentences"]),
         labelled=bool(entry["labelled"]),
-        truncated=int(entry["truncated"]),
     )

@@ -46,7 +46,6 @@ def make_labelled(
             "dataset": name,
             "sentences": SIZES.get(split, SIZES["valid"]),
             "labelled": not split.startswith("test"),
-            "truncated": 0,
         }
         for split, name in datasets.items()
     }
@@ -54,8 +53,8 @@ def make_labelled(
         if split.startswith("valid"):
             text = "".join(f"{label}\n" for label in gold_labels(folder, split, classes))
             (folder / f"{split}.ref").write_text(text)
-    report = {"dataset": dataset, "classes": classes, "metrics": metrics, "pairs": True}
-    (folder / "labels.json").write_text(json.dumps({**report, "splits": splits}))
+    report = {"form": "sentences", "dataset": dataset, "classes": classes, "metrics": metrics}
+    (folder / "labels.json").write_text(json.dumps({**report, "pairs": True, "splits": splits}))
     return folder
 
 

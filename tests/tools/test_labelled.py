@@ -1,4 +1,4 @@
-"""What a data directory of labelled sentences says of itself."""
+"""What a data directory of labelled text says of itself."""
 
 import json
 import os
@@ -13,14 +13,16 @@ from intra_distill.errors import UserError
 from intra_distill.tools.labelled import LabelledSplit, is_labelled, open_labelled, reference
 
 ROOT = Path(__file__).parents[2]
+COMMANDS = "intra-distill glue, intra-distill prepare-tags or intra-distill prepare-spans"
 REPORT = {
+    "form": "sentences",
     "dataset": "mnli",
     "classes": ["contradiction", "entailment", "neutral"],
     "metrics": ["accuracy"],
     "pairs": True,
     "splits": {
-        "train": {"dataset": "mnli", "sentences": 9, "labelled": True, "truncated": 1, "more": 0},
-        "test1": {"dataset": "mnli-mm", "sentences": 2, "labelled": False, "truncated": 0},
+        "train": {"dataset": "mnli", "sentences": 9, "labelled": True, "more": 0},
+        "test1": {"dataset": "mnli-mm", "sentences": 2, "labelled": False},
     },
 }
 
@@ -46,8 +48,8 @@ def test_a_finished_directory_is_read(data):
     assert labelled.dataset == "mnli" and labelled.metrics == ("accuracy",) and labelled.pairs
     assert labelled.classes == ("contradiction", "entailment", "neutral")
     assert labelled.splits == {
-        "train": LabelledSplit("mnli", 9, labelled=True, truncated=1),
-        "test1": LabelledSplit("mnli-mm", 2, labelled=False, truncated=0),
+        "train": LabelledSplit("mnli", 9, labelled=True),
+        "test1": LabelledSplit("mnli-mm", 2, labelled=False),
     }
     assert reference("valid1") == "valid1.ref"
 
@@ -60,7 +62,7 @@ def test_regression_has_no_classes(data):
 def test_what_is_not_finished_is_refused(data):
     (data / "labels.json").unlink()
     assert not is_labelled(data)
-    assert "has no labels.json: make it by intra-distill glue" in refusal(data)
+    assert f"has no labels.json: make it by {COMMANDS}" in refusal(data)
     assert "has no labels.json" in refusal(data / "none")
     assert "has no labels.json" in refusal(data / "input0" / "dict.txt")
     (data / ".partial").mkdir()
@@ -73,7 +75,7 @@ def test_what_is_not_finished_is_refused(data):
     [
         *["", "{", "[]", "3", "null", "{}", "[" * 100_000],
         *(json.dumps({name: value for name, value in REPORT.items() if name != k}) for k in REPORT),
-        *(json.dumps({**REPORT, name: 3}) for name in ("classes", "metrics", "splits")),
+        *(json.dumps({**REPORT, name: 3}) for name in ("form", "classes", "metrics", "splits")),
         json.dumps({**REPORT, "splits": {"valid": {"dataset": "mnli"}}}),
         json.dumps({**REPORT, "splits": {"valid": None}}),
         '{"dataset": "\udcff"}',
@@ -81,7 +83,7 @@ def test_what_is_not_finished_is_refused(data):
 )
 def test_another_report_is_refused(data, content):
     (data / "labels.json").write_bytes(content.encode("utf-8", "surrogateescape"))
-    assert "labels.json is not what intra-distill glue wrote: make it again" in refusal(data)
+    assert f"labels.json is not what {COMMANDS} wrote: make it again" in refusal(data)
 
 
 @pytest.mark.parametrize("folder", ["input0", "input1"])

@@ -138,6 +138,7 @@ def take_steps(
         print(describe_split(split, counts))
     return {
         "inputs": read_json(made / INPUTS),  # a later run may complete it without the source
+        "form": "sentences",
         "classes": task.classes,
         "metrics": task.metrics,
         "pairs": task.pairs,
