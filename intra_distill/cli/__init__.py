@@ -34,6 +34,7 @@ COMMANDS = [
     "bert",
     "glue",
     "glue_submission",
+    "panx",
     "user_dir",
 ]
 BROKEN_PIPE, INTERRUPTED = 141, 130  # a shell's exit codes for SIGPIPE and for SIGINT, Ctrl-C

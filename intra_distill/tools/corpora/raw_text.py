@@ -1,9 +1,9 @@
-"""The directory of raw parallel text that a recipe starts from.
+"""The directory of raw text that a recipe starts from.
 
-It holds ``train`` and ``test``, each with one file per language, one sentence a line, and the
-report ``raw.json``: what they were made from and how many lines were read, dropped and kept.
-``downloads`` is where archives are kept unless the user chooses another folder. See
-:mod:`..directory` for unfinished directories.
+It holds the files of the text and the report ``raw.json``: what they were made from, and counts.
+Parallel text has one file per split and language, one sentence a line; :mod:`.transfer` has the
+files of labelled text in many languages. ``downloads`` is where archives are kept unless the user
+chooses another folder. See :mod:`..directory` for unfinished directories.
 """
 
 import argparse
@@ -48,18 +48,18 @@ def source_and_downloads(args: argparse.Namespace) -> tuple[str | None, Path]:
 
 def make_raw_text(
     destdir: Path,
-    langs: Collection[str],
+    names: Collection[str],
     request: Request,
     write: Callable[[Path], dict[str, Any]],
 ) -> bool:
     """Make the directory ``destdir`` unless it is finished.
 
     Args:
-        langs: the languages of the pair.
+        names: of the files of the text.
         request: the command and its options that the text depends on, by name; None for an option
             that was not given, which matches any value of a finished directory.
-        write: writes the files train.LANG and test.LANG into the empty folder that it gets. It
-            returns what ``raw.json`` says of them. Whatever else it leaves there is removed.
+        write: writes these files into the empty folder that it gets. It returns what ``raw.json``
+            says of them. Whatever else it leaves there is removed.
 
     Returns:
         Whether there was anything to do.
@@ -74,11 +74,15 @@ def make_raw_text(
         def write_text_and_facts(scratch: Path) -> None:
             write_json(facts, {**request, **write(scratch)})
 
-        names = [f"{split}.{lang}" for split in ("train", "test") for lang in langs]
         directory.make_files(destdir, names, write_text_and_facts)
         return read_json(facts)
 
     return Directory(destdir, REPORT, request, find_other_option, {DOWNLOADS}).make(take_steps)
+
+
+def parallel_files(langs: Collection[str]) -> list[str]:
+    """The names of the files of parallel text."""
+    return [f"{split}.{lang}" for split in ("train", "test") for lang in langs]
 
 
 def find_other_option(made: dict[str, Any], request: Request) -> str | None:
