@@ -35,6 +35,7 @@ COMMANDS = [
     "glue",
     "glue_submission",
     "panx",
+    "prepare_tags",
     "user_dir",
 ]
 BROKEN_PIPE, INTERRUPTED = 141, 130  # a shell's exit codes for SIGPIPE and for SIGINT, Ctrl-C

@@ -13,7 +13,7 @@ from ...errors import UserError
 from ...files import read_lines, write_lines
 from .archive import fingerprint, unpack
 from .download import Remote, fetch, is_url, remove_fetched
-from .tagged_text import TagCounts, TaggedSentence, read_tagged
+from .tagged_text import TagCounts, TaggedSentence, describe_entities, read_tagged
 from .transfer import TEST, TRAIN, VALID, file_names
 from .zip_archive import copy_member, member_names
 
@@ -99,9 +99,9 @@ def write_panx(
         text = open_part(origin, parts[split], folder)
         sentences = read_tagged(text.path, TAGS, text.name, text.prefixed)
         write_lines(folder / name, to_lines(sentences, counts))
-        print(f"{split}: {counts.sentences:,} sentences; {counts.describe_entities()}")
+        print(f"{split}: {counts.sentences:,} sentences; {describe_entities(counts.entities)}")
         splits[split] = vars(counts)
-    return {"from": described, "trained_on": TRAINED_ON, "splits": splits}
+    return {"from": described, "splits": splits}
 
 
 def to_lines(sentences: Iterable[TaggedSentence], counts: TagCounts) -> Iterator[str]:

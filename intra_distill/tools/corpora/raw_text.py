@@ -1,14 +1,15 @@
 """The directory of raw text that a recipe starts from.
 
-It holds the files of the text and the report ``raw.json``: what they were made from, and counts.
-Parallel text has one file per split and language, one sentence a line; :mod:`.transfer` has the
-files of labelled text in many languages. ``downloads`` is where archives are kept unless the user
-chooses another folder. See :mod:`..directory` for unfinished directories.
+It holds the files of each set, and the report ``raw.json``: what they were made from and how much
+was read, dropped and kept. Parallel text has ``train`` and ``test``, each with one file per
+language, one sentence a line; questions have one JSON file per set.
+``downloads`` is where archives are kept unless the user chooses another folder. See
+:mod:`..directory` for unfinished directories.
 """
 
 import argparse
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..directory import Directory
 from .download import is_url
 
 DOWNLOADS, REPORT, FACTS = "downloads", "raw.json", "facts.json"
-Request = dict[str, str | None]
+Request = dict[str, str | int | None]
 
 
 def add_arguments(parser: argparse.ArgumentParser, sources: str, source_help: str) -> None:
@@ -46,6 +47,11 @@ def source_and_downloads(args: argparse.Namespace) -> tuple[str | None, Path]:
     return source, args.downloads or args.destdir / DOWNLOADS
 
 
+def parallel_files(langs: Iterable[str]) -> list[str]:
+    """The names of the files of parallel text."""
+    return [f"{split}.{lang}" for split in ("train", "test") for lang in langs]
+
+
 def make_raw_text(
     destdir: Path,
     names: Collection[str],
@@ -55,10 +61,10 @@ def make_raw_text(
     """Make the directory ``destdir`` unless it is finished.
 
     Args:
-        names: of the files of the text.
+        names: the files to make.
         request: the command and its options that the text depends on, by name; None for an option
             that was not given, which matches any value of a finished directory.
-        write: writes these files into the empty folder that it gets. It returns what ``raw.json``
+        write: writes the files into the empty folder that it gets. It returns what ``raw.json``
             says of them. Whatever else it leaves there is removed.
 
     Returns:
@@ -78,11 +84,6 @@ def make_raw_text(
         return read_json(facts)
 
     return Directory(destdir, REPORT, request, find_other_option, {DOWNLOADS}).make(take_steps)
-
-
-def parallel_files(langs: Collection[str]) -> list[str]:
-    """The names of the files of parallel text."""
-    return [f"{split}.{lang}" for split in ("train", "test") for lang in langs]
 
 
 def find_other_option(made: dict[str, Any], request: Request) -> str | None:

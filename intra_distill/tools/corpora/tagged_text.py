@@ -1,7 +1,7 @@
 """Sentences whose words have tags: a word, a tab and its tag a line, an empty line in between."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -22,22 +22,21 @@ class TaggedSentence(NamedTuple):
 
 @dataclass
 class TagCounts:
-    """What tagged sentences hold: their numbers, and of each type how many entities."""
+    """What tagged sentences hold: how many words have each tag, and the entities of each type."""
 
     sentences: int = 0
-    words: int = 0
+    tags: Counter[str] = field(default_factory=Counter)
     entities: Counter[str] = field(default_factory=Counter)
 
     def add(self, tags: Collection[str]) -> None:
         """Count a sentence."""
         self.sentences += 1
-        self.words += len(tags)
+        self.tags.update(tags)
         self.entities.update(entity_types(tags))
 
-    def describe_entities(self) -> str:
-        """The number of each type, most frequent first."""
-        counts = ", ".join(f"{name} {number:,}" for name, number in self.entities.most_common())
-        return counts or "no entities"
+
+def describe_entities(entities: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {entities[name]:,}" for name in sorted(entities)) or "no entities"
 
 
 def entity_types(tags: Iterable[str]) -> Iterator[str]:

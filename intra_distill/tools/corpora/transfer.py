@@ -1,10 +1,7 @@
-"""Labelled text for transfer from one language to others.
+"""The files of labelled text for transfer from one language to others, as in :mod:`.raw_text`.
 
-::
-
-    RAW/train.EXT, valid.EXT    of one language
-    RAW/test-NAME.EXT           of each language, or whatever else NAME says
-    RAW/raw.json                what :mod:`.raw_text` says of it; own data does without
+``train`` and ``valid`` are of one language, and each ``test-NAME`` is of another, or of whatever else
+NAME says. A folder of own files does without the report.
 """
 
 import re
@@ -12,65 +9,60 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ...errors import UserError
-from ...files import read_json
-from ..directory import MALFORMED
-from .raw_text import REPORT
+from ...files import sha256
+from ..directory import Content
 
 TRAIN, VALID, TEST = "train", "valid", "test-"
-NAME = re.compile(r"[\w-]+")
+NAME = re.compile(r"[\w-]+", re.ASCII)
 
 
 def file_names(languages: Iterable[str], extension: str) -> dict[str, str]:
-    """The names of the files of tests in these languages, by fairseq's name of the split."""
+    """The names of the files with these test sets, by fairseq's name of the split."""
     splits = [TRAIN, VALID, *(TEST + language for language in languages)]
     return {split: f"{split}.{extension}" for split in splits}
 
 
 def check_languages(languages: Collection[str]) -> None:
-    """Raise UserError for a language in ``--languages`` that no file can be named after."""
+    """Raise UserError for a language in ``--languages`` that no split can be named after."""
     for language in languages:
         if not NAME.fullmatch(language):
             raise UserError(
-                f"--languages {language!r}: a name has nothing but letters, digits, '-' and '_'"
+                f"--languages {language}: a name has nothing but letters, digits, '_' and '-'"
             )
 
 
-def find_files(folder: Path, extension: str, command: str) -> dict[str, Path]:
-    """Find the files in a folder, by fairseq's names of the splits, the tests in order.
-
-    Args:
-        command: what makes such folders.
+def find_splits(folder: Path, extension: str) -> dict[str, Path]:
+    """Find the files in a folder, by fairseq's name of the split; the test sets sorted by name.
 
     Raises:
-        UserError: there is no training, validation or test set, or fairseq cannot have the name of
-            a test set.
+        UserError: the training or the validation set is missing, or all test sets; or a test set
+            has a name that fairseq cannot have.
     """
     tests = sorted(path.stem.removeprefix(TEST) for path in folder.glob(f"{TEST}*.{extension}"))
-    files = {split: folder / name for split, name in file_names(tests, extension).items()}
-    for path in files.values():
+    splits = {split: folder / name for split, name in file_names(tests, extension).items()}
+    for path in splits.values():
         if not path.is_file():
-            raise UserError(f"{folder} has no file {path.name}: make it, or all by {command}")
+            raise UserError(
+                f"{folder} has no file {path.name}: it must hold {TRAIN}.{extension}, "
+                f"{VALID}.{extension} and {TEST}NAME.{extension}"
+            )
     if not tests:
-        raise UserError(f"{folder} has no test set: name its file {TEST}NAME.{extension}")
+        raise UserError(f"{folder} has no test set: call its file {TEST}NAME.{extension}")
     for name in tests:
         if not NAME.fullmatch(name):
             raise UserError(
-                f"{folder / f'{TEST}{name}.{extension}'}: a test set's name has nothing but "
-                "letters, digits, '-' and '_': rename it"
+                f"{splits[TEST + name]}: rename it: fairseq takes letters, digits, '_' and '-'"
             )
-    return files
+    return splits
 
 
-def datasets(folder: Path, splits: Iterable[str]) -> dict[str, str]:
-    """The data set that results on each split are of: the language, where it is known.
+def describe_files(splits: dict[str, Path]) -> Content:
+    """The path and the SHA-256 of each file, by its name.
 
-    Without a report the training and the validation set are called so.
+    Raises:
+        UserError: a file cannot be read.
     """
     try:
-        language = str(read_json(folder / REPORT)["trained_on"])
-    except (OSError, *MALFORMED):
-        language = None
-    return {
-        split: split.removeprefix(TEST) if split.startswith(TEST) else language or split
-        for split in splits
-    }
+        return {p.name: {"file": str(p), "sha256": sha256(p)} for p in splits.values()}
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
