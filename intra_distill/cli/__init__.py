@@ -31,12 +31,12 @@ COMMANDS = [
     "toy_corpus",
     "iwslt14",
     "wmt17",
+    "panx",
     "bert",
     "xlmr",
+    "prepare_tags",
     "glue",
     "glue_submission",
-    "panx",
-    "prepare_tags",
     "user_dir",
 ]
 BROKEN_PIPE, INTERRUPTED = 141, 130  # a shell's exit codes for SIGPIPE and for SIGINT, Ctrl-C

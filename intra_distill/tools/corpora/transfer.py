@@ -1,7 +1,7 @@
 """The files of labelled text for transfer from one language to others, as in :mod:`.raw_text`.
 
-``train`` and ``valid`` are of one language, and each ``test-NAME`` is of another, or of whatever else
-NAME says. A folder of own files does without the report.
+``train`` and ``valid`` are of one language, and each ``test-NAME`` of another one, or of whatever
+else NAME says. A folder of own files does without the report.
 """
 
 import re
