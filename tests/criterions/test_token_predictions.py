@@ -176,14 +176,13 @@ def test_validation_has_exact_scores(build, kind):
     for head in built.model.classification_heads.values():
         head.out_proj.weight.data.normal_()  # so that it predicts everything now and then
     predicted, gold = [], []
-    with metrics.aggregate("valid", new_root=True):
+    with metrics.aggregate(new_root=True) as meters:
         logs = []
         for sample in built.get_valid_iterator("valid").next_epoch_itr(shuffle=False):
             with torch.no_grad():
                 _, _, log = built.task.valid_step(sample, built.model, built.criterion)
-                logits = built.task.predict(built.model, sample).argmax(
-                    -2 if kind != "words" else -1
-                )
+                logits = built.task.predict(built.model, sample)
+            predictions = logits.argmax(-1 if kind == "words" else -2)
             logs.append(log)
             if kind == "questions":
                 predicted += predictions.flatten().tolist()
@@ -196,7 +195,7 @@ def test_validation_has_exact_scores(build, kind):
                 gold.append([tags[i - 4] for i in target[scored].tolist()])
         assert len(logs) > 1
         built.criterion.reduce_metrics(logs)
-        values = metrics.get_smoothed_values("valid")
+        values = meters.get_smoothed_values()
     if kind == "words":
         assert 0 < values["entity_f1"] == pytest.approx(100 * f1_score(gold, predicted))
     else:
