@@ -33,17 +33,20 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def read_lines(path: str | Path) -> Iterator[str]:
+def read_lines(path: str | Path, name: str | None = None) -> Iterator[str]:
     r"""Yield the lines of a UTF-8 text file, without the ``\n`` or ``\r\n`` that ends them.
 
     Nothing else ends a line: not a lone ``\r``, not U+0085 or U+2028.
+
+    Args:
+        name: of the file in the errors of its lines, if its path says too little
 
     Raises:
         UserError: the file cannot be read, or a line, which is named, is not UTF-8.
     """
     try:
         with open(path, "rb") as file:
-            yield from decode_lines(file, path)
+            yield from decode_lines(file, name or path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
