@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fairseq.data.indexed_dataset import MMapIndexedDataset
 from fairseq.tasks.sentence_prediction import SentencePredictionConfig, SentencePredictionTask
 from omegaconf import OmegaConf
 from transformers import BertTokenizer
@@ -169,20 +170,20 @@ def test_a_data_directory_says_what_it_holds(task, prepare):
     assert labelled.classes == CLASSES[task]
     assert labelled.metrics[0] == METRICS.get(task, "accuracy")
     assert labelled.pairs == (task not in SINGLE_SENTENCES)
-    splits = glue_examples(task, SMALL)
+    splits, report = glue_examples(task, SMALL), read_json(data / "labels.json")
     assert list(labelled.splits) == list(splits)
     for split, examples in splits.items():
         found = labelled.splits[split]
         assert found.sentences == len(examples)
         assert found.labelled == (examples[0][2] is not None)
         assert found.dataset == TASKS[task].dataset(split)
-        assert found.truncated == (2 if task in SINGLE_SENTENCES else 3)
+        assert report["splits"][split]["truncated"] == (2 if task in SINGLE_SENTENCES else 3)
     made = {"input0", "label", "labels.json", "valid.ref"}
     made |= {"input1"} if labelled.pairs else set()
     made |= {"test.ref"} if task == "mrpc" else {"valid1.ref"} if task == "mnli" else set()
     assert {path.name for path in data.iterdir()} == made
     if labelled.classes:
-        counts = read_json(data / "labels.json")["splits"]["train"]["labels"]
+        counts = report["splits"]["train"]["labels"]
         lines = [f"{name} {counts[name]}" for name in labelled.classes]
         assert list(read_lines(data / "label" / "dict.txt")) == lines
 
@@ -190,9 +191,7 @@ def test_a_data_directory_says_what_it_holds(task, prepare):
 def test_indices_take_as_few_bytes_as_the_dictionary_allows(prepare):
     data = prepare()
     for name in ("input0/train", "input1/train", "label/train"):
-        sizes = sum(
-            len(tokens) for tokens in sentences.indexed_dataset.MMapIndexedDataset(str(data / name))
-        )
+        sizes = sum(len(tokens) for tokens in MMapIndexedDataset(str(data / name)))
         assert (data / f"{name}.bin").stat().st_size == sizes * np.dtype(np.uint16).itemsize
 
 
@@ -211,7 +210,7 @@ def test_a_killed_run_is_completed_by_the_next(name, prepare, refusal, monkeypat
     encoded = []
     with monkeypatch.context() as patch:
         write = sentences.Writer.write
-        patch.setattr(sentences.Writer, "write", lambda *args: (encoded.append(name), write(*args)))
+        patch.setattr(sentences.Writer, "write", lambda *args: encoded.append(name) or write(*args))
         data = prepare()
     # valid.ref is first written among what is made
     assert bool(encoded) == (name in ("request.json", "made", "valid.ref"))
