@@ -5,6 +5,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,7 +113,7 @@ def find_files(
 
     Args:
         paths: files, or folders to search
-        names: of the files to find
+        names: of the files to find; ``*`` in them stands for any characters
         remedy: what the user can do if a folder has none
         one_of_a_folder: in a folder with several of the names, find the first one alone
     Returns:
@@ -131,7 +132,8 @@ def find_files(
 
 
 def search(root: Path, names: Sequence[str], one_of_a_folder: bool) -> list[Path]:
-    found = [file for name in names for file in root.rglob(glob.escape(name))]
+    patterns = ("*".join(map(glob.escape, re.split(r"\*+", name))) for name in names)
+    found = [file for pattern in patterns for file in root.rglob(pattern)]
     if one_of_a_folder:
         found = {file.parent: file for file in reversed(found)}.values()
     return sorted(found)

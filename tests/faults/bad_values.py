@@ -240,7 +240,7 @@ REFUSED: dict[str, Refusals] = {
             "File name too long": [LONG],
         },
         "--gen-subset": {
-            "runs holds no {value}.json": ["none", "*", "**"],
+            "runs holds no {value}.json": ["none", "?", "none*"],
             "is no name of a subset": ["/x", "../x"],
         },
         "--baseline": {"--baseline none: the results are of": ["none"]},
