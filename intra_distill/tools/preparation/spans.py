@@ -229,15 +229,11 @@ def check_answers(path: Path, question: SquadQuestion) -> None:
 
 
 def describe_split(split: str, counts: Content) -> str:
-    """Say what a split holds, and what was truncated or dropped."""
+    """Say what a split holds, and what became of its questions."""
     said = f"{split}: {counts['sentences']:,} questions; {counts['windows']:,} windows"
-    what = {
-        "windows_without_answer": "windows without the whole answer",
-        "truncated": "questions truncated",
-        "realigned": "answers found at another place",
-        "dropped": "questions dropped, whose passages do not have the answers",
-    }
-    for name, words in what.items():
-        if counts[name]:
-            said += f"; {counts[name]:,} {words}"
+    if counts["windows_without_answer"]:
+        said += f", {counts['windows_without_answer']:,} without the whole answer"
+    for what in ("truncated", "realigned", "dropped"):
+        if counts[what]:
+            said += f"; {counts[what]:,} {what}"
     return said
