@@ -1,13 +1,13 @@
 """Questions in nine languages: the gold passages of TyDi QA (Clark et al., 2020), version 1.1."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
 from ...files import sha256
 from .archive import unpack
-from .download import Remote, fetch, is_url
+from .download import Remote, is_url
+from .sources import fetch_from, find_in_folder
 from .squad import SquadQuestion, read_squad, write_squad
 
 BASE = "https://storage.googleapis.com/tydiqa/v1.1/"
@@ -47,9 +47,9 @@ def write_tydiqa(source: str | None, downloads: Path, folder: Path) -> dict[str,
             another language.
     """
     if source is None or is_url(source):
-        train, dev = (fetch_file(remote, source, downloads) for remote in (TRAIN, DEV))
+        train, dev = (fetch_from(source, remote, downloads) for remote in (TRAIN, DEV))
     else:
-        train, dev = find_train(Path(source)), find_dev(Path(source))
+        train, dev = find_train(source), find_dev(source)
     splits = {"train": of_language("en", read_squad(train))}
     if not splits["train"]:
         raise UserError(f"{train} has no English questions: their ids begin with english-")
@@ -76,34 +76,19 @@ def of_language(lang: str, questions: list[SquadQuestion]) -> list[SquadQuestion
     return [each for each in questions if each.id.startswith(f"{LANGUAGES[lang]}-")]
 
 
-def fetch_file(remote: Remote, source: str | None, downloads: Path) -> Path:
-    if source is not None:
-        remote = replace(remote, url=f"{source.rstrip('/')}/{remote.name}")
-    return fetch(remote, downloads, f"put {remote.name} into a folder and give it as --source")
-
-
-def find_train(source: Path) -> Path:
+def find_train(source: str) -> Path:
     """The training file in a folder: of all languages, or XTREME's of English."""
-    names = (TRAIN.name, f"{Path(TRAIN.name).stem}/tydiqa.en.train.json", "tydiqa.en.train.json")
+    english = "tydiqa.en.train.json"
+    names = [TRAIN.name, f"{Path(TRAIN.name).stem}/{english}", english]
     return find_in_folder(source, names, TRAIN)
 
 
-def find_dev(source: Path) -> Path:
+def find_dev(source: str) -> Path:
     """The archive of the development set in a folder, or the folder of its files."""
-    if (source / FOLDER).is_dir():
-        return source / FOLDER
-    if any((source / name).is_file() for name in spellings("en")):
-        return source
-    return find_in_folder(source, (DEV.name,), DEV)
-
-
-def find_in_folder(source: Path, names: tuple[str, ...], remote: Remote) -> Path:
-    if not source.is_dir():
-        raise UserError(f"--source {source}: there is no such folder")
-    for name in names:
-        if (source / name).is_file():
-            return source / name
-    raise UserError(f"--source {source} holds no {' or '.join(names)}, which is at {remote.url}")
+    for files in (Path(source, FOLDER), Path(source)):
+        if any((files / name).is_file() for name in spellings("en")):
+            return files
+    return find_in_folder(source, [DEV.name], DEV)
 
 
 def find_languages(dev: Path, folder: Path) -> dict[str, Path]:

@@ -6,13 +6,13 @@ is in the training or the validation set.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
 from ...files import sha256
-from .download import Remote, fetch, is_url
+from .download import Remote, is_url
+from .sources import fetch_from, find_in_folder
 from .squad import SquadQuestion, read_squad, write_squad
 
 BASE = "https://raw.githubusercontent.com/google-deepmind/xquad/master/"
@@ -126,18 +126,8 @@ def find_language(lang: str, source: str | None, downloads: Path) -> Path:
     """The file of a language, in a folder or fetched."""
     remote = REMOTES[lang]
     if source is None or is_url(source):
-        if source is not None:
-            remote = replace(remote, url=f"{source.rstrip('/')}/{remote.name}")
-        return fetch(remote, downloads, f"put {remote.name} into a folder and give it as --source")
-    if not Path(source).is_dir():
-        raise UserError(f"--source {source}: there is no such folder")
-    path = Path(source, remote.name)
-    if not path.is_file():
-        raise UserError(
-            f"--source {source} holds no {remote.name}, which is at {remote.url}: put it there or "
-            "name the others as --languages"
-        )
-    return path
+        return fetch_from(source, remote, downloads)
+    return find_in_folder(source, [remote.name], remote)
 
 
 def list_articles(questions: list[SquadQuestion]) -> list[str]:

@@ -36,7 +36,9 @@ NASTY = {
 
 @pytest.fixture(scope="module")
 def pieces(tmp_path_factory) -> Path:
-    return write_xlmr(tmp_path_factory.mktemp("xlmr"), [*PASSAGES.values(), "water yes Where When ?"], 100)
+    return write_xlmr(
+        tmp_path_factory.mktemp("xlmr"), [*PASSAGES.values(), "water yes Where When ?"], 100
+    )
 
 
 @pytest.fixture
