@@ -9,14 +9,15 @@ from .archive import unpack
 from .download import Remote, is_url
 from .sources import fetch_from, find_in_folder
 from .squad import SquadQuestion, read_squad, write_squad
+from .transfer import TEST, TRAIN, VALID, file_names
 
 BASE = "https://storage.googleapis.com/tydiqa/v1.1/"
-TRAIN = Remote(
+TRAIN_FILE = Remote(
     f"{BASE}tydiqa-goldp-v1.1-train.json",
     size=58_004_076,
     sha256="cefc8e09ff2548d9b10a678d3a6bbbe5bc036be543f92418819ea676c97be23b",
 )
-DEV = Remote(
+DEV_ARCHIVE = Remote(
     f"{BASE}tydiqa-goldp-v1.1-dev.tgz",
     size=1_725_055,
     sha256="5a415d019a345794c8a83191ecfe4a761eaab69dab79c3c9813d4379e1cc5519",
@@ -33,37 +34,42 @@ LANGUAGES = {
     "sw": "swahili",
     "te": "telugu",
 }  # the second name begins the ids of questions
-NAMES = ["train.json", "valid.json", *(f"test-{lang}.json" for lang in LANGUAGES)]
+ENGLISH = "en"
+FILE_NAMES = file_names(LANGUAGES, "json")
 
 
 def write_tydiqa(source: str | None, downloads: Path, folder: Path) -> dict[str, Any]:
-    """Write the files :data:`NAMES` into ``folder``, and return what the report says of them.
+    """Write the files :data:`FILE_NAMES` into ``folder``, and return what the report says of them.
 
-    The development set has the test questions, as in XTREME, since the test set is not public.
-    Prints the number of questions of each file.
+    Prints the number of questions of each split. The development set has the test questions, as in
+    XTREME, since the test set is not public.
+
+    Args:
+        source: a folder, or a URL below which the files are; None to fetch them to ``downloads``.
 
     Raises:
         UserError: the source lacks a file, or one cannot be fetched or read, or has questions of
             another language.
     """
     if source is None or is_url(source):
-        train, dev = (fetch_from(source, remote, downloads) for remote in (TRAIN, DEV))
+        train, dev = (fetch_from(source, remote, downloads) for remote in (TRAIN_FILE, DEV_ARCHIVE))
     else:
         train, dev = find_train(source), find_dev(source)
-    splits = {"train": of_language("en", read_squad(train))}
-    if not splits["train"]:
+    splits = {TRAIN: of_language(ENGLISH, read_squad(train))}
+    if not splits[TRAIN]:
         raise UserError(f"{train} has no English questions: their ids begin with english-")
     for lang, path in find_languages(dev, folder).items():
         questions = read_squad(path)
         if len(of_language(lang, questions)) < len(questions):
             raise UserError(f"{path} has questions whose ids do not begin with {LANGUAGES[lang]}-")
-        splits[f"test-{lang}"] = questions
-    splits["valid"] = splits["test-en"]
-    for split, questions in splits.items():
-        write_squad(folder / f"{split}.json", questions)
+        splits[TEST + lang] = questions
+    splits[VALID] = splits[TEST + ENGLISH]
+    for split, name in FILE_NAMES.items():
+        questions = splits[split]
+        write_squad(folder / name, questions)
         print(f"{split}: {len(questions):,} questions")
     return {
-        "questions": {split: len(questions) for split, questions in splits.items()},
+        "questions": {split: len(splits[split]) for split in FILE_NAMES},
         "files": {
             path.name: {"from": str(path), "sha256": sha256(path)}
             for path in (train, dev)
@@ -79,16 +85,16 @@ def of_language(lang: str, questions: list[SquadQuestion]) -> list[SquadQuestion
 def find_train(source: str) -> Path:
     """The training file in a folder: of all languages, or XTREME's of English."""
     english = "tydiqa.en.train.json"
-    names = [TRAIN.name, f"{Path(TRAIN.name).stem}/{english}", english]
-    return find_in_folder(source, names, TRAIN)
+    names = [TRAIN_FILE.name, f"{Path(TRAIN_FILE.name).stem}/{english}", english]
+    return find_in_folder(source, names, TRAIN_FILE)
 
 
 def find_dev(source: str) -> Path:
     """The archive of the development set in a folder, or the folder of its files."""
     for files in (Path(source, FOLDER), Path(source)):
-        if any((files / name).is_file() for name in spellings("en")):
+        if any((files / name).is_file() for name in spellings(ENGLISH)):
             return files
-    return find_in_folder(source, [DEV.name], DEV)
+    return find_in_folder(source, [DEV_ARCHIVE.name], DEV_ARCHIVE)
 
 
 def find_languages(dev: Path, folder: Path) -> dict[str, Path]:

@@ -1,7 +1,6 @@
 """The steps from questions to the data directory that fairseq trains a prediction of spans on."""
 
 import json
-import re
 import shutil
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +12,9 @@ import fairseq
 import torch
 
 from ...errors import UserError
-from ...files import sha256, write_lines
+from ...files import write_lines
 from ..corpora.squad import SHOWN, SquadQuestion, read_squad
+from ..corpora.transfer import TEST, TRAIN, describe_files, find_splits
 from ..directory import Content, Directory
 from ..labelled import FIRST, LABEL, REPORT, questions, reference
 from ..options import check_data_directory, check_number
@@ -25,7 +25,7 @@ from .windows import NO_ANSWER, SPECIAL_SYMBOLS, SpanEncoder
 from .xlmr_pieces import DICTIONARY, PIECES, XlmrPieces, read_pieces
 
 GREATEST_LENGTH = 512  # positions of an XLM-R
-TEST_SET = re.compile(r"test-[\w-]+", re.ASCII)
+EXTENSION = "json"
 OPTIONS = {
     "max_length": "--max-length",
     "doc_stride": "--doc-stride",
@@ -38,7 +38,7 @@ class SpanPreparation:
     """The questions to prepare, and how: the options of ``intra-distill prepare-spans``.
 
     Attributes:
-        raw: the folder of train.json, valid.json and test-LANG.json.
+        raw: the folder of train.json, valid.json and test-NAME.json.
         xlmr: the folder of the pieces, made by ``intra-distill xlmr``.
         destdir: the data directory to make.
         max_length: the most symbols of a question with a window of its passage.
@@ -92,35 +92,8 @@ def check_lengths(preparation: SpanPreparation) -> None:
         )
 
 
-def find_splits(raw: Path) -> dict[str, Path]:
-    """Find the files of a folder of questions, by fairseq's name of the split.
-
-    Raises:
-        UserError: the training or the validation set is missing, or a test set has a name that
-            fairseq cannot have.
-    """
-    if not raw.is_dir():
-        raise UserError(f"{raw}: there is no such folder")
-    splits = {"train": raw / "train.json", "valid": raw / "valid.json"}
-    for path in splits.values():
-        if not path.is_file():
-            raise UserError(
-                f"{raw} has no {path.name}: it must hold train.json, valid.json and test-LANG.json"
-            )
-    for path in sorted(raw.glob("test-*.json")):
-        if not TEST_SET.fullmatch(path.stem):
-            raise UserError(f"{path}: name it by letters, digits, '_' and '-'")
-        splits[path.stem] = path
-    return splits
-
-
 def describe_inputs(raw: Path) -> Content:
-    """The place and the SHA-256 of each file of questions, by name."""
-    paths = find_splits(raw).values()
-    try:
-        return {path.name: {"file": str(path), "sha256": sha256(path)} for path in paths}
-    except OSError as error:
-        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+    return describe_files(find_splits(raw, EXTENSION))
 
 
 def find_difference(old: Content, new: Content) -> str | None:
@@ -171,7 +144,7 @@ class Writer:
         (folder / FIRST).mkdir()
         (folder / LABEL).mkdir()
         shutil.copyfile(self.pieces.folder / DICTIONARY, folder / FIRST / DICTIONARY)
-        splits = find_splits(self.raw)
+        splits = find_splits(self.raw, EXTENSION)
         return {split: self.write_split(split, path, folder) for split, path in splits.items()}
 
     def write_split(self, split: str, path: Path, folder: Path) -> Content:
@@ -179,7 +152,7 @@ class Writer:
 
         A training question whose passage does not have its answer is left out.
         """
-        is_train = split == "train"
+        is_train = split == TRAIN
         read = read_squad(path)
         kept, answers, labels = [], [], []
         truncated = realigned = 0
@@ -204,7 +177,7 @@ class Writer:
             write_lines(folder / reference(split), map(as_json, answers))
             write_questions(folder / questions(split), kept)
         return {
-            "dataset": split.removeprefix("test-"),
+            "dataset": split.removeprefix(TEST),
             "sentences": len(kept),
             "labelled": True,
             "windows": len(labels),

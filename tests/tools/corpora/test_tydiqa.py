@@ -10,7 +10,6 @@ import pytest
 from intra_distill.cli import main
 from intra_distill.files import read_json
 from intra_distill.tools.corpora import tydiqa
-from intra_distill.tools.corpora.download import Remote
 from intra_distill.tools.corpora.squad import read_squad, write_squad
 
 from ...support.archives import tgz
@@ -50,7 +49,7 @@ def check(raw: Path) -> None:
         assert read_squad(raw / f"test-{lang}.json") == expected
     assert read_squad(raw / "valid.json") == read_squad(raw / "test-en.json")
     made = {path.name for path in raw.iterdir()} - {"downloads"}
-    assert made == {*tydiqa.NAMES, "raw.json"}
+    assert made == {*tydiqa.FILE_NAMES.values(), "raw.json"}
     report = read_json(raw / "raw.json")
     assert report["command"] == "tydiqa"
     assert report["questions"] == {
@@ -98,7 +97,7 @@ def served(tmp_path, monkeypatch) -> Path:
     """The two files of TyDiQA, to which the downloads are pinned."""
     source = write_tydiqa(tmp_path / "server")
     pack_dev(source)
-    for name, file in (("TRAIN", f"{DEV[:-4]}-train.json"), ("DEV", f"{DEV}.tgz")):
+    for name, file in (("TRAIN_FILE", f"{DEV[:-4]}-train.json"), ("DEV_ARCHIVE", f"{DEV}.tgz")):
         remote, content = getattr(tydiqa, name), (source / file).read_bytes()
         assert remote.name == file and remote.url == tydiqa.BASE + file
         pin = replace(remote, size=len(content), sha256=hashlib.sha256(content).hexdigest())
@@ -117,7 +116,7 @@ def test_a_server_is_asked_once_for_each_file(served, make):
 
 
 def test_a_changed_file_on_a_server_is_refused(served, refusal, monkeypatch):
-    monkeypatch.setattr(tydiqa, "DEV", Remote(tydiqa.DEV.url, tydiqa.DEV.size, "0" * 64))
+    monkeypatch.setattr(tydiqa, "DEV_ARCHIVE", replace(tydiqa.DEV_ARCHIVE, sha256="0" * 64))
     with serve(served) as server:
         assert "damaged in transit or another file" in refusal(server.url)
 

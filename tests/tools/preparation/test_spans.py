@@ -155,10 +155,10 @@ def test_indices_are_wide_enough(prepare, pieces):
 def test_one_question_is_enough(prepare, raw):
     for path in raw.glob("test-*"):
         path.unlink()
-    for split in ("train", "valid"):
+    for split in ("train", "valid", "test-x"):
         write_squad(raw / f"{split}.json", [NASTY["short"]])
     data = prepare()
-    assert list(open_labelled(data).splits) == ["train", "valid"]
+    assert list(open_labelled(data).splits) == ["train", "valid", "test-x"]
     assert spans_of(data, "train") == spans_of(data, "valid") != [[0, 0]]
 
 
@@ -188,7 +188,7 @@ def test_another_request_is_refused(prepare, refusal, raw, tmp_path):
     write_squad(moved / "test-zh.json", berlin("zh", "new"))
     assert f"another test-zh.json ({raw}/test-zh.json as it was then, not" in refusal(source=moved)
     (moved / "test-zh.json").unlink()
-    assert "test-zh.json, not train.json and valid.json and test-ar.json" in refusal(source=moved)
+    assert "made with test-zh.json too" in refusal(source=moved)
     assert contents(tmp_path / "data") == before
 
 
@@ -212,12 +212,12 @@ def replace(name: str, *questions: SquadQuestion) -> Callable[[Path], None]:
 FAULTS = {
     "no training set": (
         lambda raw: (raw / "train.json").unlink(),
-        "raw has no train.json: it must",
+        "raw has no file train.json: it must",
     ),
-    "no validation set": (lambda raw: (raw / "valid.json").unlink(), "raw has no valid.json"),
+    "no validation set": (lambda raw: (raw / "valid.json").unlink(), "raw has no file valid.json"),
     "a name with a space": (
         replace("test-a b.json", NASTY["short"]),
-        "test-a b.json: name it by letters, digits",
+        "test-a b.json: rename it: fairseq takes letters, digits",
     ),
     "no JSON": (
         lambda raw: (raw / "test-ar.json").write_text("x"),
@@ -239,7 +239,7 @@ FAULTS = {
         replace("valid.json", NASTY["short"], NASTY["short"]),
         "valid.json, question short: its id is there twice",
     ),
-    "a folder": (lambda raw: (raw / "test-x.json").mkdir(), "test-x.json: Is a directory"),
+    "a folder": (lambda raw: (raw / "test-x.json").mkdir(), "raw has no file test-x.json"),
 }
 
 
