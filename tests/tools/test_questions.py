@@ -3,13 +3,14 @@ import json
 import pytest
 
 from intra_distill.errors import UserError, one_line
+from intra_distill.files import write_lines
 from intra_distill.tools.questions import (
     Question,
     Span,
     Window,
+    as_line,
     read_gold_answers,
     read_questions,
-    write_questions,
 )
 
 QUESTION = {"id": "a", "passage": "one two", "spans": [[0, 3], [3, 3], [4, 7]]}
@@ -22,7 +23,7 @@ def test_what_is_written_is_read(tmp_path):
         Question("", "", (), (Window(3, 0, 0),)),
         Question("b", "x y", (Span(0, 1), Span(2, 3)), (Window(9, 0, 1), Window(9, 1, 1))),
     ]
-    write_questions(tmp_path / "test.questions", iter(questions))
+    write_lines(tmp_path / "test.questions", map(as_line, questions))
     assert list(read_questions(tmp_path / "test.questions")) == questions
 
 

@@ -58,10 +58,7 @@ def write_tydiqa(source: str | None, downloads: Path, folder: Path) -> dict[str,
     splits = {TRAIN: of_language(ENGLISH, read_squad(train))}
     if not splits[TRAIN]:
         raise UserError(f"{train} has no English questions: their ids begin with english-")
-    for lang, path in find_languages(dev, folder).items():
-        questions = read_squad(path)
-        if len(of_language(lang, questions)) < len(questions):
-            raise UserError(f"{path} has questions whose ids do not begin with {LANGUAGES[lang]}-")
+    for lang, questions in read_dev(dev, folder).items():
         splits[TEST + lang] = questions
     splits[VALID] = splits[TEST + ENGLISH]
     for split, name in FILE_NAMES.items():
@@ -97,20 +94,27 @@ def find_dev(source: str) -> Path:
     return find_in_folder(source, [DEV_ARCHIVE.name], DEV_ARCHIVE)
 
 
-def find_languages(dev: Path, folder: Path) -> dict[str, Path]:
-    """The file of each language, in a folder or in an archive, which is unpacked in ``folder``."""
-    files = dev
-    if not dev.is_dir():
-        names = [name for lang in LANGUAGES for name in spellings(lang)]
-        files = folder / "unpacked"
-        unpack(dev, {*names, *(f"{FOLDER}/{name}" for name in names)}, files)
-    found = {}
-    for lang in LANGUAGES:
-        paths = [files / name for name in spellings(lang) if (files / name).is_file()]
-        if not paths:
-            raise UserError(f"{dev} holds no {' or '.join(spellings(lang))}")
-        found[lang] = paths[0]
-    return found
+def read_dev(dev: Path, folder: Path) -> dict[str, list[SquadQuestion]]:
+    """Read the file of each language in a folder, or in an archive, unpacked in ``folder``."""
+    if dev.is_dir():
+        return {lang: read_language(lang, dev) for lang in LANGUAGES}
+    names = [name for lang in LANGUAGES for name in spellings(lang)]
+    unpack(dev, {*names, *(f"{FOLDER}/{name}" for name in names)}, folder / FOLDER)
+    try:
+        return read_dev(folder / FOLDER, folder)
+    except UserError as error:
+        raise UserError(f"in {dev}: {error}") from error
+
+
+def read_language(lang: str, folder: Path) -> list[SquadQuestion]:
+    """Read the development file of a language, whose questions must be of it."""
+    paths = [folder / name for name in spellings(lang) if (folder / name).is_file()]
+    if not paths:
+        raise UserError(f"{folder} holds no {' or '.join(spellings(lang))}")
+    questions = read_squad(paths[0])
+    if len(of_language(lang, questions)) < len(questions):
+        raise UserError(f"{paths[0]} has questions whose ids do not begin with {LANGUAGES[lang]}-")
+    return questions
 
 
 def spellings(lang: str) -> list[str]:

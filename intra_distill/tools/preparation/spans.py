@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -18,7 +20,7 @@ from ..corpora.transfer import TEST, TRAIN, describe_files, find_splits
 from ..directory import Content, Directory
 from ..labelled import FIRST, LABEL, REPORT, questions, reference
 from ..options import check_data_directory, check_number
-from ..questions import write_questions
+from ..questions import as_line
 from .binarised import find_other_file, indexed, make_binarised
 from .splits import progress
 from .windows import NO_ANSWER, SPECIAL_SYMBOLS, SpanEncoder
@@ -152,53 +154,53 @@ class Writer:
 
         A training question whose passage does not have its answer is left out.
         """
-        is_train = split == TRAIN
-        read = read_squad(path)
-        kept, answers, labels = [], [], []
-        truncated = realigned = 0
+        read, is_train = read_squad(path), split == TRAIN
+        if not is_train:
+            check_answers(path, read)
+        labels, lines, counts = [], [], Counter()
         with indexed(folder / FIRST / split, len(self.pieces.dictionary)) as builder:
             for question in progress(read, len(read), f"encoding {split}", "questions"):
                 encoded = self.encoder.encode(question)
                 if is_train and encoded.gold is None:
                     continue
-                if not is_train:
-                    check_answers(path, question)
                 for item in encoded.items:
                     builder.add_item(torch.from_numpy(item))
-                kept.append(encoded.question)
-                answers.append([answer.text for answer in question.answers])
                 labels += encoded.labels
-                truncated += encoded.truncated
-                realigned += encoded.gold is not None and encoded.gold.realigned
-        if not kept:
+                counts["sentences"] += 1
+                counts["truncated"] += encoded.truncated
+                counts["realigned"] += encoded.gold is not None and encoded.gold.realigned
+                if not is_train:
+                    lines.append(as_line(encoded.question))
+        if not labels:
             raise UserError(f"{path}: no question has its answer in its passage")
         write_lines(folder / LABEL / f"{split}.label", (f"{a} {b}" for a, b in labels))
         if not is_train:
-            write_lines(folder / reference(split), map(as_json, answers))
-            write_questions(folder / questions(split), kept)
+            write_lines(folder / reference(split), map(gold_answers, read))
+            write_lines(folder / questions(split), lines)
         return {
             "dataset": split.removeprefix(TEST),
-            "sentences": len(kept),
+            "sentences": counts["sentences"],
             "labelled": True,
             "windows": len(labels),
             "windows_without_answer": labels.count(NO_ANSWER),
-            "truncated": truncated,
-            "realigned": realigned,
-            "dropped": len(read) - len(kept),
+            "truncated": counts["truncated"],
+            "realigned": counts["realigned"],
+            "dropped": len(read) - counts["sentences"],
         }
 
 
-def as_json(answers: list[str]) -> str:
-    return json.dumps(answers, ensure_ascii=False)
+def gold_answers(question: SquadQuestion) -> str:
+    return json.dumps([answer.text for answer in question.answers], ensure_ascii=False)
 
 
-def check_answers(path: Path, question: SquadQuestion) -> None:
-    """Raise UserError unless a question that is scored has gold answers."""
-    if not question.answers or any(answer.is_blank for answer in question.answers):
-        raise UserError(
-            f"{path}, question {question.id[:SHOWN]}: it has no gold answer, or a blank one: leave "
-            "it out"
-        )
+def check_answers(path: Path, read: Iterable[SquadQuestion]) -> None:
+    """Raise UserError unless all questions, which are scored, have gold answers."""
+    for question in read:
+        if not question.answers or any(answer.is_blank for answer in question.answers):
+            raise UserError(
+                f"{path}, question {question.id[:SHOWN]}: it has no gold answer, or a blank one: "
+                "leave it out"
+            )
 
 
 def describe_split(split: str, counts: Content) -> str:

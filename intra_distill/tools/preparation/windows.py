@@ -21,7 +21,7 @@ from ..corpora.squad import SquadQuestion
 from ..questions import Question, Span, Window
 from .xlmr_pieces import XlmrPieces
 
-SPECIAL_SYMBOLS = 4
+SPECIAL_SYMBOLS, BEFORE_WINDOW = 4, 3  # in all, and before the window
 WORD = re.compile(r"[^ \t\r\n\u202f]+")  # by the white space of XTREME and Hugging Face
 CACHED_WORDS, CACHED_CHARACTERS = 2**16, 32  # the most, and the most of a word
 NO_ANSWER = (0, 0)  # first and last symbol of an answer that is not, or not whole, in a window
@@ -83,7 +83,7 @@ class SpanEncoder:
         kept = query[: self.max_query_length]
         indices, spans = self.cut_passage(question.passage)
         room = self.max_length - len(kept) - SPECIAL_SYMBOLS
-        windows = list(make_windows(len(spans), len(kept) + 3, room, self.doc_stride))
+        windows = list(make_windows(len(spans), len(kept) + BEFORE_WINDOW, room, self.doc_stride))
         start, end = self.dictionary.bos(), self.dictionary.eos()
         items = [
             np.array([start, *kept, end, end, *indices[w.start : w.start + w.length], end])
