@@ -37,6 +37,9 @@ COMMANDS = [
     "prepare_tags",
     "glue",
     "glue_submission",
+    "tydiqa",
+    "xquad",
+    "prepare_spans",
     "user_dir",
 ]
 BROKEN_PIPE, INTERRUPTED = 141, 130  # a shell's exit codes for SIGPIPE and for SIGINT, Ctrl-C
