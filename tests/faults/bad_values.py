@@ -47,6 +47,7 @@ CHOICES = [
     ("plot loss", "--log-key", "bleu"),
     ("plot bleu", "--metric", "bleu"),
     ("iwslt14", "--pair", "de-de"),
+    ("xlmr", "--size", "small"),
     *(("glue", "--task", task) for task in ("wnli", "RTE", "mnli-m")),
 ]
 NAMES_OF_NOTHING = [
@@ -148,7 +149,7 @@ SEARCHING: Refusals = {  # evaluate, prune
     "--path": NO_CHECKPOINT,
     "--results-path": NO_FOLDER,
 }
-FETCHING: Refusals = {  # iwslt14, wmt17, bert, glue, tydiqa, xquad
+FETCHING: Refusals = {  # iwslt14, wmt17, bert, xlmr, glue, tydiqa, xquad
     "--destdir": {
         "raw holds other files": ["raw"],
         "is not a directory": ["raw/train.de"],
@@ -368,6 +369,15 @@ REFUSED: dict[str, Refusals] = {
             "it needs a '/' at its end": ["http://127.0.0.1:9"],
         },
     },
+    "xlmr": {
+        **FETCHING,
+        "--source": {
+            "No such file or folder": ["none", "strange/pipe", "strange/loop.de"],
+            "is not a .tgz archive": ["raw/train.de"],
+            "sentencepiece.bpe.model: No such file": ["strange"],
+            "File name too long": [LONG],
+        },
+    },
     "glue": {
         **FETCHING,
         "--destdir": {**FETCHING["--destdir"], "choose another name": ["a,b", "a:b"]},
@@ -498,6 +508,7 @@ TOGETHER: list[tuple[str, Changes, str]] = [
     ("iwslt14", UNREACHABLE, "cannot write raw/train.de: "),
     ("wmt17", UNREACHABLE, "cannot write raw/train.de: "),
     ("bert", UNREACHABLE, "cannot write raw/train.de: "),
+    ("xlmr", UNREACHABLE, "cannot write raw/train.de: "),
     ("glue", UNREACHABLE, "cannot write raw/train.de: "),
     ("tydiqa", UNREACHABLE, "cannot write raw/train.de: "),
     ("xquad", UNREACHABLE, "cannot write raw/train.de: "),

@@ -50,6 +50,7 @@ WORKING: dict[str, Changes] = {
     "iwslt14": {"--pair": "de-en", "--destdir": "new", "--source": "strange"},
     "wmt17": {"--destdir": "new", "--source": "strange"},
     "bert": {"--destdir": "new", "--source": "hugging_face"},
+    "xlmr": {"--destdir": "new", "--source": "xlmr", "--size": "large"},
     "glue": {
         "--task": "rte",
         "--bert": "bert",

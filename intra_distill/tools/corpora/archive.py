@@ -26,7 +26,7 @@ def unpack(
     archive: Path,
     wanted: Collection[str],
     folder: Path,
-    max_member_bytes: int = MAX_MEMBER_BYTES,
+    max_member_bytes: int | None = None,
 ) -> set[str]:
     """Unpack those of the members ``wanted`` that the archive has, and return their names.
 
@@ -37,14 +37,15 @@ def unpack(
     Raises:
         UserError: the file is not a .tgz, is damaged or is truncated; a member is outside the
             archive's folder; a wanted member comes twice or is a link or a device; a member is
-            larger than ``max_member_bytes``, all together are larger than ``MAX_ARCHIVE_BYTES``, or
-            there are more than ``MAX_MEMBERS``; or the disk is full. Nothing is left behind.
+            larger than ``max_member_bytes`` (default: ``MAX_MEMBER_BYTES``), all together are larger
+            than ``MAX_ARCHIVE_BYTES``, or there are more than ``MAX_MEMBERS``; or the disk is full.
+            Nothing is left behind.
     """
     scratch = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        found = unpack_members(archive, wanted, scratch, max_member_bytes)
+        found = unpack_members(archive, wanted, scratch, max_member_bytes or MAX_MEMBER_BYTES)
     except BaseException:
         shutil.rmtree(scratch)
         raise

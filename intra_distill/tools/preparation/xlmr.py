@@ -105,9 +105,11 @@ def find_files(size: str, source: str | None, downloads: Path, scratch: Path) ->
     """Fetch and unpack what is needed, and return the folder of the files."""
     if source is not None and not is_url(source):
         path = Path(source)
-        if not path.exists():
+        if path.is_dir():
+            return path
+        if not path.is_file():
             raise UserError(f"--source {source}: No such file or folder")
-        return path if path.is_dir() else unpack_archive(path, scratch / "unpacked")
+        return unpack_archive(path, scratch / "unpacked")
     if source is not None and source.endswith("/"):
         fetch_files(source, [CONFIG, PIECES, SAFETENSORS], {}, downloads)
         return downloads
