@@ -12,14 +12,17 @@ from .commands import command_line, run
 from .glue import write_bert, write_glue
 from .labelled import train_predictor
 from .logs import train_line, valid_line, write_log
+from .tagged import write_processed, write_raw
 from .training import INTRA, USER_DIR, run_training
+from .xlmr import write_xlmr
 
 
 def finish_work() -> None:
     """Fill the current folder: raw, bin, runs, sensitivity, pruned, config.yaml and strange.
 
     What it has of GLUE are a task's files, glue, the vocabulary bert, the data directory labelled
-    and the folder predictor of a model; and hugging_face, a BERT.
+    and the folder predictor of a model; and hugging_face, a BERT. Of named entities it has panx, in
+    XTREME's form, the raw text tagged and the pieces xlmr.
     """
     run("toy-corpus --destdir raw --train 150 --valid 10 --test 12".split())
     run(command_line("prepare", {"--destdir": "bin"}))
@@ -37,6 +40,9 @@ def finish_work() -> None:
     run(command_line("glue", {"--destdir": "labelled"}))
     train_predictor(Path("labelled"), Path("predictor"), 1, "--max-positions", "64")
     write_hugging_face(Path("hugging_face"))
+    write_processed(Path("panx"))
+    write_raw(Path("tagged"))
+    write_xlmr(Path("xlmr"))
     Path("config.yaml").write_text(
         "task: {_name: translation}\ncriterion: {alpha: 5}\noptimization: {max_update: 9}\n"
     )
