@@ -33,7 +33,9 @@ from ..support.corpora import IWSLT14_PAIRS, write_iwslt14_release
 from ..support.glue import write_bert, write_glue
 from ..support.labelled import CLASSES, make_labelled, train_predictor
 from ..support.server import serve
+from ..support.tagged import panx_zip, write_raw
 from ..support.text import toy_pairs, write_pairs
+from ..support.xlmr import write_xlmr
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
@@ -147,6 +149,9 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
     write_iwslt14_release(release, IWSLT14_PAIRS[1:2])
     bert = write_bert(raw / "bert")
     glue = write_glue(raw / "glue", "rte")
+    panx = raw / "panx.zip"
+    panx.write_bytes(panx_zip())
+    tagged, xlmr = write_raw(raw / "tagged"), write_xlmr(raw / "xlmr")
     labelled = make_labelled(raw / "labelled", "mrpc", CLASSES, ("F1",))
     predictor = train_predictor(labelled, raw / "predictor", 1)
     first, last = checkpoints
@@ -158,6 +163,9 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
             "download": f"iwslt14 --pair de-en --source {served.url}2014-01.tgz "
             "--destdir {folder}",
             "glue": f"glue --task rte --bert {bert} --source {glue} --max-length 1{{n}} "
+            "--destdir {folder}",
+            "panx": f"panx --languages de,ar --source {panx} --destdir {{folder}}",
+            "prepare-tags": f"prepare-tags {tagged} --xlmr {xlmr} --max-length 1{{n}} "
             "--destdir {folder}",
             "add-test": f"add-test {{folder}} --test {raw}/new{{n}}",
             "evaluate": " ".join(evaluate(prepared, last, "{folder}", "{n}")),
@@ -180,6 +188,8 @@ TOOLS = [
     "prepare",
     "download",
     "glue",
+    "panx",
+    "prepare-tags",
     "add-test",
     "evaluate",
     "evaluate, labels",
@@ -319,7 +329,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     command, folder, expected, _, _ = undisturbed()
     earlier = contents(start)
     largest = max(len(expected[name]) for name in expected.keys() - earlier.keys())
-    only_once = ("prepare", "download", "glue", "add-test")
+    only_once = ("prepare", "download", "glue", "panx", "add-test")
     if not any(name in request.node.name for name in only_once):
         assert run(tool(folder, 3)) == (0, "")
         earlier = contents(folder)
