@@ -26,6 +26,7 @@ NUMBERS = {
     "glue": "--max-length",
     "xquad": "--train-articles --valid-articles",
     "prepare-spans": "--max-length --doc-stride --max-query-length",
+    "prepare-tags": "--max-length",
 }
 FLAGS = {
     "prepare": "--lowercase",
@@ -48,12 +49,14 @@ CHOICES = [
     ("plot bleu", "--metric", "bleu"),
     ("iwslt14", "--pair", "de-de"),
     ("xlmr", "--size", "small"),
+    ("panx", "--test-split", "train"),
     *(("glue", "--task", task) for task in ("wnli", "RTE", "mnli-m")),
 ]
 NAMES_OF_NOTHING = [
     *(("table", option) for option in ("--systems", "--datasets", "--gen-subset")),
     ("evaluate", "--gen-subset"),
     ("xquad", "--languages"),
+    ("panx", "--languages"),
 ]
 
 # what several options refuse
@@ -149,7 +152,7 @@ SEARCHING: Refusals = {  # evaluate, prune
     "--path": NO_CHECKPOINT,
     "--results-path": NO_FOLDER,
 }
-FETCHING: Refusals = {  # iwslt14, wmt17, bert, xlmr, glue, tydiqa, xquad
+FETCHING: Refusals = {  # iwslt14, wmt17, bert, xlmr, glue, panx, tydiqa, xquad
     "--destdir": {
         "raw holds other files": ["raw"],
         "is not a directory": ["raw/train.de"],
@@ -360,6 +363,43 @@ REFUSED: dict[str, Refusals] = {
         },
     },
     "wmt17": {**FETCHING, "--source": {"holds neither": ["none", "raw/train.de"]}},
+    "panx": {
+        **FETCHING,
+        "--source": {
+            "No such file or folder": ["none", "strange/pipe", "strange/loop.de"],
+            "strange has no train set of en (train-en.tsv, en.tar.gz or panx_dataset": ["strange"],
+            "is not a .zip archive": ["raw/train.de"],
+            "is not a URL": ["http://"],
+            "File name too long": [LONG],
+        },
+        "--languages": {
+            "--languages {value}: a name has nothing but": ["d/e", "d e", "de.en", "../x", "é"],
+            "panx has no dev set of th, xx (dev-th.tsv": ["th,de,xx"],
+            "File name too long": [LONG],
+        },
+    },
+    "prepare-tags": {
+        "raw": {
+            "{value} has no file train.tsv": ["none", "raw", "raw/train.de", "strange/loop.de"],
+            "is a pipe or a device": ["strange/pipe"],
+            "File name too long": [LONG],
+        },
+        "--xlmr": {
+            "--xlmr {value} has no sentencepiece": [
+                "none",
+                "raw",
+                "raw/train.de",
+                "strange/loop.de",
+            ],
+            "is a pipe or a device": ["strange/pipe"],
+            "File name too long": [LONG],
+        },
+        "--destdir": {**FETCHING["--destdir"], "choose another name": ["a,b", "a:b"]},
+        "--max-length": {
+            "must be at least 4": ["3", "0", "-1"],
+            "must be at most 512": ["513", HUGE],
+        },
+    },
     "bert": {
         **FETCHING,
         "--source": {
@@ -507,6 +547,9 @@ TOGETHER: list[tuple[str, Changes, str]] = [
     ("iwslt14", {"--pair": "he-en", "--source": None}, "cannot be fetched by a program"),
     ("iwslt14", UNREACHABLE, "cannot write raw/train.de: "),
     ("wmt17", UNREACHABLE, "cannot write raw/train.de: "),
+    ("panx", UNREACHABLE, "http://127.0.0.1:9/ names no file"),
+    ("panx", {**UNREACHABLE, "--source": None}, "cannot write raw/train.de: "),
+    ("panx", {"--test-split": None}, "panx/test-de.tsv has no tags, which XTREME's script removes"),
     ("bert", UNREACHABLE, "cannot write raw/train.de: "),
     ("xlmr", UNREACHABLE, "cannot write raw/train.de: "),
     ("glue", UNREACHABLE, "cannot write raw/train.de: "),

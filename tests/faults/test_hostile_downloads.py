@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from intra_distill.cli import main
-from intra_distill.tools.corpora import archive, download
+from intra_distill.tools.corpora import archive, download, zip_archive
 from intra_distill.tools.corpora.download import Remote, fetch
 
-from ..support.archives import entry, tgz, write_archive
+from ..support.archives import entry, tgz, write_archive, zipped
+from ..support.tagged import language_archive
 
 MEMBER = "de-en/train.tags.de-en.en"
 
@@ -139,6 +140,42 @@ def test_no_bomb_fills_the_disk(name, tmp_path, refused, monkeypatch):
     path.write_bytes(BOMBS[name]())
     assert path.stat().st_size < 2**18
     assert "absurd size" in refused(path)
+
+
+# The archives of languages, in the archive of all of them
+
+
+def unpack_panx(archive: Path, of_german: bytes) -> None:
+    """Make raw text of a .zip archive in which a stranger's is that of German."""
+    archives = {"en": language_archive("en"), "de": of_german}
+    members = {f"panx_dataset/{name}.tar.gz": content for name, content in archives.items()}
+    archive.write_bytes(zipped(members))
+    command = f"panx --languages de --source {archive} --destdir {archive.parent / 'raw'}"
+    main(command.split())
+
+
+@pytest.mark.parametrize("name", members_outside(Path("/x")))
+def test_no_member_of_a_nested_archive_is_written_outside(name, evidence, tmp_path, refusal):
+    nested = write_archive(tmp_path / "de.tar.gz", *members_outside(evidence)[name])
+    refusal(unpack_panx, tmp_path / "panx.zip", nested.read_bytes())
+    assert {path.name for path in tmp_path.iterdir()} == {"de.tar.gz", "panx.zip"}
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        lambda: tgz({"test": ZEROS}),
+        lambda: gzip.compress(gzip.decompress(tgz({"test": b"de:x\tO\n"})) + ZEROS),
+        lambda: ZEROS,
+    ],
+    ids=["a member", "behind the end", "the archive itself"],
+)
+def test_no_nested_bomb_fills_the_disk(bomb, tmp_path, refusal, monkeypatch):
+    for module in (archive, zip_archive):
+        monkeypatch.setattr(module, "MAX_MEMBER_BYTES", 2**22)
+    monkeypatch.setattr(archive, "MAX_ARCHIVE_BYTES", 2**22)
+    assert "absurd size" in refusal(unpack_panx, tmp_path / "panx.zip", bomb())
+    assert [path.name for path in tmp_path.iterdir()] == ["panx.zip"]
 
 
 # Servers

@@ -34,6 +34,7 @@ from ..support.glue import write_bert, write_glue
 from ..support.labelled import CLASSES, make_labelled, train_predictor
 from ..support.questions import write_questions_folder
 from ..support.server import serve
+from ..support.tagged import panx_zip, write_raw
 from ..support.text import toy_pairs, write_pairs
 from ..support.xlmr import write_xlmr
 
@@ -150,6 +151,9 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
     bert = write_bert(raw / "bert")
     glue = write_glue(raw / "glue", "rte")
     questions, xlmr = write_questions_folder(raw / "questions"), write_xlmr(raw / "xlmr")
+    panx = raw / "panx.zip"
+    panx.write_bytes(panx_zip())
+    tagged = write_raw(raw / "tagged")
     labelled = make_labelled(raw / "labelled", "mrpc", CLASSES, ("F1",))
     predictor = train_predictor(labelled, raw / "predictor", 1)
     first, last = checkpoints
@@ -164,6 +168,9 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
             "--destdir {folder}",
             "prepare-spans": f"prepare-spans {questions} --xlmr {xlmr} --max-length 10{{n}} "
             "--doc-stride 32 --destdir {folder}",
+            "panx": f"panx --languages de,ar --source {panx} --destdir {{folder}}",
+            "prepare-tags": f"prepare-tags {tagged} --xlmr {xlmr} --max-length 1{{n}} "
+            "--destdir {folder}",
             "add-test": f"add-test {{folder}} --test {raw}/new{{n}}",
             "evaluate": " ".join(evaluate(prepared, last, "{folder}", "{n}")),
             "evaluate, labels": f"evaluate {labelled} --path {predictor} --gen-subset valid,test "
@@ -186,6 +193,8 @@ TOOLS = [
     "download",
     "glue",
     "prepare-spans",
+    "panx",
+    "prepare-tags",
     "add-test",
     "evaluate",
     "evaluate, labels",
@@ -325,7 +334,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     command, folder, expected, _, _ = undisturbed()
     earlier = contents(start)
     largest = max(len(expected[name]) for name in expected.keys() - earlier.keys())
-    only_once = ("prepare", "download", "glue", "add-test")
+    only_once = ("prepare", "download", "glue", "panx", "add-test")
     if not any(name in request.node.name for name in only_once):
         assert run(tool(folder, 3)) == (0, "")
         earlier = contents(folder)

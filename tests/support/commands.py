@@ -49,6 +49,13 @@ WORKING: dict[str, Changes] = {
     "toy-corpus": {"--destdir": "new", "--train": "5", "--valid": "5", "--test": "5"},
     "iwslt14": {"--pair": "de-en", "--destdir": "new", "--source": "strange"},
     "wmt17": {"--destdir": "new", "--source": "strange"},
+    "panx": {
+        "--destdir": "new",
+        "--source": "panx",
+        "--languages": "de,ar",
+        "--test-split": "dev",
+    },
+    "prepare-tags": {"raw": "tagged", "--xlmr": "xlmr", "--max-length": "64", "--destdir": "new"},
     "bert": {"--destdir": "new", "--source": "hugging_face"},
     "xlmr": {"--destdir": "new", "--source": "xlmr", "--size": "large"},
     "glue": {

@@ -13,6 +13,7 @@ from .glue import write_bert, write_glue
 from .labelled import train_predictor
 from .logs import train_line, valid_line, write_log
 from .questions import write_questions_folder, write_tydiqa, write_xquad
+from .tagged import write_processed, write_raw
 from .training import INTRA, USER_DIR, run_training
 from .xlmr import write_xlmr
 
@@ -21,8 +22,9 @@ def finish_work() -> None:
     """Fill the current folder: raw, bin, runs, sensitivity, pruned, config.yaml and strange.
 
     What it has of GLUE are a task's files, glue, the vocabulary bert, the data directory labelled
-    and the folder predictor of a model; and hugging_face, a BERT. tydiqa, xquad and questions have
-    questions, and xlmr the pieces for them.
+    and the folder predictor of a model; and hugging_face, a BERT. Of named entities it has panx, in
+    XTREME's form, and the raw text tagged; of questions tydiqa, xquad and the raw questions; and
+    xlmr, the pieces of both.
     """
     run("toy-corpus --destdir raw --train 150 --valid 10 --test 12".split())
     run(command_line("prepare", {"--destdir": "bin"}))
@@ -43,6 +45,8 @@ def finish_work() -> None:
     write_tydiqa(Path("tydiqa"))
     write_xquad(Path("xquad"), ["ar", "en"])
     write_questions_folder(Path("questions"))
+    write_processed(Path("panx"))
+    write_raw(Path("tagged"))
     write_xlmr(Path("xlmr"))
     Path("config.yaml").write_text(
         "task: {_name: translation}\ncriterion: {alpha: 5}\noptimization: {max_update: 9}\n"

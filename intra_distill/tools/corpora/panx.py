@@ -126,7 +126,7 @@ def find_origin(source: str | None, downloads: Path) -> tuple[Path, dict[str, An
             raise
         return archive, {"place": remote.url, **fingerprint(archive)}
     path = Path(source)
-    if not path.exists():
+    if not (path.is_dir() or path.is_file()):
         raise UserError(f"--source {path}: No such file or folder")
     if path.is_dir() and (path / PUBLISHED.name).exists():
         path /= PUBLISHED.name

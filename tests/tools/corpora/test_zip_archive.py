@@ -7,7 +7,7 @@ import pytest
 
 from intra_distill.errors import UserError
 from intra_distill.tools.corpora import zip_archive
-from intra_distill.tools.corpora.zip_archive import open_member
+from intra_distill.tools.corpora.zip_archive import copy_member, member_names, open_member
 
 from ...support.archives import TEXT, zipped
 
@@ -51,6 +51,14 @@ def member(name: str, kind: int = 0) -> zipfile.ZipInfo:
 def test_a_member_is_read_in_place(good):
     assert read(good) == TEXT
     assert list(good.parent.iterdir()) == [good]
+
+
+def test_members_are_named_and_copied(good, tmp_path):
+    assert member_names(good) == {"RTE/", WANTED, "__MACOSX/._RTE"}
+    copy_member(good, WANTED, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == TEXT
+    with pytest.raises(UserError, match=f"cannot write {tmp_path}/none/copy: No such file"):
+        copy_member(good, WANTED, tmp_path / "none" / "copy")
 
 
 @pytest.mark.parametrize(
