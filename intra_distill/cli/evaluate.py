@@ -79,8 +79,7 @@ def main(args: argparse.Namespace) -> None:
         baseline=args.baseline,
         name=args.name,
     )
-    for result in evaluate(evaluation):
-        print_result(result)
+    evaluate(evaluation, print_result)
 
 
 # What is printed

@@ -70,6 +70,16 @@ class LabelledData:
     pairs: bool
     splits: dict[str, LabelledSplit]
 
+    @property
+    def counted(self) -> str:
+        """What the number of sentences of a split counts, in words."""
+        return "questions" if self.form == "questions" else "sentences"
+
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """The splits ``test-LANG``."""
+        return tuple(name for name in self.splits if name.startswith("test-"))
+
 
 def is_labelled(path: Path) -> bool:
     """Whether a directory is a finished one of labelled text."""

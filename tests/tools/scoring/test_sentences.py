@@ -140,7 +140,7 @@ def test_several_subsets_and_one_without_labels(asked, classifier, capsys):
         asked.results_path / "valid.pred"
     )
     assert len(lines_of(asked.results_path / "test.pred")) == 30
-    unscored, valid, score, valid1, _ = capsys.readouterr().out.splitlines()
+    valid, score, unscored, valid1, _ = capsys.readouterr().out.splitlines()
     path = asked.results_path / "test.pred"
     assert unscored == f"{path}: test has no labels, so there are no scores"
     assert valid == "plain, valid mrpc, 30 sentences" and score.startswith("accuracy = ")
@@ -212,7 +212,7 @@ def refused(asked: Evaluation, message: str) -> None:
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"search": Search()}, "has labelled sentences, which no search translates: leave out"),
+        ({"search": Search()}, "has labelled text, which no search translates: leave out"),
         ({"tokenizer": "char"}, "leave out --beam, --lenpen, --max-len-a, --max-len-b and --token"),
         (
             {"metrics": ("BLEU",)},
@@ -299,7 +299,7 @@ def test_nan_is_no_prediction(asked, classifier, tmp_path):
         state["model"][name].fill_(float("nan"))
 
     path = change_checkpoint(classifier, tmp_path / "x.pt", spoil)
-    with pytest.raises(UserError, match="output for sentence 1 of valid is NaN or infinite"):
+    with pytest.raises(UserError, match=r"x.pt: its output for sentence \d+ of valid is NaN or"):
         evaluate(replace(asked, checkpoint=path))
     assert not list(asked.results_path.iterdir())
 
