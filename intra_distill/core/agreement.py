@@ -67,6 +67,40 @@ def class_counts(prediction: Tensor, target: Tensor, num_classes: int) -> dict[s
     return counts
 
 
+def entity_counts(
+    prediction: Tensor, target: Tensor, first: Tensor, begins: Tensor, types: Tensor
+) -> dict[str, Tensor]:
+    """The sums that the F1 of entities needs, of words that are tagged with B-TYPE, I-TYPE or O.
+
+    An entity is right if its first word, its last word and its type are. As in seqeval's default
+    mode, it begins at a B-, and at an I- that follows O or another type.
+
+    Args:
+        prediction: predicted classes of the words of all sentences, in order, (N,)
+        target: gold classes, (N,)
+        first: whether a word is the first of its sentence, (N,)
+        begins: whether a class is a B-, (C,)
+        types: the number of the type of a class, −1 for O, (C,)
+    Returns:
+        scalars, which stay on their device: the entities ``right``, ``predicted`` and ``gold``
+    """
+
+    def entities(tags: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where entities start; where the one that starts there ends, excluded; and types."""
+        N = len(tags)
+        kind = types[tags]
+        previous = kind.roll(1).masked_fill(first, -1)
+        starts = (kind >= 0) & (begins[tags] | (previous != kind))
+        positions = torch.arange(N, device=tags.device)
+        stops = positions.masked_fill((kind >= 0) & ~starts, N)  # no entity goes on there
+        next_stop = stops.flip(0).cummin(0).values.flip(0)[1:]
+        return starts, torch.cat([next_stop, stops.new_tensor([N])]), kind
+
+    (ours, our_ends, our_kind), (gold, gold_ends, gold_kind) = map(entities, (prediction, target))
+    right = ours & gold & (our_ends == gold_ends) & (our_kind == gold_kind)
+    return {"right": right.sum(), "predicted": ours.sum(), "gold": gold.sum()}
+
+
 def number_sums(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
     """The sums that Pearson's coefficient needs: scalars in float64, on their device.
 
@@ -83,7 +117,8 @@ def scores(sums: Mapping[str, float]) -> dict[str, float]:
     """The statistics that these sums allow, by name, in per cent.
 
     Args:
-        sums: added up from :func:`class_counts` or :func:`number_sums`
+        sums: added up from :func:`class_counts`, also with :func:`entity_counts`, or from
+            :func:`number_sums`
     """
     if "n" in sums:
         names = ("n", "x", "y", "xx", "yy", "xy")
@@ -92,4 +127,7 @@ def scores(sums: Mapping[str, float]) -> dict[str, float]:
     if "tp" in sums:
         tp, fp, fn, tn = (sums[name] for name in ("tp", "fp", "fn", "tn"))
         values |= {"f1": 100 * f1(tp, fp, fn), "mcc": 100 * matthews(tp, fp, fn, tn)}
+    if "gold" in sums:
+        right, predicted, gold = (sums[name] for name in ("right", "predicted", "gold"))
+        values["entity_f1"] = 100 * f1(right, predicted - right, gold - right)
     return values

@@ -53,8 +53,10 @@ class PredictionIntraDistillationCriterion(FairseqCriterion):
     """(1/K) Σ_i CE_i + α′ · divergence, equation (10), over the rows that the task scores.
 
     The task has ``rows(model, sample)``, which returns the K passes' scored rows of logits and
-    their targets. In a regression a row is one number, its error is squared, and the divergence is
-    that of equation (9). Validation uses the first term alone.
+    their targets. It may have ``own_counts(prediction, target, sample)``, sums for a score of its
+    own in :func:`~intra_distill.core.agreement.scores`. In a regression a row is one number, its
+    error is squared, and the divergence is that of equation (9). Validation uses the first term
+    alone.
 
     With the reduction ``sum``, α′ is multiplied by the number of rows N of the batch: fairseq
     divides the whole loss by N, or with ``--update-freq`` and several ranks by the N of all
@@ -100,7 +102,7 @@ class PredictionIntraDistillationCriterion(FairseqCriterion):
             "ntokens": sample["ntokens"],
             "nsentences": sample["nsentences"],
             "sample_size": N,
-            **{SUM + name: value for name, value in self._sums(rows.detach(), target).items()},
+            **{SUM + name: value for name, value in self._sums(rows, target, sample).items()},
         }
         if K > 1:
             logging_output |= self.objective.logging_output(sample, parts.divergence, N, N)
@@ -112,11 +114,15 @@ class PredictionIntraDistillationCriterion(FairseqCriterion):
         lprobs = outputs.log_softmax(dim=-1)
         return intra_distillation_loss(lprobs, target, weight, self.objective.divergence)
 
-    def _sums(self, rows: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def _sums(self, rows: Tensor, target: Tensor, sample: dict[str, Any]) -> dict[str, Tensor]:
         """What the scores are made from; each of the K passes predicts."""
         if self.regression:
-            return number_sums(rows, target)
-        return class_counts(rows.argmax(dim=-1), target, rows.size(-1))
+            return number_sums(rows.detach(), target)
+        prediction = rows.argmax(dim=-1)
+        counts = class_counts(prediction, target, rows.size(-1))
+        if hasattr(self.task, "own_counts"):
+            counts |= self.task.own_counts(prediction, target, sample)
+        return counts
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
