@@ -72,10 +72,9 @@ def set_up_task(data: LabelledData, checkpoint: Path, trained: dict[str, Any]) -
     """
     form = TASKS[data.form]
     options = {name: value for name, value in trained.items() if name in form.kept}
-    options |= {"_name": form.name, "data": str(data.path), "num_passes": 1}
+    options |= {"_name": form.name, "data": str(data.path), "no_shuffle": True, "num_passes": 1}
     if data.form == "sentences":
         options |= {
-            "no_shuffle": True,
             "regression_target": data.classes is None,
             "num_classes": 1 if data.classes is None else len(data.classes),
         }

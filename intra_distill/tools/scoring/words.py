@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from fairseq.tasks import FairseqTask
 from torch import Tensor
 
 from ...errors import UserError
 from ...files import read_lines
+from ...tasks.tagging_intra_distillation import TaggingIntraDistillationTask
 from ..labelled import LABEL, reference
 from .evaluator import OpenCheckpoint
 from .predictions import OfLanguages
@@ -25,7 +25,8 @@ class Words(OfLanguages):
 
     def refuse_misfit(self, checkpoint: OpenCheckpoint, subset: str) -> None:
         super().refuse_misfit(checkpoint, subset)
-        dataset, pad = self.dataset(checkpoint.task, subset), pad_of(checkpoint.task)
+        dataset = self.dataset(checkpoint.task, subset)
+        pad = checkpoint.task.label_dictionary.pad()  # the label of what begins no word
         for i, line in enumerate(read_lines(self.data / reference(subset))):
             tags, words = len(line.split()), int(dataset[i]["target"].ne(pad).sum())
             if tags != words:
@@ -34,17 +35,13 @@ class Words(OfLanguages):
                     "words: make the data again"
                 )
 
-    def keep(self, task: FairseqTask, sample: dict[str, Any], outputs: Tensor) -> list[list[int]]:
+    def keep(
+        self, task: TaggingIntraDistillationTask, sample: dict[str, Any], outputs: Tensor
+    ) -> list[list[int]]:
         """The class of each word, from logits (B, T, C)."""
-        is_word = sample["target"].ne(pad_of(task))  # (B, T)
-        best = outputs.argmax(dim=-1)
+        best, is_word = outputs.argmax(dim=-1), task.scored(sample)  # (B, T) each
         return [tags[mask].tolist() for tags, mask in zip(best, is_word, strict=True)]
 
     def lines(self, kept: list[list[int]], subset: str) -> list[str]:
         classes = self.labelled.classes
         return [" ".join(classes[i] for i in tags) for tags in kept]
-
-
-def pad_of(task: FairseqTask) -> int:
-    """The label of symbols that have no tag: all but the first of a word."""
-    return task.label_dictionary.pad()
