@@ -16,7 +16,7 @@ REGISTERED = ["criterions/", "tasks/", "models/", "optim/"]  # what fairseq find
 # each folder or file of tools imports those before it alone
 ORDER = [
     ["config.py", "options.py", "languages.py", "moses.py", "directory.py", "averaging.py"],
-    ["prepared.py", "labelled.py"],
+    ["prepared.py", "labelled.py", "questions.py"],
     ["corpora/"],
     ["scoring/"],
     ["preparation/"],

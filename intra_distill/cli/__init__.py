@@ -34,6 +34,9 @@ COMMANDS = [
     "bert",
     "glue",
     "glue_submission",
+    "tydiqa",
+    "xquad",
+    "prepare_spans",
     "user_dir",
 ]
 BROKEN_PIPE, INTERRUPTED = 141, 130  # a shell's exit codes for SIGPIPE and for SIGINT, Ctrl-C

@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
     source, downloads = raw_text.source_and_downloads(args)
     made = raw_text.make_raw_text(
         args.destdir,
-        langs=args.pair.split("-"),
+        names=raw_text.parallel_files(args.pair.split("-")),
         request={"command": "iwslt14", "pair": args.pair, "source": source},
         write=lambda folder: write_iwslt14(args.pair, source, downloads, folder),
     )

@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> None:
     source, downloads = raw_text.source_and_downloads(args)
     made = raw_text.make_raw_text(
         args.destdir,
-        langs=LANGS,
+        names=raw_text.parallel_files(LANGS),
         request={"command": "wmt17", "source": source},
         write=lambda folder: write_wmt17(source, downloads, folder),
     )

@@ -1,14 +1,15 @@
-"""The directory of raw parallel text that a recipe starts from.
+"""The directory of raw text that a recipe starts from.
 
-It holds ``train`` and ``test``, each with one file per language, one sentence a line, and the
-report ``raw.json``: what they were made from and how many lines were read, dropped and kept.
+It holds the files of each set, and the report ``raw.json``: what they were made from and how much
+was read, dropped and kept. Parallel text has ``train`` and ``test``, each with one file per
+language, one sentence a line; questions have one JSON file per set.
 ``downloads`` is where archives are kept unless the user chooses another folder. See
 :mod:`..directory` for unfinished directories.
 """
 
 import argparse
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..directory import Directory
 from .download import is_url
 
 DOWNLOADS, REPORT, FACTS = "downloads", "raw.json", "facts.json"
-Request = dict[str, str | None]
+Request = dict[str, str | int | None]
 
 
 def add_arguments(parser: argparse.ArgumentParser, sources: str, source_help: str) -> None:
@@ -46,20 +47,25 @@ def source_and_downloads(args: argparse.Namespace) -> tuple[str | None, Path]:
     return source, args.downloads or args.destdir / DOWNLOADS
 
 
+def parallel_files(langs: Iterable[str]) -> list[str]:
+    """The names of the files of parallel text."""
+    return [f"{split}.{lang}" for split in ("train", "test") for lang in langs]
+
+
 def make_raw_text(
     destdir: Path,
-    langs: Collection[str],
+    names: Collection[str],
     request: Request,
     write: Callable[[Path], dict[str, Any]],
 ) -> bool:
     """Make the directory ``destdir`` unless it is finished.
 
     Args:
-        langs: the languages of the pair.
+        names: the files to make.
         request: the command and its options that the text depends on, by name; None for an option
             that was not given, which matches any value of a finished directory.
-        write: writes the files train.LANG and test.LANG into the empty folder that it gets. It
-            returns what ``raw.json`` says of them. Whatever else it leaves there is removed.
+        write: writes the files into the empty folder that it gets. It returns what ``raw.json``
+            says of them. Whatever else it leaves there is removed.
 
     Returns:
         Whether there was anything to do.
@@ -74,7 +80,6 @@ def make_raw_text(
         def write_text_and_facts(scratch: Path) -> None:
             write_json(facts, {**request, **write(scratch)})
 
-        names = [f"{split}.{lang}" for split in ("train", "test") for lang in langs]
         directory.make_files(destdir, names, write_text_and_facts)
         return read_json(facts)
 

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -11,10 +11,9 @@ from typing import Any
 
 import fairseq
 import torch
-from fairseq.data import Dictionary, indexed_dataset
+from fairseq.data import Dictionary
 
-from ...errors import UserError
-from ...files import read_json, write_json, write_lines
+from ...files import write_lines
 from ..corpora.glue.reading import SplitCounts, check_split, read_split
 from ..corpora.glue.sources import TextFile, describe_inputs, find_files
 from ..corpora.glue.tasks import TASKS, GlueTask
@@ -22,6 +21,7 @@ from ..corpora.raw_text import DOWNLOADS
 from ..directory import Content, Directory
 from ..labelled import FIRST, LABEL, REPORT, SECOND, reference
 from ..options import check_data_directory, check_number
+from .binarised import find_other_file, indexed, make_binarised
 from .splits import progress
 from .wordpiece import (
     DICTIONARY,
@@ -33,12 +33,6 @@ from .wordpiece import (
 
 LEAST_LENGTH = 5  # [CLS] a [SEP] b [SEP]
 GREATEST_LENGTH = 512  # positions of a BERT
-MADE, FILES, INPUTS, COUNTS = (
-    "made",
-    "files",
-    "inputs.json",
-    "counts.json",
-)  # in the folder of unfinished work
 
 
 @dataclass(frozen=True)
@@ -105,13 +99,7 @@ def find_other_input(old: Content, new: Content, any_input: bool) -> str | None:
         return f"another {VOCABULARY} in --bert"
     if any_input:
         return None
-    for name, now in new["inputs"].items():
-        if name not in old["inputs"]:
-            return f"{' and '.join(old['inputs'])}, not {' and '.join(new['inputs'])}"
-        then = old["inputs"][name]
-        if then["sha256"] != now["sha256"]:
-            return f"another {name} ({then['file']} as it was then, not {now['file']})"
-    return None
+    return find_other_file(old["inputs"], new["inputs"])
 
 
 def take_steps(
@@ -121,23 +109,18 @@ def take_steps(
     directory: Directory,
 ) -> dict[str, Any]:
     """Take the steps that have not been taken yet, and return what the report says of them."""
-    task, made = TASKS[preparation.task], directory.work / MADE
+    task = TASKS[preparation.task]
 
-    def write(scratch: Path) -> None:
+    def write(folder: Path) -> Content:
         files = find_files(task, preparation.source, preparation.downloads)
-        Writer(task, files, vocabulary, encoder).write(scratch / MADE)
-        check_unchanged(directory.request["inputs"], describe_inputs(task, preparation.source))
-        write_json(scratch / MADE / INPUTS, directory.request["inputs"])
+        return Writer(task, files, vocabulary, encoder).write(folder)
 
-    directory.make_files(directory.work, [MADE], write)
-    # one by one: a folder cannot be moved onto a full one, which an earlier run has left
-    for path in sorted((made / FILES).iterdir()):
-        directory.make_files(directory.path, [path.name], partial(copy_into, path))
-    splits = read_json(made / COUNTS)
+    describe = partial(describe_inputs, task, preparation.source)
+    inputs, splits = make_binarised(directory, describe, write)
     for split, counts in splits.items():
         print(describe_split(split, counts))
     return {
-        "inputs": read_json(made / INPUTS),  # a later run may complete it without the source
+        "inputs": inputs,
         "form": "sentences",
         "classes": task.classes,
         "metrics": task.metrics,
@@ -159,19 +142,17 @@ class Writer:
     vocabulary: Vocabulary
     encoder: WordPieceEncoder
 
-    def write(self, made: Path) -> None:
-        """Write all files of the data directory, and what the report says of the splits."""
+    def write(self, files: Path) -> Content:
+        """Write all files of the data directory, and return what the report says of the splits."""
         counts = {split: check_split(self.task, split, self.files) for split in self.task.tables}
-        files = made / FILES
         for folder in self.input_folders:
-            (files / folder).mkdir(parents=True)
+            (files / folder).mkdir()
             shutil.copyfile(self.vocabulary.folder / DICTIONARY, files / folder / DICTIONARY)
         (files / LABEL).mkdir()
         if self.task.classes is not None:
             frequencies = (f"{name} {counts['train'].labels[name]}" for name in self.task.classes)
             write_lines(files / LABEL / DICTIONARY, frequencies)
-        splits = {split: self.write_split(split, counts[split], files) for split in counts}
-        write_json(made / COUNTS, splits)
+        return {split: self.write_split(split, counts[split], files) for split in counts}
 
     @property
     def input_folders(self) -> list[str]:
@@ -222,31 +203,6 @@ class Writer:
         with indexed(files / LABEL / split, len(dictionary)) as builder:
             for label in labels:
                 builder.add_item(torch.tensor([dictionary.index(label), dictionary.eos()]))
-
-
-@contextmanager
-def indexed(prefix: Path, vocab_size: int) -> Iterator[indexed_dataset.MMapIndexedDatasetBuilder]:
-    """Write PREFIX.bin and PREFIX.idx, with the dictionary's smallest type of integers."""
-    builder = indexed_dataset.make_builder(f"{prefix}.bin", impl="mmap", vocab_size=vocab_size)
-    yield builder
-    builder.finalize(f"{prefix}.idx")
-
-
-def copy_into(path: Path, folder: Path) -> None:
-    """Copy a file, or a folder of files, into another folder."""
-    if path.is_dir():
-        (folder / path.name).mkdir()
-        for file in path.iterdir():
-            shutil.copyfile(file, folder / path.name / file.name)
-    else:
-        shutil.copyfile(path, folder / path.name)
-
-
-def check_unchanged(before: Content, now: Content) -> None:
-    """Raise UserError if an input file has changed since it was described."""
-    for name, entry in before.items():
-        if now[name] != entry:
-            raise UserError(f"{entry['file']} was changed while it was read: run again")
 
 
 def describe_labels(task: GlueTask, counts: SplitCounts) -> dict[str, float]:

@@ -4,7 +4,7 @@ import pytest
 
 from intra_distill.errors import UserError
 from intra_distill.files import read_json
-from intra_distill.tools.corpora.raw_text import make_raw_text
+from intra_distill.tools.corpora.raw_text import make_raw_text, parallel_files
 
 from ...support.kills import Killed, kill_before_rename
 
@@ -28,7 +28,7 @@ def never(folder: Path) -> dict:
 
 
 def make(raw: Path, write=never, **changes: str | None) -> bool:
-    return make_raw_text(raw, ["de", "en"], {**REQUEST, **changes}, write)
+    return make_raw_text(raw, parallel_files(["de", "en"]), {**REQUEST, **changes}, write)
 
 
 def test_text_is_made_once(tmp_path):

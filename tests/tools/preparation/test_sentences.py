@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fairseq.data.indexed_dataset import MMapIndexedDataset
 from fairseq.tasks.sentence_prediction import SentencePredictionConfig, SentencePredictionTask
 from omegaconf import OmegaConf
 from transformers import BertTokenizer
@@ -191,7 +192,7 @@ def test_indices_take_as_few_bytes_as_the_dictionary_allows(prepare):
     data = prepare()
     for name in ("input0/train", "input1/train", "label/train"):
         sizes = sum(
-            len(tokens) for tokens in sentences.indexed_dataset.MMapIndexedDataset(str(data / name))
+            len(tokens) for tokens in MMapIndexedDataset(str(data / name))
         )
         assert (data / f"{name}.bin").stat().st_size == sizes * np.dtype(np.uint16).itemsize
 
@@ -211,7 +212,7 @@ def test_a_killed_run_is_completed_by_the_next(name, prepare, refusal, monkeypat
     encoded = []
     with monkeypatch.context() as patch:
         write = sentences.Writer.write
-        patch.setattr(sentences.Writer, "write", lambda *args: (encoded.append(name), write(*args)))
+        patch.setattr(sentences.Writer, "write", lambda *args: encoded.append(name) or write(*args))
         data = prepare()
     # valid.ref is first written among what is made
     assert bool(encoded) == (name in ("request.json", "made", "valid.ref"))

@@ -1,0 +1,243 @@
+"""The steps from questions to the data directory that fairseq trains a prediction of spans on."""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import fairseq
+import torch
+
+from ...errors import UserError
+from ...files import sha256, write_lines
+from ..corpora.squad import SHOWN, SquadQuestion, read_squad
+from ..directory import Content, Directory
+from ..labelled import FIRST, LABEL, REPORT, questions, reference
+from ..options import check_data_directory, check_number
+from ..questions import write_questions
+from .binarised import find_other_file, indexed, make_binarised
+from .splits import progress
+from .windows import NO_ANSWER, SPECIAL_SYMBOLS, SpanEncoder
+from .xlmr_pieces import DICTIONARY, PIECES, XlmrPieces, read_pieces
+
+GREATEST_LENGTH = 512  # positions of an XLM-R
+TEST_SET = re.compile(r"test-[\w-]+", re.ASCII)
+OPTIONS = {
+    "max_length": "--max-length",
+    "doc_stride": "--doc-stride",
+    "max_query_length": "--max-query-length",
+}
+
+
+@dataclass(frozen=True)
+class SpanPreparation:
+    """The questions to prepare, and how: the options of ``intra-distill prepare-spans``.
+
+    Attributes:
+        raw: the folder of train.json, valid.json and test-LANG.json.
+        xlmr: the folder of the pieces, made by ``intra-distill xlmr``.
+        destdir: the data directory to make.
+        max_length: the most symbols of a question with a window of its passage.
+        doc_stride: the pieces from the start of a window to the start of the next.
+        max_query_length: the most pieces of a question.
+    """
+
+    raw: Path
+    xlmr: Path
+    destdir: Path
+    max_length: int = 384
+    doc_stride: int = 128
+    max_query_length: int = 64
+
+
+def prepare_spans(preparation: SpanPreparation) -> bool:
+    """Make the data directory ``preparation.destdir``, or complete it, unless it is finished.
+
+    Prints the numbers of questions and of windows of each split, and what was dropped or truncated.
+
+    Returns:
+        Whether there was anything to do.
+
+    Raises:
+        UserError: an option or an input file is wrong, or the directory was made from another
+            request or cannot be written to.
+    """
+    check_data_directory(preparation.destdir)
+    check_lengths(preparation)
+    pieces = read_pieces(preparation.xlmr)
+    request = {
+        **{name: getattr(preparation, name) for name in OPTIONS},
+        PIECES: pieces.sha256,
+        "inputs": describe_inputs(preparation.raw),
+    }
+    directory = Directory(preparation.destdir, REPORT, request, find_difference)
+    return directory.make(partial(take_steps, preparation, pieces))
+
+
+def check_lengths(preparation: SpanPreparation) -> None:
+    """Raise UserError for lengths with which a piece of a passage could be in no window."""
+    query, length = preparation.max_query_length, preparation.max_length
+    check_number("--max-query-length", query, 1, GREATEST_LENGTH)
+    check_number("--max-length", length, query + SPECIAL_SYMBOLS + 1, GREATEST_LENGTH)
+    check_number("--doc-stride", preparation.doc_stride, 1)
+    room = length - query - SPECIAL_SYMBOLS
+    if preparation.doc_stride > room:
+        raise UserError(
+            f"--doc-stride {preparation.doc_stride} leaves gaps between windows of {room} pieces, "
+            f"which --max-length {length} and --max-query-length {query} allow: lower it"
+        )
+
+
+def find_splits(raw: Path) -> dict[str, Path]:
+    """Find the files of a folder of questions, by fairseq's name of the split.
+
+    Raises:
+        UserError: the training or the validation set is missing, or a test set has a name that
+            fairseq cannot have.
+    """
+    if not raw.is_dir():
+        raise UserError(f"{raw}: there is no such folder")
+    splits = {"train": raw / "train.json", "valid": raw / "valid.json"}
+    for path in splits.values():
+        if not path.is_file():
+            raise UserError(
+                f"{raw} has no {path.name}: it must hold train.json, valid.json and test-LANG.json"
+            )
+    for path in sorted(raw.glob("test-*.json")):
+        if not TEST_SET.fullmatch(path.stem):
+            raise UserError(f"{path}: name it by letters, digits, '_' and '-'")
+        splits[path.stem] = path
+    return splits
+
+
+def describe_inputs(raw: Path) -> Content:
+    """The place and the SHA-256 of each file of questions, by name."""
+    paths = find_splits(raw).values()
+    try:
+        return {path.name: {"file": str(path), "sha256": sha256(path)} for path in paths}
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def find_difference(old: Content, new: Content) -> str | None:
+    """Name the first option or file of a new request that changes the files, or None."""
+    for name, option in OPTIONS.items():
+        if old.get(name) != new[name]:
+            return f"{option} {old.get(name)}, not {new[name]}"
+    if old.get(PIECES) != new[PIECES]:
+        return f"another {PIECES} in --xlmr"
+    return find_other_file(old["inputs"], new["inputs"])
+
+
+def take_steps(
+    preparation: SpanPreparation, pieces: XlmrPieces, directory: Directory
+) -> dict[str, Any]:
+    """Take the steps that have not been taken yet, and return what the report says of them."""
+    encoder = SpanEncoder(pieces, **{name: getattr(preparation, name) for name in OPTIONS})
+    writer = Writer(pieces, encoder, preparation.raw)
+    describe = partial(describe_inputs, preparation.raw)
+    inputs, splits = make_binarised(directory, describe, writer.write)
+    for split, counts in splits.items():
+        print(describe_split(split, counts))
+    return {
+        "inputs": inputs,
+        "form": "questions",
+        "dataset": "questions",
+        "classes": None,
+        "metrics": ["answer-F1", "exact-match"],
+        "pairs": False,
+        "splits": splits,
+        "versions": {
+            "sentencepiece": metadata.version("sentencepiece"),
+            "fairseq": fairseq.__version__,
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes the files of a data directory."""
+
+    pieces: XlmrPieces
+    encoder: SpanEncoder
+    raw: Path
+
+    def write(self, folder: Path) -> Content:
+        """Write all files of the data directory, and return what the report says of the splits."""
+        (folder / FIRST).mkdir()
+        (folder / LABEL).mkdir()
+        shutil.copyfile(self.pieces.folder / DICTIONARY, folder / FIRST / DICTIONARY)
+        splits = find_splits(self.raw)
+        return {split: self.write_split(split, path, folder) for split, path in splits.items()}
+
+    def write_split(self, split: str, path: Path, folder: Path) -> Content:
+        """Write the files of a split, and return what the report says of it.
+
+        A training question whose passage does not have its answer is left out.
+        """
+        is_train = split == "train"
+        read = read_squad(path)
+        kept, answers, labels = [], [], []
+        truncated = realigned = 0
+        with indexed(folder / FIRST / split, len(self.pieces.dictionary)) as builder:
+            for question in progress(read, len(read), f"encoding {split}", "questions"):
+                encoded = self.encoder.encode(question)
+                if is_train and encoded.gold is None:
+                    continue
+                if not is_train:
+                    check_answers(path, question)
+                for item in encoded.items:
+                    builder.add_item(torch.from_numpy(item))
+                kept.append(encoded.question)
+                answers.append([answer.text for answer in question.answers])
+                labels += encoded.labels
+                truncated += encoded.truncated
+                realigned += encoded.gold is not None and encoded.gold.realigned
+        if not kept:
+            raise UserError(f"{path}: no question has its answer in its passage")
+        write_lines(folder / LABEL / f"{split}.label", (f"{a} {b}" for a, b in labels))
+        if not is_train:
+            write_lines(folder / reference(split), map(as_json, answers))
+            write_questions(folder / questions(split), kept)
+        return {
+            "dataset": split.removeprefix("test-"),
+            "sentences": len(kept),
+            "labelled": True,
+            "windows": len(labels),
+            "windows_without_answer": labels.count(NO_ANSWER),
+            "truncated": truncated,
+            "realigned": realigned,
+            "dropped": len(read) - len(kept),
+        }
+
+
+def as_json(answers: list[str]) -> str:
+    return json.dumps(answers, ensure_ascii=False)
+
+
+def check_answers(path: Path, question: SquadQuestion) -> None:
+    """Raise UserError unless a question that is scored has gold answers."""
+    if not question.answers or any(answer.is_blank for answer in question.answers):
+        raise UserError(
+            f"{path}, question {question.id[:SHOWN]}: it has no gold answer, or a blank one: leave "
+            "it out"
+        )
+
+
+def describe_split(split: str, counts: Content) -> str:
+    """Say what a split holds, and what was truncated or dropped."""
+    said = f"{split}: {counts['sentences']:,} questions; {counts['windows']:,} windows"
+    what = {
+        "windows_without_answer": "windows without the whole answer",
+        "truncated": "questions truncated",
+        "realigned": "answers found at another place",
+        "dropped": "questions dropped, whose passages do not have the answers",
+    }
+    for name, words in what.items():
+        if counts[name]:
+            said += f"; {counts[name]:,} {words}"
+    return said
