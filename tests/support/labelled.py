@@ -10,8 +10,9 @@ from fairseq import options
 from fairseq.data import Dictionary, indexed_dataset
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
+from intra_distill.files import write_lines
+
 from .sentences import BERT, CRITERION, PLAIN, SIZES, TASK, WORDS, write_binary, write_sentences
-from .text import write_lines
 from .training import USER_DIR, run_training
 
 CLASSES = ("no", "yes")

@@ -3,13 +3,16 @@
 from itertools import islice
 from typing import Any
 
+import numpy as np
 from fairseq.tasks import FairseqTask
 from torch import Tensor
 
 from ...errors import UserError
 from ..labelled import questions
+from ..labelled_tasks import lengths
 from ..questions import Question, read_questions
 from .answers import best_answer
+from .evaluator import OpenCheckpoint
 from .predictions import OfLanguages
 
 
@@ -25,7 +28,7 @@ class Questions(OfLanguages):
     def questions(self, subset: str) -> list[Question]:
         """Read the questions of a subset; UserError if they are not as many as should be."""
         path = self.data / questions(subset)
-        read = read_questions(path)
+        read = list(read_questions(path))
         if len(read) != self.labelled.splits[subset].sentences:
             raise UserError(
                 f"{path} has {len(read)} questions, not "
@@ -36,11 +39,22 @@ class Questions(OfLanguages):
     def number_of_items(self, subset: str) -> int:
         return sum(len(question.windows) for question in self.questions(subset))
 
-    def keep(self, task: FairseqTask, sample: dict[str, Any], outputs: Tensor) -> list[Tensor]:
-        """The start and the end logits of a window's symbols, (2, T), from (B, T, 2)."""
-        return list(outputs.transpose(1, 2))
+    def refuse_misfit(self, checkpoint: OpenCheckpoint, subset: str) -> None:
+        super().refuse_misfit(checkpoint, subset)
+        windows = [window for question in self.questions(subset) for window in question.windows]
+        ends = np.array([window.offset + window.length for window in windows])
+        sizes = lengths(self.dataset(checkpoint.task, subset))
+        for number in np.flatnonzero(ends >= sizes)[:1]:  # </s> is behind the window
+            raise UserError(
+                f"{self.data}: {questions(subset)} says that window {number + 1} has "
+                f"{ends[number] + 1} symbols, it has {sizes[number]}: make the data again"
+            )
 
-    def lines(self, kept: list[Tensor], subset: str) -> list[str]:
+    def keep(self, task: FairseqTask, sample: dict[str, Any], outputs: Tensor) -> list[np.ndarray]:
+        """The start and the end logits of a window's symbols, (2, T), from (B, T, 2)."""
+        return list(outputs.transpose(1, 2).numpy())
+
+    def lines(self, kept: list[np.ndarray], subset: str) -> list[str]:
         windows = iter(kept)
         answers = []
         for question in self.questions(subset):

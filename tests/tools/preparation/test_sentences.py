@@ -191,9 +191,7 @@ def test_a_data_directory_says_what_it_holds(task, prepare):
 def test_indices_take_as_few_bytes_as_the_dictionary_allows(prepare):
     data = prepare()
     for name in ("input0/train", "input1/train", "label/train"):
-        sizes = sum(
-            len(tokens) for tokens in MMapIndexedDataset(str(data / name))
-        )
+        sizes = sum(len(tokens) for tokens in MMapIndexedDataset(str(data / name)))
         assert (data / f"{name}.bin").stat().st_size == sizes * np.dtype(np.uint16).itemsize
 
 
