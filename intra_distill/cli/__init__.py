@@ -32,6 +32,7 @@ COMMANDS = [
     "iwslt14",
     "wmt17",
     "bert",
+    "xlmr",
     "glue",
     "glue_submission",
     "tydiqa",

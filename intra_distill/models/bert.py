@@ -38,7 +38,7 @@ class BertModel(PretrainedEncoderModel):
     ``<s>``, ``</s>``, ``<pad>`` and ``<unk>`` are BERT's [CLS], [SEP], [PAD] and [UNK].
     """
 
-    NAME = "bert"
+    ARCH = COMMAND = "bert"
 
     @classmethod
     def build_model(cls, cfg: BertConfig, task: Any) -> "BertModel":

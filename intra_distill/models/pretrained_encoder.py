@@ -40,7 +40,8 @@ class PretrainedEncoderConfig(FairseqDataclass):
 class PretrainedEncoderModel(FairseqEncoderModel):
     """An encoder and any number of heads, of which a forward pass uses one."""
 
-    NAME: ClassVar[str]  # of the architecture, and of the command that makes its checkpoint
+    ARCH: ClassVar[str]  # the name of the architecture
+    COMMAND: ClassVar[str]  # the command that makes its checkpoint
 
     def __init__(self, cfg: PretrainedEncoderConfig, encoder: FairseqEncoder) -> None:
         super().__init__(encoder)
@@ -72,8 +73,8 @@ class PretrainedEncoderModel(FairseqEncoderModel):
                 state_dict.setdefault(key, value)
             if key not in state_dict:
                 refuse(
-                    f"the checkpoint is not of --arch {self.NAME}: it has no {key}. "
-                    f"intra-distill {self.NAME} converts published ones"
+                    f"the checkpoint is not of --arch {self.ARCH}: it has no {key}. "
+                    f"intra-distill {self.COMMAND} converts published ones"
                 )
             theirs, ours = list(state_dict[key].shape), list(value.shape)
             if theirs != ours and key.startswith(HEADS):
@@ -85,8 +86,8 @@ class PretrainedEncoderModel(FairseqEncoderModel):
             if theirs != ours:
                 refuse(
                     f"the checkpoint's {key} is {theirs}, the model's {ours}: give --arch "
-                    f"{self.NAME} its sizes and vocabulary, which intra-distill {self.NAME} writes "
-                    "beside it"
+                    f"{self.ARCH} its sizes and vocabulary, which intra-distill {self.COMMAND} "
+                    "writes beside it"
                 )
 
 

@@ -31,14 +31,14 @@ class XlmrConfig(PretrainedEncoderConfig):
     )
 
 
-@register_model("xlmr", dataclass=XlmrConfig)
+@register_model("xlm_roberta", dataclass=XlmrConfig)  # fairseq has an "xlmr"
 class XlmrModel(PretrainedEncoderModel):
     """An XLM-R encoder and any number of heads on its positions.
 
     The input is ``<s> a </s>``, or ``<s> a </s> </s> b </s>``.
     """
 
-    NAME = "xlmr"
+    ARCH, COMMAND = "xlm_roberta", "xlmr"
 
     @classmethod
     def build_model(cls, cfg: XlmrConfig, task: Any) -> "XlmrModel":

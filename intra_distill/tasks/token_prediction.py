@@ -83,7 +83,7 @@ class TokenPredictionTask(FairseqTask):
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
         arch = getattr(cfg, "_name", None) or cfg.arch
         if not hasattr(ARCH_MODEL_REGISTRY[arch], "register_token_head"):
-            refuse(f"--arch {arch} has no heads for tokens: choose another, such as xlmr")
+            refuse(f"--arch {arch} has no heads for tokens: choose another, such as xlm_roberta")
         model = super().build_model(cfg, from_checkpoint)
         model.register_token_head(self.HEAD, self.num_outputs)
         return model

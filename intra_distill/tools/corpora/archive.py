@@ -20,7 +20,12 @@ MAX_READ_BYTES = (
 CHUNK = 2**20
 
 
-def unpack(archive: Path, wanted: Collection[str], folder: Path) -> set[str]:
+def unpack(
+    archive: Path,
+    wanted: Collection[str],
+    folder: Path,
+    max_member_bytes: int = MAX_MEMBER_BYTES,
+) -> set[str]:
     """Unpack those of the members ``wanted`` that the archive has, and return their names.
 
     The archive is read once, as a stream, up to its end and checksum. ``folder`` must not exist; it
@@ -30,14 +35,14 @@ def unpack(archive: Path, wanted: Collection[str], folder: Path) -> set[str]:
     Raises:
         UserError: the file is not a .tgz, is damaged or is truncated; a member is outside the
             archive's folder; a wanted member comes twice or is a link or a device; a member is
-            larger than ``MAX_MEMBER_BYTES``, all together are larger than ``MAX_ARCHIVE_BYTES``, or
+            larger than ``max_member_bytes``, all together are larger than ``MAX_ARCHIVE_BYTES``, or
             there are more than ``MAX_MEMBERS``; or the disk is full. Nothing is left behind.
     """
     scratch = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        found = unpack_members(archive, wanted, scratch)
+        found = unpack_members(archive, wanted, scratch, max_member_bytes)
     except BaseException:
         shutil.rmtree(scratch)
         raise
@@ -50,7 +55,9 @@ def is_web_page(start: bytes) -> bool:
     return start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html"))
 
 
-def unpack_members(archive: Path, wanted: Collection[str], folder: Path) -> set[str]:
+def unpack_members(
+    archive: Path, wanted: Collection[str], folder: Path, max_member_bytes: int
+) -> set[str]:
     """Unpack into an existing ``folder``; after an error it may hold some of the members."""
     check_start(archive, ".tgz", b"\x1f\x8b")
     parents = {str(parent) for name in wanted for parent in PurePosixPath(name).parents}
@@ -70,7 +77,7 @@ def unpack_members(archive: Path, wanted: Collection[str], folder: Path) -> set[
             count += 1
             size += member.size
             if (
-                not 0 <= member.size <= MAX_MEMBER_BYTES
+                not 0 <= member.size <= max_member_bytes
                 or size > MAX_ARCHIVE_BYTES
                 or count > MAX_MEMBERS
             ):
