@@ -18,7 +18,7 @@ from .training import USER_DIR, run_training
 CLASSES = ("no", "yes")
 OURS = [*TASK, *CRITERION, *PLAIN]
 XLMR = [
-    *"--arch xlmr --encoder-layers 1 --encoder-embed-dim 32 --encoder-ffn-embed-dim 64".split(),
+    *"--arch xlm_roberta --encoder-layers 1 --encoder-embed-dim 32 --encoder-ffn-embed-dim 64".split(),
     *"--encoder-attention-heads 2 --max-positions 32".split(),
 ]
 TAGGING = ["--task", "tagging_intra_distillation", *CRITERION, *PLAIN]
