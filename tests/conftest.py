@@ -15,6 +15,7 @@ from fairseq_cli import preprocess
 from .support.composition import compose_quickly
 from .support.prepared import make_prepared
 from .support.sentences import write_sentences
+from .support.tokens import write_questions, write_words
 from .support.training import PLAIN, SELF, TINY_TRANSFORMER, USER_DIR
 
 pytest_plugins = ["tests.support.fault_table"]
@@ -86,6 +87,16 @@ def sentences(tmp_path_factory) -> dict[str, Path]:
     """Data directories of pairs of sentences, with labels that are ``classes`` or ``numbers``."""
     folder = tmp_path_factory.mktemp("sentences")
     return {kind: write_sentences(folder / kind, kind) for kind in ("classes", "numbers")}
+
+
+@pytest.fixture(scope="session")
+def token_data(tmp_path_factory) -> dict[str, Path]:
+    """Data directories of ``words`` with tags and of ``questions`` with spans."""
+    folder = tmp_path_factory.mktemp("tokens")
+    return {
+        "words": write_words(folder / "words"),
+        "questions": write_questions(folder / "questions"),
+    }
 
 
 @pytest.fixture

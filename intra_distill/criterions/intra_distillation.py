@@ -57,6 +57,11 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
             cfg.ignore_prefix_size,
             cfg.report_accuracy,
         )
+        if hasattr(task, "rows"):
+            refuse(
+                "--criterion intra_distillation is of translations; the predictions of "
+                f"{type(task).__name__} need --criterion prediction_intra_distillation"
+            )
         self.objective = Objective(cfg, task)
         if cfg.loss_implementation not in LOSSES:
             refuse(

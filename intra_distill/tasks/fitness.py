@@ -4,12 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from fairseq import utils
+from fairseq.data import Dictionary
 from fairseq.tasks.sentence_prediction import SentencePredictionTask
 from fairseq.tasks.translation import TranslationTask
 from torch import Tensor
 
 from ..checkpoints import check_fits, configuration
 from ..errors import UserError
+from .span_prediction_intra_distillation import SpanPredictionIntraDistillationTask
+from .tagging_intra_distillation import TaggingIntraDistillationTask
+from .token_prediction import TokenPredictionTask
 
 
 @check_fits.register
@@ -58,30 +62,82 @@ def check_prediction_fits(task: SentencePredictionTask, path: Path, state: dict[
     """
     trained_on = configuration(state, "task")
     head = f"classification_heads.{trained_on.get('classification_head_name')}.out_proj.weight"
-    embeddings = next(
-        (state["model"][name] for name in state["model"] if name.endswith("embed_tokens.weight")),
-        None,
-    )
-    if head not in state["model"] or embeddings is None:
-        raise UserError(f"{path} is not a checkpoint of a model that predicts labels of sentences")
-    is_regression, outputs = bool(trained_on.get("regression_target")), rows(state["model"][head])
-    theirs = "numbers" if is_regression else f"{outputs} classes"
+    outputs = outputs_of(head, "labels of sentences", path, state)
+    theirs = "numbers" if trained_on.get("regression_target") else f"{outputs} classes"
     cfg = task.cfg
     ours = "numbers" if cfg.regression_target else f"{cfg.num_classes} classes"
     if theirs != ours:
         raise UserError(f"{path} is of other data: it predicts {theirs}, {cfg.data} has {ours}")
-    if rows(embeddings) != len(task.source_dictionary):
-        raise UserError(
-            f"{path} is of other data: it knows {rows(embeddings)} types, "
-            f"{cfg.data}/input0/dict.txt makes {len(task.source_dictionary)}"
-        )
     dictionaries = {"input0": task.source_dictionary}
     if not cfg.regression_target:
         dictionaries["label"] = task.label_dictionary
+    check_dictionaries(task, dictionaries, path, state)
+
+
+@check_fits.register
+def check_tagging_fits(
+    task: TaggingIntraDistillationTask, path: Path, state: dict[str, Any]
+) -> None:
+    """Make sure that a checkpoint's model has the tags and the dictionaries of the data.
+
+    Raises:
+        UserError: otherwise, and for what predicts no tags
+    """
+    outputs = outputs_of(head_of(task), "tags of words", path, state)
+    if outputs != task.num_outputs:
+        raise UserError(
+            f"{path} is of other data: it predicts {outputs} tags, {task.cfg.data} has "
+            f"{task.num_outputs}"
+        )
+    dictionaries = {"input0": task.source_dictionary, "label": task.label_dictionary}
+    check_dictionaries(task, dictionaries, path, state)
+
+
+@check_fits.register
+def check_spans_fit(
+    task: SpanPredictionIntraDistillationTask, path: Path, state: dict[str, Any]
+) -> None:
+    """Make sure that a checkpoint's model predicts spans, with the dictionary of the data.
+
+    Raises:
+        UserError: otherwise
+    """
+    outputs_of(head_of(task), "answers to questions", path, state)
+    check_dictionaries(task, {"input0": task.source_dictionary}, path, state)
+
+
+def head_of(task: TokenPredictionTask) -> str:
+    return f"classification_heads.{task.HEAD}.out_proj.weight"
+
+
+def outputs_of(head: str, what: str, path: Path, state: dict[str, Any]) -> int:
+    """The outputs of a model's head; UserError if it has no such head."""
+    if head not in state["model"] or embeddings_of(state) is None:
+        raise UserError(f"{path} is not a checkpoint of a model that predicts {what}")
+    return rows(state["model"][head])
+
+
+def embeddings_of(state: dict[str, Any]) -> Tensor | None:
+    """The embeddings of tokens in a checkpoint with one encoder."""
+    model = state["model"]
+    return next((model[name] for name in model if name.endswith("embed_tokens.weight")), None)
+
+
+def check_dictionaries(
+    task: Any, dictionaries: dict[str, Dictionary], path: Path, state: dict[str, Any]
+) -> None:
+    """Make sure that a checkpoint was trained with these dictionaries, by folder of the data."""
+    size, data = rows(embeddings_of(state)), task.cfg.data
+    if size != len(task.source_dictionary):
+        raise UserError(
+            f"{path} is of other data: it knows {size} types, {data}/input0/dict.txt makes "
+            f"{len(task.source_dictionary)}"
+        )
+    trained_on = configuration(state, "task").get("data")
     for folder, dictionary in dictionaries.items():
-        file = Path(str(trained_on.get("data")), folder, "dict.txt")
+        file = Path(str(trained_on), folder, "dict.txt")
         if file.is_file() and task.load_dictionary(str(file)) != dictionary:
-            raise UserError(f"{path} is of other data: {file} is not {cfg.data}/{folder}/dict.txt")
+            raise UserError(f"{path} is of other data: {file} is not {data}/{folder}/dict.txt")
 
 
 def rows(matrix: Tensor) -> int:

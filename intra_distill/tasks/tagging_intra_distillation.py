@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from fairseq.data import Dictionary, FairseqDataset, RightPadDataset
+from fairseq.data import FairseqDataset, RightPadDataset
 from fairseq.tasks import register_task
 from torch import Tensor, nn
 
@@ -39,7 +39,7 @@ class TaggingIntraDistillationTask(IntraDistillationTask, KeepPrunedTask, TokenP
     def __init__(self, cfg: TaggingIntraDistillationConfig) -> None:
         super().__init__(cfg)
         path = self._file("label", "dict.txt")
-        self.label_dictionary = Dictionary.load(str(path))
+        self.label_dictionary = self.load_dictionary(str(path))
         for tag in self.tags:
             if tag != "O" and (tag[:2] not in ("B-", "I-") or len(tag) == 2):
                 refuse(f"{path} has the tag {tag!r}, which is not O, B-TYPE or I-TYPE")
@@ -49,7 +49,7 @@ class TaggingIntraDistillationTask(IntraDistillationTask, KeepPrunedTask, TokenP
     @property
     def tags(self) -> list[str]:
         """The tags in the order of their classes."""
-        return self.label_dictionary.symbols[self.label_dictionary.nspecial :]
+        return self.label_dictionary.symbols[self.label_dictionary.nspecial : -1]  # without <mask>
 
     @property
     def num_outputs(self) -> int:

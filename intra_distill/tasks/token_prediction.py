@@ -54,7 +54,7 @@ class TokenPredictionTask(FairseqTask):
 
     @classmethod
     def load_dictionary(cls, filename: str) -> Dictionary:
-        """Load a dictionary of pieces, as those of XLM-R and BERT are: <mask> is the last."""
+        """Load a dictionary; <mask> is the last, as in fairseq's prediction of sentences."""
         dictionary = Dictionary.load(filename)
         dictionary.add_symbol("<mask>")
         return dictionary

@@ -120,6 +120,11 @@ REFUSED = {
     "another model": ("classes", ["--arch", "transformer"], "has no classification heads"),
     "a translation's criterion": (
         "classes",
+        ["--criterion", "intra_distillation"],
+        "Task need --criterion prediction_intra_distillation",
+    ),
+    "a criterion of one pass": (
+        "classes",
         ["--criterion", "sentence_prediction"],
         "does not support 3 passes",
     ),

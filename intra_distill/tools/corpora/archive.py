@@ -8,8 +8,10 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ...errors import UserError
+from ...files import sha256
 
 MAX_MEMBERS = 100_000
 MAX_MEMBER_BYTES = 2**30
@@ -48,6 +50,11 @@ def unpack(
         raise
     os.replace(scratch, folder)
     return found
+
+
+def fingerprint(archive: Path) -> dict[str, Any]:
+    """The size and the SHA-256 of an archive, for a report."""
+    return {"bytes": archive.stat().st_size, "sha256": sha256(archive)}
 
 
 def is_web_page(start: bytes) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...errors import UserError
 from ...files import plain, read_lines, sha256, write_lines
-from .archive import unpack
+from .archive import fingerprint, unpack
 from .download import Remote, fetch, is_url, remove_fetched
 
 PAIRS = [f"{lang}-en" for lang in ("ar", "de", "es", "fa", "he", "it", "nl", "pl")]
@@ -101,10 +101,6 @@ def find_texts(
 
 def inner_archive(pair: str) -> str:
     return INNER.format(lang=pair.split("-")[0])
-
-
-def fingerprint(archive: Path) -> dict[str, Any]:
-    return {"bytes": archive.stat().st_size, "sha256": sha256(archive)}
 
 
 def find_archive_or_folder(source: Path, pair: str) -> Path:

@@ -1,6 +1,7 @@
 """Reads members of a .zip archive that nobody vouches for, without unpacking it."""
 
 import lzma
+import shutil
 import stat
 import struct
 import zipfile
@@ -12,6 +13,7 @@ from typing import IO
 
 from ...errors import UserError
 from .archive import MAX_MEMBERS, check_start
+from .download import disk_errors
 
 MAX_MEMBER_BYTES = 2**28  # unpacked: a line is held in memory, and may be all of a member
 ENCRYPTED = 1  # bit of a member's flags
@@ -36,27 +38,58 @@ def open_member(archive: Path, name: str) -> Iterator[IO[bytes]]:
             password or is larger than ``MAX_MEMBER_BYTES``; there are more than ``MAX_MEMBERS``; or
             the file cannot be read.
     """
+    with open_archive(archive) as content:
+        member = find_member(archive, content.infolist(), name)
+        with content.open(member) as stream:
+            yield stream
+
+
+def member_names(archive: Path) -> set[str]:
+    """The names of an archive's members.
+
+    Raises:
+        UserError: as :func:`open_member`, but for what is wrong with the wanted member.
+    """
+    with open_archive(archive) as content:
+        return set(content.namelist())
+
+
+def copy_member(archive: Path, name: str, path: Path) -> None:
+    """Write a member of an archive to a file.
+
+    Raises:
+        UserError: as :func:`open_member`, or the file cannot be written.
+    """
+    with open_member(archive, name) as stream, disk_errors(path), open(path, "wb") as file:
+        shutil.copyfileobj(stream, file)
+
+
+@contextmanager
+def open_archive(archive: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive, and check where its members are."""
     check_start(archive, ".zip", b"PK")
     try:
         with zipfile.ZipFile(archive) as content:
-            member = find_member(archive, content, name)
-            with content.open(member) as stream:
-                yield stream
+            check_members(archive, content.infolist())
+            yield content
     except DAMAGED as error:
         raise UserError(f"{archive} is damaged or truncated: {error}") from error
     except OSError as error:
         raise UserError(f"cannot read {archive}: {error.strerror or error}") from error
 
 
-def find_member(archive: Path, content: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    """Find the member of a name, and check what the archive says of it."""
-    members = content.infolist()
+def check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Raise UserError for too many members, or one outside the archive's folder."""
     if len(members) > MAX_MEMBERS:
         raise UserError(f"{archive} has an absurd number of members, {len(members)}: refused")
     for member in members:
         path = PurePosixPath(member.filename)
         if path.is_absolute() or ".." in path.parts:
             raise UserError(f"{archive} has a member outside its folder, {path}: refused")
+
+
+def find_member(archive: Path, members: list[zipfile.ZipInfo], name: str) -> zipfile.ZipInfo:
+    """Find the member of a name, and check what the archive says of it."""
     found = [member for member in members if member.filename == name]
     if not found:
         raise UserError(f"{archive} does not hold {name}")

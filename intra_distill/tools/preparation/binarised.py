@@ -86,8 +86,12 @@ def find_other_file(old: Content, new: Content) -> str | None:
 
     The content of a file matters, its path does not.
     """
-    if old.keys() != new.keys():
-        return f"{' and '.join(old)}, not {' and '.join(new)}"
+    gone, added = (
+        " and ".join(name for name in ours if name not in theirs)
+        for ours, theirs in ((old, new), (new, old))
+    )
+    if gone or added:
+        return f"{gone or 'fewer files'}, not {added}" if added else f"{gone} too"
     for name, now in new.items():
         then = old[name]
         if then["sha256"] != now["sha256"]:

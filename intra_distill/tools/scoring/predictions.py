@@ -77,12 +77,16 @@ class Predictions(Evaluator):
                 f"{self.data}: {references_path.name} has {len(references)} lines for "
                 f"{splits[subset].sentences} {self.labelled.counted}: make the data again"
             )
+        inputs = {name: self.data / name for name in self.inputs(subset)}
+        for name, path in inputs.items():
+            if not path.is_file():
+                raise UserError(f"{self.data} has no {name}: make the data again")
         test_set = TestSet(
             data=str(self.data),
             subset=subset,
             dataset=splits[subset].dataset,
             sentences=len(references),
-            input_sha256={name: sha256(self.data / name) for name in self.inputs(subset)},
+            input_sha256={name: sha256(path) for name, path in inputs.items()},
             references=references_path.name,
             references_sha256=sha256(references_path),
             text=None,

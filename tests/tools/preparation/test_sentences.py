@@ -170,20 +170,20 @@ def test_a_data_directory_says_what_it_holds(task, prepare):
     assert labelled.classes == CLASSES[task]
     assert labelled.metrics[0] == METRICS.get(task, "accuracy")
     assert labelled.pairs == (task not in SINGLE_SENTENCES)
-    splits = glue_examples(task, SMALL)
+    splits, report = glue_examples(task, SMALL), read_json(data / "labels.json")
     assert list(labelled.splits) == list(splits)
     for split, examples in splits.items():
         found = labelled.splits[split]
         assert found.sentences == len(examples)
         assert found.labelled == (examples[0][2] is not None)
         assert found.dataset == TASKS[task].dataset(split)
-        assert found.truncated == (2 if task in SINGLE_SENTENCES else 3)
+        assert report["splits"][split]["truncated"] == (2 if task in SINGLE_SENTENCES else 3)
     made = {"input0", "label", "labels.json", "valid.ref"}
     made |= {"input1"} if labelled.pairs else set()
     made |= {"test.ref"} if task == "mrpc" else {"valid1.ref"} if task == "mnli" else set()
     assert {path.name for path in data.iterdir()} == made
     if labelled.classes:
-        counts = read_json(data / "labels.json")["splits"]["train"]["labels"]
+        counts = report["splits"]["train"]["labels"]
         lines = [f"{name} {counts[name]}" for name in labelled.classes]
         assert list(read_lines(data / "label" / "dict.txt")) == lines
 
