@@ -49,13 +49,13 @@ TASKS = {
         "tagging_intra_distillation",
         TaggingIntraDistillationConfig,
         frozenset({"max_positions"}),
-        "tags words",
+        "predicts tags of words",
     ),
     "questions": TaskOfForm(
         "span_prediction_intra_distillation",
         SpanPredictionIntraDistillationConfig,
         frozenset({"max_positions"}),
-        "answers questions",
+        "predicts answers to questions",
     ),
 }
 

@@ -85,7 +85,7 @@ def of_questions(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tagger(of_words, tmp_path_factory) -> Path:
     """A checkpoint of a tiny XLM-R on ``of_words``."""
-    return train_xlmr(of_words, tmp_path_factory.mktemp("run") / "plain", 5)
+    return train_xlmr(of_words, tmp_path_factory.mktemp("run") / "plain", 20)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ import torch
 from fairseq.data import Dictionary, indexed_dataset
 
 from intra_distill.checkpoints import load_model, read_checkpoint
-from intra_distill.cli import main
 from intra_distill.errors import UserError
 from intra_distill.tools.scoring import predictions
 from intra_distill.tools.scoring.evaluation import Evaluation, evaluate, open_evaluator
@@ -63,9 +62,11 @@ def test_every_language_is_tagged_in_corpus_order(asked, tagger, max_tokens):
         predicted = lines_of(asked.results_path / f"{subset}.pred")
         assert predicted == one_by_one(asked.data, tagger, subset)
         gold = lines_of(asked.data / f"{subset}.ref")
-        expected = seqeval.metrics.f1_score([g.split() for g in gold], [p.split() for p in predicted])
+        expected = seqeval.metrics.f1_score(
+            [g.split() for g in gold], [p.split() for p in predicted]
+        )
         assert result.scores == {"entity-F1": pytest.approx(100 * expected)}
-        assert 10 < result.scores["entity-F1"] < 100
+        assert 20 < result.scores["entity-F1"] < 100
         assert read_result(asked.results_path / f"{subset}.json") == result
 
 
@@ -126,9 +127,7 @@ def without_test_sets(data: Path) -> None:
         (without_test_sets, "has no test sets, only train, valid: choose one by --gen-subset"),
     ],
 )
-def test_data_that_do_not_fit_are_refused_before_any_language_is_run(
-    spoil, message, asked, no_run
-):
+def test_data_that_do_not_fit_are_refused_before_any_language_is_run(spoil, message, asked, no_run):
     spoil(asked.data)
     with pytest.raises((UserError, SystemExit), match=message):
         evaluate(asked)
