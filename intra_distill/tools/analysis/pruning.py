@@ -227,7 +227,7 @@ def evaluate_pruned(
             result = make_result(opened, str(pruning.folder), evaluator, scoring, folder)
             write_result(folder / f"{subset}.json", result)
             record = {**pruning.identity, "evaluated_sha256": result.checkpoint.sha256}
-            write_json(folder / f"{subset}.pruning.json", record)
+            write_json(folder / f"pruning-{subset}.json", record)
     finally:
         if pruning.ratio and not keep:
             checkpoint.unlink()
@@ -241,7 +241,7 @@ def stored_result(
 
     What is missing or damaged is made again.
     """
-    record_path = folder / f"{scoring.test_set.subset}.pruning.json"
+    record_path = folder / f"pruning-{scoring.test_set.subset}.json"
     result_path = folder / f"{scoring.test_set.subset}.json"
     try:
         result, recorded = read_result(result_path), read_json(record_path)

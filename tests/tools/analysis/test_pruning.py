@@ -260,7 +260,7 @@ def test_a_kept_checkpoint_is_made_later_without_translating(run, translations, 
 
 @pytest.mark.parametrize(
     "name, content",
-    [("test.json", b"{"), ("test.pruning.json", b"\xff"), ("checkpoint.pt", b"PK")],
+    [("test.json", b"{"), ("pruning-test.json", b"\xff"), ("checkpoint.pt", b"PK")],
 )
 def test_what_is_damaged_is_made_again(run, translations, tmp_path, name, content):
     asked = ["--ratios", "0.5", "--write-checkpoint"]
