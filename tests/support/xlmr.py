@@ -12,7 +12,7 @@ import torch
 from sentencepiece import SentencePieceTrainer
 from torch import nn
 
-from intra_distill.models.xlmr import XlmrConfig, XlmrModel
+from intra_distill.models.xlm_roberta import XlmrConfig, XlmrModel
 from intra_distill.tools.config import load_config
 from intra_distill.tools.preparation.pretrained import write_model
 from intra_distill.tools.preparation.xlmr import FAIRSEQ_SIZES

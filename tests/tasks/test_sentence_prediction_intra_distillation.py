@@ -118,11 +118,6 @@ REFUSED = {
     ),
     "two numbers": ("numbers", ["--num-classes", "2"], "needs --num-classes 1, not 2"),
     "another model": ("classes", ["--arch", "transformer"], "has no classification heads"),
-    "a translation's criterion": (
-        "classes",
-        ["--criterion", "intra_distillation"],
-        "Task need --criterion prediction_intra_distillation",
-    ),
     "a criterion of one pass": (
         "classes",
         ["--criterion", "sentence_prediction"],

@@ -21,7 +21,7 @@ from torch import Tensor
 from ...checkpoints import read_tensors, refuse_code, refuse_swollen
 from ...errors import UserError
 from ...files import read_json, read_lines, sha256, write_json, write_lines
-from ...models.xlmr import XlmrConfig, XlmrModel
+from ...models.xlm_roberta import XlmrConfig, XlmrModel
 from ..corpora.archive import unpack
 from ..corpora.download import Remote, fetch, is_url, remove_fetched
 from ..corpora.raw_text import DOWNLOADS, find_other_option
