@@ -19,8 +19,8 @@ from torch.nn import functional
 from ...checkpoints import check_fits, configuration
 from ...errors import UserError
 from ..labelled import is_labelled, open_labelled
-from ..labelled_tasks import lengths, set_up_task
 from ..options import as_argument, user_dir
+from ..scoring.prediction_tasks import lengths, set_up_task
 from ..scoring.search import generator_config
 
 # a model and a batch → the loss, summed over the targets, and the number of targets

@@ -17,9 +17,9 @@ from ...checkpoints import check_fits, configuration
 from ...errors import UserError
 from ...files import read_lines, sha256
 from ..labelled import FIRST, SECOND, LabelledData, reference
-from ..labelled_tasks import lengths, set_up_task
 from .evaluator import Evaluator, Inference, OpenCheckpoint, Output
 from .metrics import METRICS
+from .prediction_tasks import lengths, set_up_task
 from .results import Result, TestSet
 
 

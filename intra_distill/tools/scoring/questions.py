@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ...errors import UserError
 from ..labelled import questions
-from ..labelled_tasks import lengths
 from ..questions import Question, read_questions
 from .answers import best_answer
 from .evaluator import OpenCheckpoint
+from .prediction_tasks import lengths
 from .predictions import OfLanguages
 
 

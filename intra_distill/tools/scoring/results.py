@@ -149,6 +149,11 @@ class Result:
         return self.test_set.dataset
 
     @property
+    def counted(self) -> str:
+        """What the number of sentences of its test set counts, in words."""
+        return "questions" if self.task == "span_prediction" else "sentences"
+
+    @property
     def kind(self) -> Kind:
         """What is scored, with all that the metrics depend on."""
         return self.test_set.kind(self.task, self.tokenizer)

@@ -25,6 +25,11 @@ class Words(OfLanguages):
 
     def refuse_misfit(self, checkpoint: OpenCheckpoint, subset: str) -> None:
         super().refuse_misfit(checkpoint, subset)
+        if tuple(checkpoint.task.tags) != self.labelled.classes:
+            raise UserError(
+                f"{self.data}: its labels.json has other tags than {LABEL}/dict.txt: make the data "
+                "again"
+            )
         dataset = self.dataset(checkpoint.task, subset)
         pad = checkpoint.task.label_dictionary.pad()  # the label of what begins no word
         for i, line in enumerate(read_lines(self.data / reference(subset))):

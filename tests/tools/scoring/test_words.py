@@ -112,6 +112,11 @@ def without_test_sets(data: Path) -> None:
     (data / "labels.json").write_text(json.dumps({**report, "splits": splits}))
 
 
+def other_tags(data: Path) -> None:
+    report = json.loads((data / "labels.json").read_text())
+    (data / "labels.json").write_text(json.dumps({**report, "classes": [*TAGS, "B-ORG"]}))
+
+
 @pytest.mark.parametrize(
     "spoil, message",
     [
@@ -124,6 +129,7 @@ def without_test_sets(data: Path) -> None:
         (lambda data: (data / "test-de.ref").write_text("O\n"), "test-de.ref has 1 lines for 9 se"),
         (lambda data: (data / "label/test-de.bin").unlink(), "data has no label/test-de.bin"),
         (lambda data: (data / "input0/test-de.bin").unlink(), "data has no input0/test-de.bin"),
+        (other_tags, "its labels.json has other tags than label/dict.txt: make the data again"),
         (without_test_sets, "has no test sets, only train, valid: choose one by --gen-subset"),
     ],
 )

@@ -13,12 +13,14 @@ from fairseq.tasks.sentence_prediction import SentencePredictionConfig
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ..errors import UserError
-from ..tasks.intra_distillation import IntraDistillationConfig
-from ..tasks.sentence_prediction_intra_distillation import SentencePredictionIntraDistillationConfig
-from ..tasks.span_prediction_intra_distillation import SpanPredictionIntraDistillationConfig
-from ..tasks.tagging_intra_distillation import TaggingIntraDistillationConfig
-from .labelled import LabelledData
+from ...errors import UserError
+from ...tasks.intra_distillation import IntraDistillationConfig
+from ...tasks.sentence_prediction_intra_distillation import (
+    SentencePredictionIntraDistillationConfig,
+)
+from ...tasks.span_prediction_intra_distillation import SpanPredictionIntraDistillationConfig
+from ...tasks.tagging_intra_distillation import TaggingIntraDistillationConfig
+from ..labelled import LabelledData
 
 
 @dataclass(frozen=True)
