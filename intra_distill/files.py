@@ -5,6 +5,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,17 +34,20 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def read_lines(path: str | Path) -> Iterator[str]:
+def read_lines(path: str | Path, name: str | None = None) -> Iterator[str]:
     r"""Yield the lines of a UTF-8 text file, without the ``\n`` or ``\r\n`` that ends them.
 
     Nothing else ends a line: not a lone ``\r``, not U+0085 or U+2028.
+
+    Args:
+        name: of the file in the errors of its lines, if its path says too little
 
     Raises:
         UserError: the file cannot be read, or a line, which is named, is not UTF-8.
     """
     try:
         with open(path, "rb") as file:
-            yield from decode_lines(file, path)
+            yield from decode_lines(file, name or path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
@@ -109,7 +113,7 @@ def find_files(
 
     Args:
         paths: files, or folders to search
-        names: of the files to find
+        names: of the files to find; ``*`` in them stands for any characters
         remedy: what the user can do if a folder has none
         one_of_a_folder: in a folder with several of the names, find the first one alone
     Returns:
@@ -128,7 +132,8 @@ def find_files(
 
 
 def search(root: Path, names: Sequence[str], one_of_a_folder: bool) -> list[Path]:
-    found = [file for name in names for file in root.rglob(glob.escape(name))]
+    patterns = ("*".join(map(glob.escape, re.split(r"\*+", name))) for name in names)
+    found = [file for pattern in patterns for file in root.rglob(pattern)]
     if one_of_a_folder:
         found = {file.parent: file for file in reversed(found)}.values()
     return sorted(found)

@@ -14,7 +14,9 @@
 # intra_x+task.num_passes=5+criterion.alpha=1. `intra-distill args` reads such names.
 #
 # What is of one recipe alone is in scripts/NAME/recipe.sh. It may replace the functions starting_point
-# and columns_of, and name in own_variables what the jobs of a grid need besides the variables above.
+# and columns_of, choose in chosen the checkpoint that is evaluated, and name in own_variables what the
+# jobs of a grid need besides the variables above. Of a recipe that starts from a pretrained model it
+# sources scripts/pretrained.sh.
 
 # shellcheck shell=bash disable=SC2154
 set -euo pipefail
@@ -30,6 +32,12 @@ refuse() {
 # words ARRAY TEXT: splits the text of a variable; an unquoted $TEXT would also match names of files
 words() {
     IFS=$' \t\n' read -rd '' -a "$1" <<<"$2" || true # it ends without the delimiter
+}
+
+# list WORD… → the words separated by commas
+list() {
+    local IFS=,
+    echo "$*"
 }
 
 configs=$root/configs/$recipe
@@ -83,6 +91,7 @@ columns_of() {
     echo "$1"
 }
 own_variables=()
+chosen=checkpoint_best.pt
 
 # run_of SYSTEM → the folder of its run
 run_of() {
@@ -95,9 +104,10 @@ evaluated() {
     echo "$1${AVERAGE:++average=$AVERAGE}"
 }
 
-# checkpoint_of SYSTEM → what is evaluated: its best checkpoint, or the average that AVERAGE asks for
+# checkpoint_of SYSTEM → what is evaluated: its best checkpoint, or the last where nothing selects, or
+# the average that AVERAGE asks for
 checkpoint_of() {
-    local run=$1 file=checkpoint_best.pt
+    local run=$1 file=$chosen
     [[ -z ${AVERAGE:-} ]] || file=average.pt run=$(evaluated "$1")
     echo "$(run_of "$run")/$file"
 }
@@ -114,12 +124,18 @@ options_of() {
 }
 
 # subsets_of SYSTEM → the subsets on which it is evaluated, separated by spaces: its
-# dataset.gen_subset, by default test
+# dataset.gen_subset, or else all test-NAME where the data has such, or test
 subsets_of() {
-    local options subsets=test
+    local options file subsets=()
     options=$(options_of "$1" --generation) || return
-    [[ ! " $options" =~ \ --gen-subset\ ([^ ]+) ]] || subsets=${BASH_REMATCH[1]}
-    echo "${subsets//,/ }"
+    if [[ " $options" =~ \ --gen-subset\ ([^ ]+) ]]; then
+        echo "${BASH_REMATCH[1]//,/ }"
+        return
+    fi
+    for file in "$data"/bin/test-*.ref; do
+        [[ ! -e $file ]] || subsets+=("$(basename "$file" .ref)")
+    done
+    echo "${subsets[*]:-test}"
 }
 
 # make_data COMMAND OPTION…: makes the data directory $data/bin with a command of intra-distill

@@ -16,27 +16,31 @@ for name in "${names[@]}"; do
     use_dataset "$name"
     [[ $name == - ]] || columns+=("$(columns_of "$name")")
     subsets=$(subsets_of "${systems[0]}" 2>/dev/null || echo test) # of all systems
+    for subset in $subsets; do
+        [[ $subset != test-* ]] || columns+=("${subset#test-}")
+    done
     for seed in ${SEEDS:-1}; do
         for system in "${systems[@]}"; do
-            run=$(run_of "$system")
+            run=$(run_of "$system") baseline=$(run_of "$(evaluated "${systems[0]}")")
+            lacking=() compared=()
             for subset in $subsets; do
                 result=$(result_of "$system" "$subset")
                 if [[ ! -e $result ]]; then
-                    missing+=("$run: $(tail -n 1 "$run/run.log" 2>/dev/null || echo "never begun")")
-                    break
+                    lacking+=("$subset")
+                    continue
                 fi
                 results+=("$result")
-                baseline=$(result_of "${systems[0]}" "$subset")
-                [[ $system == "${systems[0]}" || ! -e $baseline ]] ||
-                    evaluate "$system" --gen-subset "$subset" --baseline "$baseline" >/dev/null
+                [[ $system == "${systems[0]}" || ! -e $baseline/$subset.json ]] ||
+                    compared+=("$subset")
             done
+            [[ ${#lacking[@]} == 0 ]] ||
+                missing+=("$run: $(tail -n 1 "$run/run.log" 2>/dev/null || echo "never begun")")
+            [[ ${#compared[@]} == 0 ]] ||
+                evaluate "$system" --gen-subset "$(list "${compared[@]}")" --baseline "$baseline" \
+                    >/dev/null
         done
     done
 done
-list() { # WORD… → the words separated by commas
-    local IFS=,
-    echo "$*"
-}
 for system in "${systems[@]}"; do rows+=("$(evaluated "$system")"); done
 shown=(--systems "$(list "${rows[@]}")")
 [[ ${#columns[@]} == 0 ]] || shown+=(--datasets "$(list "${columns[@]}")")

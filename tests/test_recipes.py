@@ -31,6 +31,7 @@ TINY = (
 SMALL = "--vocab-size 70"
 ARGS = ["intra-distill", "args"]
 TASKS = "cola sst-2 mrpc qqp sts-b mnli qnli rte".split()
+RECIPES = "glue, iwslt14, multi30k, panx, quickstart, tydiqa, wmt17"
 STUDENTS = ["self_distillation_1", "self_distillation_2"]
 
 
@@ -71,7 +72,7 @@ def test_iwslt14_from_the_archive_to_table_2(recipe, tmp_path):
     assert "| intra_x |" in ours and "paper" in paper
     with open(tmp_path / "runs" / "table.csv", encoding="utf-8") as file:
         rows = {(row["system"], row["dataset"]): row for row in csv.DictReader(file)}
-    assert set(rows) == {("intra_x", "de-en"), ("intra_x", "he-en")}
+    assert set(rows) == {("intra_x", name) for name in ("de-en", "he-en", "average")}
     assert float(rows["intra_x", "de-en"]["paper"]) == 36.10
 
     again = recipe("iwslt14/run.sh", str(archive), **{**grid, "DATASETS": "de-en"})
@@ -113,7 +114,7 @@ def test_glue_from_its_files_to_table_4(recipe, tmp_path):
     assert [cell.strip() for cell in header.split("|")[2:5]] == ["mnli-m", "mnli-mm", "average"]
     with open(tmp_path / "runs" / "table.csv", encoding="utf-8") as file:
         rows = {(row["system"], row["dataset"]): row for row in csv.DictReader(file)}
-    assert set(rows) == {("intra_x", "mnli-m"), ("intra_x", "mnli-mm")}
+    assert set(rows) == {("intra_x", name) for name in ("mnli-m", "mnli-mm", "average")}
     assert float(rows["intra_x", "mnli-mm"]["paper"]) == 84.2
 
 
@@ -135,11 +136,8 @@ def test_a_run_that_fails_stops_no_other_and_is_listed(recipe, tmp_path):
 @pytest.mark.parametrize(
     "command, refusal",
     [
-        ("train.sh", "name a recipe: glue, iwslt14, multi30k, quickstart, wmt17"),
-        (
-            "evaluate.sh wmt",
-            "wmt is no recipe; name a recipe: glue, iwslt14, multi30k, quickstart, wmt17",
-        ),
+        ("train.sh", f"name a recipe: {RECIPES}"),
+        ("evaluate.sh wmt", f"wmt is no recipe; name a recipe: {RECIPES}"),
         ("grid.sh wmt", "wmt is no recipe"),
         ("ablations.sh wmt17", "there are none of wmt17: name multi30k or iwslt14"),
         ("train.sh multi30k", "the systems of {configs} are intra_js, intra_x, r_drop"),
@@ -221,31 +219,37 @@ def test_each_student_of_self_distillation_teaches_the_next(recipe, programs, tm
     assert calls(tmp_path / "venv", "intra-distill")[-1][1:] == ["table", *results]
 
 
-# GLUE: a pretrained model, and several subsets
+# A pretrained model, and several subsets
 
-GLUE = """case $1 in
-    bert) mkdir -p "$(option --destdir "$@")" && touch "$(option --destdir "$@")/model.pt" ;;
+PRETRAINED = """case $1 in
+    bert | xlmr) mkdir -p "$(option --destdir "$@")" && touch "$(option --destdir "$@")/model.pt" ;;
     args)
         case "$*" in
         */model.yaml) echo "--encoder-layers 2" ;;
         *"--generation"*mnli*) echo "--gen-subset valid,valid1" ;;
-        *"--generation"*) echo "--gen-subset valid" ;;
+        */glue/*"--generation"*) echo "--gen-subset valid" ;;
+        *"--generation"*) ;;
         *) echo "--encoder-layers 12" ;;
         esac
+        ;;
+    prepare-*)
+        mkdir -p "$(option --destdir "$@")"
+        touch "$(option --destdir "$@")"/{valid,test-ar,test-de}.ref
         ;;
     evaluate)
         results=$(option --results-path "$@")
         mkdir -p "$results"
-        subsets=$(option --gen-subset "$@")
+        subsets=test-ar,test-de
+        [[ " $* " != *" --gen-subset "* ]] || subsets=$(option --gen-subset "$@")
         for subset in ${subsets//,/ }; do touch "$results/$subset.json"; done
         ;;
     esac"""
 
 
 @pytest.fixture
-def glue(recipe, tmp_path):
-    """Run a script of GLUE with programs in place of those that compute → its calls."""
-    write_programs(tmp_path / "venv", **{"intra-distill": GLUE})
+def pretrained(recipe, tmp_path):
+    """Run a script of a recipe that fine-tunes, with programs that stand for others → its calls."""
+    write_programs(tmp_path / "venv", **{"intra-distill": PRETRAINED})
     variables = {"VENV": str(tmp_path / "venv"), "OVERRIDES": ""}
 
     def run(script: str, *arguments: str, **more: str) -> list[list[str]]:
@@ -258,7 +262,7 @@ def glue(recipe, tmp_path):
 
 
 def test_the_data_of_glue_needs_a_pretrained_model_which_is_made_unless_there_is_one(
-    glue, tmp_path
+    pretrained, tmp_path
 ):
     made, source = tmp_path / "data" / "bert", "hugging face"
     data = ["--downloads", str(tmp_path / "data/downloads"), "--source", "my GLUE"]
@@ -268,7 +272,7 @@ def test_the_data_of_glue_needs_a_pretrained_model_which_is_made_unless_there_is
         ({"BERT_SOURCE": source}, made, [["--source", source]]),
         ({"BERT": str(tmp_path / "my bert")}, tmp_path / "my bert", []),
     ):
-        made_of = glue("glue/prepare.sh", "my GLUE", DATASET="rte", **variables)
+        made_of = pretrained("glue/prepare.sh", "my GLUE", DATASET="rte", **variables)
         assert [call[2:] for call in made_of if call[1] == "bert"] == [
             ["--destdir", str(made), *options] for options in conversions
         ]
@@ -276,13 +280,13 @@ def test_the_data_of_glue_needs_a_pretrained_model_which_is_made_unless_there_is
         assert call[-10:] == ["--task", "rte", "--bert", str(bert), *data]
 
 
-def test_a_training_starts_from_the_pretrained_model_and_has_its_sizes(glue, tmp_path):
+def test_a_training_starts_from_the_pretrained_model_and_has_its_sizes(pretrained, tmp_path):
     bert = tmp_path / "my bert"
     bert.mkdir()
     (bert / "model.pt").touch()
     (call,) = (
         call
-        for call in glue("train.sh", "glue", "intra_x", DATASET="rte", BERT=str(bert))
+        for call in pretrained("train.sh", "glue", "intra_x", DATASET="rte", BERT=str(bert))
         if call[0] == "fairseq-train"
     )
     assert call[1] == f"{tmp_path}/data/rte/bin"
@@ -300,9 +304,9 @@ def test_a_training_without_the_pretrained_model_is_refused(recipe, programs, tm
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_table_of_glue_has_each_subset_of_a_task_as_a_data_set_of_its_own(glue, tmp_path):
+def test_the_table_of_glue_has_each_subset_of_a_task_as_a_data_set_of_its_own(pretrained, tmp_path):
     grid = {"SYSTEMS": "plain intra_x", "DATASETS": "mnli rte"}
-    made = glue("glue/run.sh", **grid, BERT_SOURCE="hugging face")
+    made = pretrained("glue/run.sh", **grid, BERT_SOURCE="hugging face")
     runs = tmp_path / "runs"
     results = {
         system: [f"{runs}/mnli/{system}/seed1/{subset}.json" for subset in ("valid", "valid1")]
@@ -310,12 +314,10 @@ def test_the_table_of_glue_has_each_subset_of_a_task_as_a_data_set_of_its_own(gl
         for system in ("plain", "intra_x")
     }
     tested = [call for call in made if "--baseline" in call]
-    assert [value(call, "--baseline") for call in tested] == results["plain"]
     # the last value of an option counts
-    assert [call[-3:-1] for call in tested] == [
-        ["valid", "--baseline"],
-        ["valid1", "--baseline"],
-        ["valid", "--baseline"],
+    assert [call[-4:] for call in tested] == [
+        ["--gen-subset", "valid,valid1", "--baseline", f"{runs}/mnli/plain/seed1"],
+        ["--gen-subset", "valid", "--baseline", f"{runs}/rte/plain/seed1"],
     ]
     table = made[-1]
     assert table[2:8] == [
@@ -328,8 +330,8 @@ def test_the_table_of_glue_has_each_subset_of_a_task_as_a_data_set_of_its_own(gl
     assert value(table, "--paper").endswith("configs/glue/paper.yaml")
 
 
-def test_a_run_that_lacks_a_subset_is_listed_once(recipe, glue, tmp_path):
-    glue("glue/run.sh", SYSTEMS="plain", DATASETS="mnli")
+def test_a_run_that_lacks_a_subset_is_listed_once(recipe, pretrained, tmp_path):
+    pretrained("glue/run.sh", SYSTEMS="plain", DATASETS="mnli")
     (tmp_path / "runs/mnli/plain/seed1/valid1.json").unlink()
     (tmp_path / "runs/mnli/plain/seed1/valid.json").unlink()
     grid = {"SYSTEMS": "plain", "DATASETS": "mnli", "OVERRIDES": ""}
@@ -339,8 +341,8 @@ def test_a_run_that_lacks_a_subset_is_listed_once(recipe, glue, tmp_path):
     assert process.stderr.count("\n") == 1
 
 
-def test_a_submission_has_the_runs_of_a_system_on_all_tasks(glue, recipe, tmp_path):
-    call = glue("glue/submit.sh", "intra_x", "--fill", DATASETS="rte mnli", SEED="2")[-1]
+def test_a_submission_has_the_runs_of_a_system_on_all_tasks(pretrained, recipe, tmp_path):
+    call = pretrained("glue/submit.sh", "intra_x", "--fill", DATASETS="rte mnli", SEED="2")[-1]
     data, runs = tmp_path / "data", tmp_path / "runs"
     assert call[1:] == [
         *["glue-submission", "--data", f"rte={data}/rte/bin", f"mnli={data}/mnli/bin"],
@@ -348,12 +350,85 @@ def test_a_submission_has_the_runs_of_a_system_on_all_tasks(glue, recipe, tmp_pa
         f"mnli={runs}/mnli/intra_x/seed2/checkpoint_best.pt",
         *["--output", f"{runs}/intra_x-seed2.zip", "--fill"],
     ]
-    call = glue("glue/submit.sh", "plain", AVERAGE="3")[-1]
+    call = pretrained("glue/submit.sh", "plain", AVERAGE="3")[-1]
     assert call[3:11] == [f"{task}={data}/{task}/bin" for task in TASKS]
     assert call[12] == f"cola={runs}/cola/plain+average=3/seed1/average.pt"
     assert value(call, "--output") == f"{runs}/plain+average=3-seed1.zip"
     process = recipe("glue/submit.sh", "plain", DATASETS="rte wnli", VENV=str(tmp_path / "venv"))
     assert process.returncode == 2 and "there is no data set wnli; name one" in process.stderr
+
+
+# Test sets of many languages
+
+
+def test_one_evaluation_is_of_all_languages_and_so_is_the_table(pretrained, tmp_path):
+    runs, data = tmp_path / "runs", tmp_path / "data"
+    for recipe, chosen in {"panx": "checkpoint_best.pt", "tydiqa": "checkpoint_last.pt"}.items():
+        more = {"DATA": str(data / recipe), "RUNS": str(runs / recipe), "XLMR": str(tmp_path)}
+        (tmp_path / "model.pt").touch()
+        made = pretrained(f"{recipe}/run.sh", "somewhere", SYSTEMS="plain intra_x", **more)
+        folders = [f"{runs}/{recipe}/{system}/seed1" for system in ("plain", "intra_x")]
+        *scored, tested = [call for call in made if call[1] == "evaluate"]
+        assert [value(call, "--path") for call in scored] == [
+            f"{each}/{chosen}" for each in folders
+        ]
+        assert not any("--gen-subset" in call for call in scored)
+        languages = ["--gen-subset", "test-ar,test-de", "--baseline", folders[0]]
+        assert value(tested, "--path") == f"{folders[1]}/{chosen}" and tested[-4:] == languages
+        results = [f"{folder}/test-{name}.json" for folder in folders for name in ("ar", "de")]
+        assert made[-1][2:6] == results and value(made[-1], "--datasets") == "ar,de"
+        assert value(made[-1], "--paper").endswith(f"configs/{recipe}/paper.yaml")
+
+
+def test_a_run_that_lacks_languages_is_listed_and_the_others_are_shown(
+    recipe, pretrained, tmp_path
+):
+    (tmp_path / "model.pt").touch()
+    grid = {"SYSTEMS": "plain intra_x", "XLMR": str(tmp_path)}
+    pretrained("panx/run.sh", **grid)
+    (tmp_path / "runs/intra_x/seed1/test-ar.json").unlink()
+    process = recipe("report.sh", "panx", **grid, OVERRIDES="", VENV=str(tmp_path / "venv"))
+    assert process.returncode == 1
+    assert process.stderr.startswith(f"no result: {tmp_path}/runs/intra_x/seed1: ")
+    *_, tested, table = calls(tmp_path / "venv", "intra-distill")
+    assert value(tested, "--gen-subset") == "test-de"
+    assert [Path(result).name for result in table[2:5]] == [
+        *("test-ar.json", "test-de.json", "test-de.json")
+    ]
+
+
+def test_the_data_of_wikiann_is_of_the_languages_and_the_split_that_are_asked_for(
+    pretrained, tmp_path
+):
+    raw, data = f"{tmp_path}/data/raw", f"{tmp_path}/data"
+    made = pretrained("panx/prepare.sh", LANGUAGES="ar de", TEST_SPLIT="dev")
+    options = ["--destdir", raw, "--downloads", f"{data}/downloads"]
+    assert [
+        "intra-distill",
+        "panx",
+        *options,
+        "--languages",
+        "ar,de",
+        "--test-split",
+        "dev",
+    ] in made
+    assert ["intra-distill", "xlmr", "--destdir", f"{data}/xlmr", "--size", "large"] in made
+    assert made[-1][-5:] == [raw, "--xlmr", f"{data}/xlmr", "--destdir", f"{data}/bin"]
+    made = pretrained("panx/prepare.sh", "my WikiAnn", XLMR_SOURCE="my XLM-R")
+    assert ["intra-distill", "panx", *options, "--source", "my WikiAnn"] in made
+    assert ["intra-distill", "xlmr", "--destdir", f"{data}/xlmr", "--source", "my XLM-R"] in made
+
+
+@pytest.mark.parametrize("name, file", [("panx", "train.tsv"), ("tydiqa", "train.json")])
+def test_text_of_ones_own_is_prepared_as_it_is(pretrained, tmp_path, name, file):
+    own = tmp_path / "my text"
+    own.mkdir()
+    (own / file).touch()
+    made = pretrained(f"{name}/prepare.sh", str(own), XLMR=str(tmp_path))
+    assert [call[1] for call in made if call[1] not in ("user-dir", "args")] == [
+        "prepare-tags" if name == "panx" else "prepare-spans"
+    ]
+    assert made[-1][-5:-2] == [str(own), "--xlmr", str(tmp_path)]
 
 
 # Averages of the last checkpoints
@@ -444,7 +519,7 @@ def test_a_grid_of_averages(recipe, programs, tmp_path):
         for call in calls(venv, "intra-distill", "evaluate")
         if "--baseline" in call
     }
-    assert baselines == {f"{runs}/transformer+average=2/seed1/test.json"}
+    assert baselines == {f"{runs}/transformer+average=2/seed1"}
     (picture,) = calls(venv, "intra-distill", "plot", "bleu")
     assert picture[3] == f"{runs}/transformer+average=2"
 

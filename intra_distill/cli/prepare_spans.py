@@ -11,10 +11,10 @@ RAW holds train.json, valid.json and any test-LANG.json in the JSON of SQuAD v1.
 - ``SPLIT.questions``: the passages and their windows, from which answers are made;
 - ``labels.json``: the request and the counts; it is written last and marks a finished directory.
 
-Windows are those of XTREME and of Hugging Face's SQuAD. An answer that is not at its place in the
-passage is looked for elsewhere; a training question is dropped if the passage does not have its
-answer. Questions without an answer, as in SQuAD v2, are refused. A run that was killed is completed
-by the same command.
+Windows are those of XTREME and of Hugging Face's SQuAD. A question that is too long is truncated.
+An answer that is not at its place in the passage is realigned to the nearest place that has it; a
+training question without any is dropped. Questions that have no answer, as in SQuAD v2, are
+refused. A run that was killed is completed by the same command.
 """
 
 import argparse

@@ -2,7 +2,8 @@
 
 PATH is a result, or a folder to search for results. With one data set, such as de-en, the table has
 a row for each system and all metrics. With several, it has systems × data sets, each in its primary
-metric, and the average of complete rows. Several seeds give the mean ± standard deviation::
+metric, and the average of a system with results on all; with more than ten, the data sets are the
+rows. Several seeds give the mean ± standard deviation, also of the average of each seed::
 
     intra-distill table runs --baseline transformer --csv table.csv --plot table.png
 
@@ -37,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gen-subset",
         type=names,
-        default="test",
+        default="test,test-*",
         metavar="SUBSET,…",
-        help="search folders for SUBSET.json (default: %(default)s)",
+        help="search folders for SUBSET.json; * stands for any characters (default: %(default)s)",
     )
     parser.add_argument(
         "--baseline",
@@ -65,7 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--paper", type=Path, metavar="YAML", help="published numbers to show beside ours"
     )
     parser.add_argument(
-        "--csv", type=Path, metavar="FILE", help="write a row for each system, data set and metric"
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="write a row for each system, data set and metric, and for each average",
     )
     parser.add_argument(
         "--plot",

@@ -16,7 +16,7 @@ test-en and valid are the same questions: select no checkpoint on valid when you
 import argparse
 
 from ..tools.corpora import raw_text
-from ..tools.corpora.tydiqa import BASE, DEV, NAMES, TRAIN, write_tydiqa
+from ..tools.corpora.tydiqa import BASE, DEV_ARCHIVE, FILE_NAMES, TRAIN_FILE, write_tydiqa
 from ..tools.directory import outcome
 
 
@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     raw_text.add_arguments(
         parser,
         "FOLDER|URL",
-        f"a folder that holds {TRAIN.name} and {DEV.name} or the files unpacked from it; or a URL "
-        f"below which both are (default: {BASE})",
+        f"a folder that holds {TRAIN_FILE.name} and {DEV_ARCHIVE.name} or the files unpacked "
+        f"from it; or a URL below which both are (default: {BASE})",
     )
 
 
@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
     source, downloads = raw_text.source_and_downloads(args)
     made = raw_text.make_raw_text(
         args.destdir,
-        names=NAMES,
+        names=FILE_NAMES.values(),
         request={"command": "tydiqa", "source": source},
         write=lambda folder: write_tydiqa(source, downloads, folder),
     )

@@ -16,6 +16,7 @@ test set for models that are trained on SQuAD: results on this split are compara
 import argparse
 
 from ..tools.corpora import raw_text, xquad
+from ..tools.corpora.transfer import file_names
 from ..tools.directory import outcome
 from ..tools.options import check_number, names
 
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--languages",
         type=names,
         default=list(xquad.REMOTES),
-        metavar="LANG[,LANG...]",
+        metavar="LANG,...",
         help="those of the test sets (default: all)",
     )
     parser.add_argument(
@@ -51,22 +52,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    xquad.check_languages(args.languages)
-    check_number("--train-articles", args.train_articles, 1)
-    check_number("--valid-articles", args.valid_articles, 1)
+    languages = list(dict.fromkeys(args.languages))
+    xquad.check_languages(languages)
+    articles = {"train_articles": args.train_articles, "valid_articles": args.valid_articles}
+    for option, number in articles.items():
+        check_number(f"--{option.replace('_', '-')}", number, 1)
     source, downloads = raw_text.source_and_downloads(args)
     made = raw_text.make_raw_text(
         args.destdir,
-        names=xquad.file_names(args.languages),
+        names=file_names(languages, "json").values(),
         request={
             "command": "xquad",
-            "languages": ",".join(args.languages),
-            "train_articles": args.train_articles,
-            "valid_articles": args.valid_articles,
             "source": source,
+            "languages": ",".join(sorted(languages)),
+            **articles,
         },
-        write=lambda folder: xquad.write_xquad(
-            args.languages, args.train_articles, args.valid_articles, source, downloads, folder
-        ),
+        write=lambda folder: xquad.write_xquad(source, downloads, languages, folder, **articles),
     )
     print(outcome(args.destdir, made))

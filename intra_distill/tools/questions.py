@@ -4,13 +4,13 @@ A line is a question, as a JSON object. Nothing here imports torch or fairseq.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UserError
-from ..files import read_lines, write_lines
+from ..files import read_lines
 from .directory import MALFORMED
 
 AGAIN = "it is not what intra-distill prepare-spans wrote: make the data again"
@@ -49,13 +49,9 @@ class Question:
     windows: tuple[Window, ...]
 
 
-def write_questions(path: Path, questions: Iterable[Question]) -> None:
-    """Write a file of questions atomically.
-
-    Raises:
-        UserError: it cannot be written, as on a full disk.
-    """
-    write_lines(path, (json.dumps(vars(each), ensure_ascii=False) for each in questions))
+def as_line(question: Question) -> str:
+    """The line of a question."""
+    return json.dumps(vars(question), ensure_ascii=False)
 
 
 def read_questions(path: Path) -> Iterator[Question]:

@@ -6,12 +6,12 @@
 #
 # DATASET is cola, sst-2, mrpc, qqp, sts-b, mnli, qnli or rte. SOURCE is a folder with the archives of
 # GLUE, packed or unpacked, or the address of a mirror. Without SOURCE they are downloaded.
-# scripts/glue/recipe.sh lists the variables BERT and BERT_SOURCE.
+# scripts/pretrained.sh lists the variables BERT and BERT_SOURCE.
 recipe=glue
 # shellcheck source=scripts/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../recipe.sh"
 
 require_dataset
-[[ -n ${BERT:-} ]] || intra-distill bert --destdir "$bert" ${BERT_SOURCE:+--source "$BERT_SOURCE"}
-make_data glue --task "$dataset" --bert "$bert" --downloads "$all_data/downloads" \
+make_pretrained
+make_data glue --task "$dataset" --bert "$pretrained" --downloads "$all_data/downloads" \
     ${1:+--source "$1"}

@@ -24,6 +24,8 @@ NUMBERS = {
     "toy-corpus": "--train --valid --test --seed",
     "glue-submission": "--max-tokens",
     "glue": "--max-length",
+    "xquad": "--train-articles --valid-articles",
+    "prepare-spans": "--max-length --doc-stride --max-query-length",
 }
 FLAGS = {
     "prepare": "--lowercase",
@@ -50,6 +52,7 @@ CHOICES = [
 NAMES_OF_NOTHING = [
     *(("table", option) for option in ("--systems", "--datasets", "--gen-subset")),
     ("evaluate", "--gen-subset"),
+    ("xquad", "--languages"),
 ]
 
 # what several options refuse
@@ -145,7 +148,7 @@ SEARCHING: Refusals = {  # evaluate, prune
     "--path": NO_CHECKPOINT,
     "--results-path": NO_FOLDER,
 }
-FETCHING: Refusals = {  # iwslt14, wmt17, glue
+FETCHING: Refusals = {  # iwslt14, wmt17, bert, glue, tydiqa, xquad
     "--destdir": {
         "raw holds other files": ["raw"],
         "is not a directory": ["raw/train.de"],
@@ -154,6 +157,11 @@ FETCHING: Refusals = {  # iwslt14, wmt17, glue
         "File name too long": [LONG],
     },
     "--downloads": {"is a pipe or a device": ["strange/pipe"]},
+}
+NO_SUCH_FOLDER = {
+    "{value}: there is no such folder": [
+        *["none", "raw/train.de", "strange/loop.de", "strange/pipe", LONG]
+    ],
 }
 REFUSED: dict[str, Refusals] = {
     "prepare": {
@@ -240,7 +248,7 @@ REFUSED: dict[str, Refusals] = {
             "File name too long": [LONG],
         },
         "--gen-subset": {
-            "runs holds no {value}.json": ["none", "*", "**"],
+            "runs holds no {value}.json": ["none", "?", "none*"],
             "is no name of a subset": ["/x", "../x"],
         },
         "--baseline": {"--baseline none: the results are of": ["none"]},
@@ -397,6 +405,66 @@ REFUSED: dict[str, Refusals] = {
         "--output": {**NO_OUTPUT, "there is no folder none": ["none/x.zip"]},
         "--max-tokens": {"must be at least 1": ["0"], "must be at most": [HUGE]},
     },
+    "tydiqa": {
+        **FETCHING,
+        "--source": {
+            **NO_SUCH_FOLDER,
+            "{value} holds no tydiqa-goldp-v1.1-train.json": ["strange", "xquad"],
+            "is not a URL": ["http://"],
+        },
+    },
+    "xquad": {
+        **FETCHING,
+        "--source": {
+            **NO_SUCH_FOLDER,
+            "holds no xquad.ar.json": ["strange", "tydiqa"],
+            "is not a URL": ["http://"],
+        },
+        "--languages": {
+            "but no {value}": ["ro", "EN", "..", LONG],
+            "xquad holds no xquad.zh.json": ["ar,zh"],
+        },
+        "--train-articles": {
+            "must be at least 1": ["0", "-1"],
+            "leave none of the 6 articles for the tests": ["5", HUGE],
+        },
+        "--valid-articles": {
+            "must be at least 1": ["0", "-1"],
+            "leave none of the 6 articles for the tests": ["3", HUGE],
+        },
+    },
+    "prepare-spans": {
+        "raw": {
+            "{value} has no file train.json": [
+                *["none", "raw", "raw/train.de", "strange", "strange/loop.de"]
+            ],
+            "is a pipe or a device": ["strange/pipe"],
+            "File name too long": [LONG],
+        },
+        "--xlmr": {
+            "--xlmr {value} has no sentencepiece.bpe.model": [
+                *["none", "raw", "raw/train.de", "strange/loop.de"]
+            ],
+            "is a pipe or a device": ["strange/pipe"],
+            "File name too long": [LONG],
+        },
+        "--destdir": {
+            **FETCHING["--destdir"],
+            "choose another name": ["a,b", "a:b"],
+            "questions holds other files": ["questions"],
+        },
+        "--max-length": {
+            "must be at least 69": ["68", "0", "-1"],
+            "must be at most 512": ["513", HUGE],
+            "leaves gaps between windows of 32 pieces": ["100"],
+        },
+        "--doc-stride": {"must be at least 1": ["0", "-1"], "leaves gaps": ["317", HUGE]},
+        "--max-query-length": {
+            "must be at least 1": ["0", "-1"],
+            "must be at most 512": [HUGE],
+            "leaves gaps between windows of 80 pieces": ["300"],
+        },
+    },
 }
 # what takes several options
 UNREACHABLE = {"--downloads": "raw/train.de", "--source": "http://127.0.0.1:9/"}
@@ -431,6 +499,8 @@ TOGETHER: list[tuple[str, Changes, str]] = [
     ("wmt17", UNREACHABLE, "cannot write raw/train.de: "),
     ("bert", UNREACHABLE, "cannot write raw/train.de: "),
     ("glue", UNREACHABLE, "cannot write raw/train.de: "),
+    ("tydiqa", UNREACHABLE, "cannot write raw/train.de: "),
+    ("xquad", UNREACHABLE, "cannot write raw/train.de: "),
     ("glue", {"--source": None, "--downloads": "raw/train.de"}, "cannot write raw/train.de: "),
 ]
 

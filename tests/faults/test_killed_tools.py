@@ -32,8 +32,10 @@ from ..support.checkpoints import train_model
 from ..support.corpora import IWSLT14_PAIRS, write_iwslt14_release
 from ..support.glue import write_bert, write_glue
 from ..support.labelled import CLASSES, make_labelled, train_predictor
+from ..support.questions import write_questions_folder
 from ..support.server import serve
 from ..support.text import toy_pairs, write_pairs
+from ..support.xlmr import write_xlmr
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
@@ -147,6 +149,7 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
     write_iwslt14_release(release, IWSLT14_PAIRS[1:2])
     bert = write_bert(raw / "bert")
     glue = write_glue(raw / "glue", "rte")
+    questions, xlmr = write_questions_folder(raw / "questions"), write_xlmr(raw / "xlmr")
     labelled = make_labelled(raw / "labelled", "mrpc", CLASSES, ("F1",))
     predictor = train_predictor(labelled, raw / "predictor", 1)
     first, last = checkpoints
@@ -159,6 +162,8 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
             "--destdir {folder}",
             "glue": f"glue --task rte --bert {bert} --source {glue} --max-length 1{{n}} "
             "--destdir {folder}",
+            "prepare-spans": f"prepare-spans {questions} --xlmr {xlmr} --max-length 10{{n}} "
+            "--doc-stride 32 --destdir {folder}",
             "add-test": f"add-test {{folder}} --test {raw}/new{{n}}",
             "evaluate": " ".join(evaluate(prepared, last, "{folder}", "{n}")),
             "evaluate, labels": f"evaluate {labelled} --path {predictor} --gen-subset valid,test "
@@ -180,6 +185,7 @@ TOOLS = [
     "prepare",
     "download",
     "glue",
+    "prepare-spans",
     "add-test",
     "evaluate",
     "evaluate, labels",

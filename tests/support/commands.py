@@ -64,6 +64,15 @@ WORKING: dict[str, Changes] = {
         "--fill": True,
         "--cpu": True,
     },
+    "tydiqa": {"--destdir": "new", "--source": "tydiqa"},
+    "xquad": {
+        "--destdir": "new",
+        "--source": "xquad",
+        "--languages": "ar,en",
+        "--train-articles": "3",
+        "--valid-articles": "1",
+    },
+    "prepare-spans": {"raw": "questions", "--xlmr": "xlmr", "--destdir": "new"},
     "user-dir": {},
 }
 

@@ -96,7 +96,9 @@ def write_panx(
     splits = {}
     for split, name in file_names(languages, "tsv").items():
         counts = TagCounts()
-        text = open_part(origin, parts[split], folder)
+        scratch = folder / f"source of {split}"
+        scratch.mkdir()
+        text = open_part(origin, parts[split], scratch)
         sentences = read_tagged(text.path, TAGS, text.name, text.prefixed)
         write_lines(folder / name, to_lines(sentences, counts))
         print(f"{split}: {counts.sentences:,} sentences; {describe_entities(counts.entities)}")
@@ -158,11 +160,12 @@ def open_part(origin: Path, part: Part, scratch: Path) -> Text:
     """Find the file of a part; what is in an archive is unpacked in ``scratch``."""
     path = find_file(origin, part)
     if path is not None and path.name == part.processed:
-        refuse_unlabelled(path)
+        if part.split == "test":
+            refuse_unlabelled(path)
         return Text(path, str(path), prefixed=False)
     if path is not None:
         return unpack_part(path, part, scratch)
-    nested = scratch / f"{part.split}-{part.archive}"
+    nested = scratch / part.archive
     copy_member(origin, part.member, nested)
     try:
         text = unpack_part(nested, part, scratch)
@@ -173,7 +176,7 @@ def open_part(origin: Path, part: Part, scratch: Path) -> Text:
 
 def unpack_part(archive: Path, part: Part, scratch: Path) -> Text:
     """Unpack a part from the archive of its language."""
-    folder = scratch / f"{part.split}-{part.language}"
+    folder = scratch / "unpacked"
     if not unpack(archive, {part.split}, folder):
         raise UserError(f"{archive} does not hold {part.split}")
     return Text(folder / part.split, f"{archive}, {part.split}", prefixed=True)
@@ -181,7 +184,7 @@ def unpack_part(archive: Path, part: Part, scratch: Path) -> Text:
 
 def refuse_unlabelled(path: Path) -> None:
     """Raise UserError for a test set from which XTREME's script has removed the tags."""
-    first = next(read_lines(path), "")
+    first = next((line for line in read_lines(path) if line.strip(" \ufeff")), "")
     if first and "\t" not in first:
         raise UserError(
             f"{path} has no tags, which XTREME's script removes from test sets: test on the "

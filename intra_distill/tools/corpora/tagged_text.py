@@ -78,11 +78,11 @@ def read_tagged(
 
     Raises:
         UserError: the file cannot be read or has no sentence; or a line, which is named, is not
-            UTF-8, has a carriage return in it, no tag or further columns, or an unknown tag.
+            UTF-8, has a carriage return or NUL in it, no tag or further columns, or an unknown tag.
     """
     name = name or str(path)
     sentences, sentence = 0, TaggedSentence([], [])
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(read_lines(path, name), start=1):
         if number == 1:
             line = line.removeprefix("\ufeff")
         if line.strip(" "):
@@ -104,8 +104,8 @@ def parse_line(line: str, where: str, known: Collection[str] | None) -> tuple[st
     if len(tags) != 1:
         how_many = f"{len(tags) + 1} columns" if tags else "no tag"
         raise UserError(f"{where}: {how_many}: a line is a word, a tab and its tag")
-    if "\r" in line:
-        raise UserError(f"{where}: a carriage return: end lines by a line feed")
+    if "\r" in line or "\0" in line:
+        raise UserError(f"{where}: a carriage return or NUL in the line: take it out")
     tag = tags[0]
     if known is None and not is_tag(tag):
         raise UserError(f"{where}: the tag is {tag[:SHOWN]!r}, not {OUTSIDE}, B-TYPE or I-TYPE")

@@ -6,14 +6,15 @@ is in the training or the validation set.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
 from ...files import sha256
-from .download import Remote, fetch, is_url
+from .download import Remote, is_url
+from .sources import fetch_from, find_in_folder
 from .squad import SquadQuestion, read_squad, write_squad
+from .transfer import TEST, TRAIN, VALID, file_names
 
 BASE = "https://raw.githubusercontent.com/google-deepmind/xquad/master/"
 
@@ -61,31 +62,27 @@ ENGLISH = "en"
 TRAIN_ARTICLES, VALID_ARTICLES = 32, 4  # of 48
 
 
-def file_names(languages: Sequence[str]) -> list[str]:
-    """The names of the files that :func:`write_xquad` writes."""
-    return ["train.json", "valid.json", *(f"test-{lang}.json" for lang in languages)]
-
-
 def check_languages(languages: Sequence[str]) -> None:
-    """Raise UserError for an unknown language, or one that is named twice."""
+    """Raise UserError for a language that XQuAD does not have."""
     for lang in languages:
         if lang not in REMOTES:
             raise UserError(f"--languages: XQuAD has {', '.join(REMOTES)}, but no {lang}")
-        if languages.count(lang) > 1:
-            raise UserError(f"--languages names {lang} twice")
 
 
 def write_xquad(
-    languages: Sequence[str],
-    train_articles: int,
-    valid_articles: int,
     source: str | None,
     downloads: Path,
+    languages: Sequence[str],
     folder: Path,
+    train_articles: int,
+    valid_articles: int,
 ) -> dict[str, Any]:
-    """Write the files of :func:`file_names`, and return what the report says of them.
+    """Write the files of all splits into ``folder``, and return what the report says of them.
+
+    Prints the number of questions of each split.
 
     Args:
+        source: a folder, or a URL below which the files are; None to fetch them to ``downloads``.
         languages: of the test sets; the other two sets are English.
         train_articles: how many there are, from the first of the English file on.
         valid_articles: how many follow; the test sets have the others.
@@ -107,12 +104,13 @@ def write_xquad(
             f"of the {len(titles)} articles for the tests"
         )
     splits = {
-        "train": select(questions[ENGLISH], titles[:train_articles]),
-        "valid": select(questions[ENGLISH], titles[train_articles:known]),
-        **{f"test-{lang}": select(questions[lang], titles[known:]) for lang in languages},
+        TRAIN: select(questions[ENGLISH], titles[:train_articles]),
+        VALID: select(questions[ENGLISH], titles[train_articles:known]),
+        **{TEST + lang: select(questions[lang], titles[known:]) for lang in languages},
     }
-    for split, chosen in splits.items():
-        write_squad(folder / f"{split}.json", chosen)
+    for split, name in file_names(languages, "json").items():
+        chosen = splits[split]
+        write_squad(folder / name, chosen)
         print(f"{split}: {len(chosen):,} questions")
     return {
         "questions": {split: len(chosen) for split, chosen in splits.items()},
@@ -126,18 +124,8 @@ def find_language(lang: str, source: str | None, downloads: Path) -> Path:
     """The file of a language, in a folder or fetched."""
     remote = REMOTES[lang]
     if source is None or is_url(source):
-        if source is not None:
-            remote = replace(remote, url=f"{source.rstrip('/')}/{remote.name}")
-        return fetch(remote, downloads, f"put {remote.name} into a folder and give it as --source")
-    if not Path(source).is_dir():
-        raise UserError(f"--source {source}: there is no such folder")
-    path = Path(source, remote.name)
-    if not path.is_file():
-        raise UserError(
-            f"--source {source} holds no {remote.name}, which is at {remote.url}: put it there or "
-            "name the others as --languages"
-        )
-    return path
+        return fetch_from(source, remote, downloads)
+    return find_in_folder(source, [remote.name], remote)
 
 
 def list_articles(questions: list[SquadQuestion]) -> list[str]:

@@ -1,8 +1,9 @@
 """The steps from questions to the data directory that fairseq trains a prediction of spans on."""
 
 import json
-import re
 import shutil
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -13,19 +14,20 @@ import fairseq
 import torch
 
 from ...errors import UserError
-from ...files import sha256, write_lines
+from ...files import write_lines
 from ..corpora.squad import SHOWN, SquadQuestion, read_squad
+from ..corpora.transfer import TEST, TRAIN, describe_files, find_splits
 from ..directory import Content, Directory
 from ..labelled import FIRST, LABEL, REPORT, questions, reference
 from ..options import check_data_directory, check_number
-from ..questions import write_questions
+from ..questions import as_line
 from .binarised import find_other_file, indexed, make_binarised
 from .splits import progress
 from .windows import NO_ANSWER, SPECIAL_SYMBOLS, SpanEncoder
 from .xlmr_pieces import DICTIONARY, PIECES, XlmrPieces, read_pieces
 
 GREATEST_LENGTH = 512  # positions of an XLM-R
-TEST_SET = re.compile(r"test-[\w-]+", re.ASCII)
+EXTENSION = "json"
 OPTIONS = {
     "max_length": "--max-length",
     "doc_stride": "--doc-stride",
@@ -38,7 +40,7 @@ class SpanPreparation:
     """The questions to prepare, and how: the options of ``intra-distill prepare-spans``.
 
     Attributes:
-        raw: the folder of train.json, valid.json and test-LANG.json.
+        raw: the folder of train.json, valid.json and test-NAME.json.
         xlmr: the folder of the pieces, made by ``intra-distill xlmr``.
         destdir: the data directory to make.
         max_length: the most symbols of a question with a window of its passage.
@@ -92,35 +94,8 @@ def check_lengths(preparation: SpanPreparation) -> None:
         )
 
 
-def find_splits(raw: Path) -> dict[str, Path]:
-    """Find the files of a folder of questions, by fairseq's name of the split.
-
-    Raises:
-        UserError: the training or the validation set is missing, or a test set has a name that
-            fairseq cannot have.
-    """
-    if not raw.is_dir():
-        raise UserError(f"{raw}: there is no such folder")
-    splits = {"train": raw / "train.json", "valid": raw / "valid.json"}
-    for path in splits.values():
-        if not path.is_file():
-            raise UserError(
-                f"{raw} has no {path.name}: it must hold train.json, valid.json and test-LANG.json"
-            )
-    for path in sorted(raw.glob("test-*.json")):
-        if not TEST_SET.fullmatch(path.stem):
-            raise UserError(f"{path}: name it by letters, digits, '_' and '-'")
-        splits[path.stem] = path
-    return splits
-
-
 def describe_inputs(raw: Path) -> Content:
-    """The place and the SHA-256 of each file of questions, by name."""
-    paths = find_splits(raw).values()
-    try:
-        return {path.name: {"file": str(path), "sha256": sha256(path)} for path in paths}
-    except OSError as error:
-        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+    return describe_files(find_splits(raw, EXTENSION))
 
 
 def find_difference(old: Content, new: Content) -> str | None:
@@ -171,7 +146,7 @@ class Writer:
         (folder / FIRST).mkdir()
         (folder / LABEL).mkdir()
         shutil.copyfile(self.pieces.folder / DICTIONARY, folder / FIRST / DICTIONARY)
-        splits = find_splits(self.raw)
+        splits = find_splits(self.raw, EXTENSION)
         return {split: self.write_split(split, path, folder) for split, path in splits.items()}
 
     def write_split(self, split: str, path: Path, folder: Path) -> Content:
@@ -179,65 +154,61 @@ class Writer:
 
         A training question whose passage does not have its answer is left out.
         """
-        is_train = split == "train"
-        read = read_squad(path)
-        kept, answers, labels = [], [], []
-        truncated = realigned = 0
+        read, is_train = read_squad(path), split == TRAIN
+        if not is_train:
+            check_answers(path, read)
+        labels, lines, counts = [], [], Counter()
         with indexed(folder / FIRST / split, len(self.pieces.dictionary)) as builder:
             for question in progress(read, len(read), f"encoding {split}", "questions"):
                 encoded = self.encoder.encode(question)
                 if is_train and encoded.gold is None:
                     continue
-                if not is_train:
-                    check_answers(path, question)
                 for item in encoded.items:
                     builder.add_item(torch.from_numpy(item))
-                kept.append(encoded.question)
-                answers.append([answer.text for answer in question.answers])
                 labels += encoded.labels
-                truncated += encoded.truncated
-                realigned += encoded.gold is not None and encoded.gold.realigned
-        if not kept:
+                counts["sentences"] += 1
+                counts["truncated"] += encoded.truncated
+                counts["realigned"] += encoded.gold is not None and encoded.gold.realigned
+                if not is_train:
+                    lines.append(as_line(encoded.question))
+        if not labels:
             raise UserError(f"{path}: no question has its answer in its passage")
         write_lines(folder / LABEL / f"{split}.label", (f"{a} {b}" for a, b in labels))
         if not is_train:
-            write_lines(folder / reference(split), map(as_json, answers))
-            write_questions(folder / questions(split), kept)
+            write_lines(folder / reference(split), map(gold_answers, read))
+            write_lines(folder / questions(split), lines)
         return {
-            "dataset": split.removeprefix("test-"),
-            "sentences": len(kept),
+            "dataset": split.removeprefix(TEST),
+            "sentences": counts["sentences"],
             "labelled": True,
             "windows": len(labels),
             "windows_without_answer": labels.count(NO_ANSWER),
-            "truncated": truncated,
-            "realigned": realigned,
-            "dropped": len(read) - len(kept),
+            "truncated": counts["truncated"],
+            "realigned": counts["realigned"],
+            "dropped": len(read) - counts["sentences"],
         }
 
 
-def as_json(answers: list[str]) -> str:
-    return json.dumps(answers, ensure_ascii=False)
+def gold_answers(question: SquadQuestion) -> str:
+    return json.dumps([answer.text for answer in question.answers], ensure_ascii=False)
 
 
-def check_answers(path: Path, question: SquadQuestion) -> None:
-    """Raise UserError unless a question that is scored has gold answers."""
-    if not question.answers or any(answer.is_blank for answer in question.answers):
-        raise UserError(
-            f"{path}, question {question.id[:SHOWN]}: it has no gold answer, or a blank one: leave "
-            "it out"
-        )
+def check_answers(path: Path, read: Iterable[SquadQuestion]) -> None:
+    """Raise UserError unless all questions, which are scored, have gold answers."""
+    for question in read:
+        if not question.answers or any(answer.is_blank for answer in question.answers):
+            raise UserError(
+                f"{path}, question {question.id[:SHOWN]}: it has no gold answer, or a blank one: "
+                "leave it out"
+            )
 
 
 def describe_split(split: str, counts: Content) -> str:
-    """Say what a split holds, and what was truncated or dropped."""
+    """Say what a split holds, and what became of its questions."""
     said = f"{split}: {counts['sentences']:,} questions; {counts['windows']:,} windows"
-    what = {
-        "windows_without_answer": "windows without the whole answer",
-        "truncated": "questions truncated",
-        "realigned": "answers found at another place",
-        "dropped": "questions dropped, whose passages do not have the answers",
-    }
-    for name, words in what.items():
-        if counts[name]:
-            said += f"; {counts[name]:,} {words}"
+    if counts["windows_without_answer"]:
+        said += f", {counts['windows_without_answer']:,} without the whole answer"
+    for what in ("truncated", "realigned", "dropped"):
+        if counts[what]:
+            said += f"; {counts[what]:,} {what}"
     return said

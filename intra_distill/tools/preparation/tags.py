@@ -191,5 +191,5 @@ def describe_split(split: str, counts: Content) -> str:
     if counts["cut"]:
         said += f"; {counts['cut']:,} cut, which makes {counts['sentences']:,} items"
     if counts["replaced"]:
-        said += f"; {counts['replaced']:,} of the words <unk>"
+        said += f"; <unk> for words: {counts['replaced']:,}"
     return said

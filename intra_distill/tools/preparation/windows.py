@@ -21,9 +21,9 @@ from ..corpora.squad import SquadQuestion
 from ..questions import Question, Span, Window
 from .xlmr_pieces import XlmrPieces
 
-SPECIAL_SYMBOLS = 4
+SPECIAL_SYMBOLS, BEFORE_WINDOW = 4, 3  # in all, and before the window
 WORD = re.compile(r"[^ \t\r\n\u202f]+")  # by the white space of XTREME and Hugging Face
-CACHED_WORDS = 2**16
+CACHED_WORDS, CACHED_CHARACTERS = 2**16, 32  # the most, and the most of a word
 NO_ANSWER = (0, 0)  # first and last symbol of an answer that is not, or not whole, in a window
 
 
@@ -75,14 +75,15 @@ class SpanEncoder:
         self.max_length, self.doc_stride = max_length, doc_stride
         self.max_query_length = max_query_length
         self.dictionary = pieces.dictionary
-        self.cut = lru_cache(CACHED_WORDS)(pieces.encode)  # words come again and again
+        self.cut = pieces.encode
+        self.cut_again = lru_cache(CACHED_WORDS)(pieces.encode)
 
     def encode(self, question: SquadQuestion) -> EncodedQuestion:
         query = [piece.index for piece in self.cut(question.text)]
         kept = query[: self.max_query_length]
         indices, spans = self.cut_passage(question.passage)
         room = self.max_length - len(kept) - SPECIAL_SYMBOLS
-        windows = list(make_windows(len(spans), len(kept) + 3, room, self.doc_stride))
+        windows = list(make_windows(len(spans), len(kept) + BEFORE_WINDOW, room, self.doc_stride))
         start, end = self.dictionary.bos(), self.dictionary.eos()
         items = [
             np.array([start, *kept, end, end, *indices[w.start : w.start + w.length], end])
@@ -99,7 +100,8 @@ class SpanEncoder:
         """Cut each word of a passage alone, as XTREME does → indices, and characters."""
         indices, spans = [], []
         for word in WORD.finditer(passage):
-            for index, start, end in self.cut(word[0]):
+            cut = self.cut_again if len(word[0]) <= CACHED_CHARACTERS else self.cut
+            for index, start, end in cut(word[0]):
                 indices.append(index)
                 spans.append(Span(word.start() + start, word.start() + end))
         return indices, spans

@@ -12,15 +12,24 @@ from .runs import Run, metrics_of_all, refuse_misfits
 from .significance import largest_p_values
 
 PLAIN = ("transformer", "plain")  # systems that others are compared with, unless one is chosen
+MOST_COLUMNS = 10  # a table of more data sets has a row for each, instead of a column
 
 
 @dataclass(frozen=True)
 class MeanScore:
     """The score of a system over its seeds."""
 
-    mean: float
-    sd: float | None  # sample standard deviation; None for one seed
-    p_value: float | None  # of the difference from the reference system, see largest_p_values()
+    values: tuple[float, ...]  # one per seed
+    p_value: float | None = None  # of the difference from the reference, see largest_p_values()
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.values)
+
+    @property
+    def sd(self) -> float | None:
+        """The sample standard deviation; None for one seed."""
+        return stdev(self.values) if len(self.values) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Cell:
     """A system on a data set, with all its seeds."""
 
     seeds: list[int]
-    scores: dict[str, MeanScore]  # by metric
+    scores: dict[str, MeanScore]  # by metric; their values are in the order of seeds
     parameters: int
     updates: float  # mean over the seeds
     training_seconds: float | None  # mean over the seeds; None if that of a seed is unknown
@@ -38,7 +47,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """What a table shows: its systems (rows), data sets and metrics, in this order."""
+    """What a table shows: its systems, data sets and metrics, in this order."""
 
     systems: list[str]
     datasets: list[str]
@@ -54,6 +63,49 @@ class Table:
     def is_mixed(self) -> bool:
         """Whether data sets are shown in different metrics."""
         return len({tuple(metrics) for metrics in self.metrics.values()}) > 1
+
+    @property
+    def is_long(self) -> bool:
+        """Whether there are too many data sets for a column each."""
+        return len(self.datasets) > MOST_COLUMNS
+
+    @property
+    def has_average(self) -> bool:
+        """Whether an average over the data sets means something: all are better in one direction.
+
+        Of each data set the first metric counts.
+        """
+        directions = {METRICS[metrics[0]].higher_is_better for metrics in self.metrics.values()}
+        return len(self.datasets) > 1 and len(directions) == 1
+
+    def average(self, system: str) -> MeanScore | None:
+        """The average of a system over the data sets; None if there is none or a result is missing.
+
+        Each seed has an average of its own, where all data sets have the same seeds.
+        """
+        cells = [self.cells.get((system, dataset)) for dataset in self.datasets]
+        if None in cells or not self.has_average:
+            return None
+        scores = [
+            dict(zip(cell.seeds, cell.scores[self.metrics[dataset][0]].values, strict=True))
+            for cell, dataset in zip(cells, self.datasets, strict=True)
+        ]
+        if all(of_seeds.keys() == scores[0].keys() for of_seeds in scores):
+            return MeanScore(
+                tuple(fmean(of_seeds[seed] for of_seeds in scores) for seed in scores[0])
+            )
+        return MeanScore((fmean(fmean(of_seeds.values()) for of_seeds in scores),))
+
+    def published_average(self, system: str) -> float | None:
+        """The average of the published numbers of a system; None if one is missing."""
+        if not self.paper or not self.has_average:
+            return None
+        return complete_mean(
+            [
+                self.paper.score(system, dataset, self.metrics[dataset][0])
+                for dataset in self.datasets
+            ]
+        )
 
     def digits(self, metric: str) -> int:
         """The decimals of a metric: one more beside published numbers or for several data sets."""
@@ -91,16 +143,13 @@ def aggregate(
             except UserError as error:
                 not_compared = str(error)
         checkpoints = [run.result.checkpoint for run in seeds]
-        scores = {metric: [run.result.scores[metric] for run in seeds] for metric in metrics}
         cells[system, dataset] = Cell(
             seeds=[run.seed for run in seeds],
             scores={
                 metric: MeanScore(
-                    mean=fmean(values),
-                    sd=stdev(values) if len(values) > 1 else None,
-                    p_value=p_values.get(metric),
+                    tuple(run.result.scores[metric] for run in seeds), p_values.get(metric)
                 )
-                for metric, values in scores.items()
+                for metric in metrics
             },
             parameters=checkpoints[0].parameters,
             updates=fmean(checkpoint.updates for checkpoint in checkpoints),

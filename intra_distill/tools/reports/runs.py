@@ -36,7 +36,7 @@ def gather(paths: Iterable[Path], subsets: Sequence[str]) -> list[Run]:
 
     Args:
         paths: JSON files of ``intra-distill evaluate``, or folders to search for ``SUBSET.json``
-        subsets: the subsets to look for in folders
+        subsets: the subsets to look for in folders; ``*`` in them stands for any characters
     Raises:
         UserError: a folder has no result, a file is not a result, or a subset is not a name
     """
@@ -95,7 +95,7 @@ def why_other_settings(result: Result, other: Result) -> str:
     if result.task != other.task:
         return f"its task is {result.task}, not {other.task}"
     ours, theirs = result.test_set.subset, other.test_set.subset
-    if without_number(ours) != without_number(theirs):
+    if kind_of_subset(ours) != kind_of_subset(theirs):
         return f"its subset is {ours}, not {theirs}"
     if result.search and other.search:
         for setting in ("beam", "lenpen", "limit_of_length"):
@@ -108,9 +108,9 @@ def why_other_settings(result: Result, other: Result) -> str:
     )
 
 
-def without_number(subset: str) -> str:
-    """The kind of a subset, which valid and valid1 share."""
-    return re.sub(r"\d+$", "", subset)
+def kind_of_subset(subset: str) -> str:
+    """The kind of a subset, which valid and valid1 share, and test-ar and test-en."""
+    return re.sub(r"(\d+|-.+)$", "", subset)
 
 
 def why_other_scores(result: Result, other: Result, metrics: Iterable[str]) -> str:

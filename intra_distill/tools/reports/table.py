@@ -1,18 +1,29 @@
 """The table of a grid in Markdown, as CSV and as a bar chart."""
 
+from __future__ import annotations
+
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...files import write_lines
 from ..scoring.metrics import BOOTSTRAP_SAMPLES, METRICS
-from .grid import Cell, MeanScore, Table, complete_mean
+from .grid import Cell, MeanScore, Table
 from .markdown import MISSING, decimals, difference, duration, escape, millions, table_text
 from .picture import AS_IT_IS, COLOURS, add_legend, save_picture
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.container import BarContainer
+
 SIGNIFICANT = 0.05
+SENTENCES = re.compile(r"(?<=\bsentences:)\d+")  # in a signature
+AVERAGE = "average"  # in the place of a data set's name
 
 
 # Markdown
@@ -20,7 +31,12 @@ SIGNIFICANT = 0.05
 
 def table_markdown(table: Table) -> str:
     """Format a table in Markdown, with notes below it."""
-    rows = one_dataset(table) if len(table.datasets) == 1 else many_datasets(table)
+    if len(table.datasets) == 1:
+        rows = one_dataset(table)
+    elif table.is_long:
+        rows = zip(*many_datasets(table), strict=True)
+    else:
+        rows = many_datasets(table)
     return "\n".join([table_text(rows), "", *(f"- {note}" for note in notes(table))])
 
 
@@ -54,38 +70,44 @@ def one_dataset(table: Table) -> Iterable[Sequence[str]]:
 
 
 def many_datasets(table: Table) -> Iterable[Sequence[str]]:
-    """Yield the header and the rows of systems × data sets, as in the paper's Tables 2 and 4."""
+    """Yield the header and the rows of systems × data sets, as in the paper's Tables 2 and 4.
+
+    They are the columns of a long table, as in Tables 7 and 8.
+    """
     metrics = [table.metrics[dataset][0] for dataset in table.datasets]
     digits = [*map(table.digits, metrics), max(map(table.digits, metrics))]
-    of_one_direction = len({METRICS[metric].higher_is_better for metric in metrics}) == 1
-    average = complete_mean if of_one_direction else lambda _: None
     numbers_of_seeds = {len(cell.seeds) for cell in table.shown.values()}
-    yield ["System", *(heading(table, name) for name in table.datasets), "average", "parameters"]
+    names = [heading(table, name) for name in table.datasets]
+    yield ["Data set" if table.is_long else "System", *names, AVERAGE, "parameters"]
     for system in table.systems:
         cells = [table.cells.get((system, dataset)) for dataset in table.datasets]
+        scores = [cell and cell.scores[metric] for cell, metric in zip(cells, metrics, strict=True)]
         row = []
-        for cell, metric in zip(cells, metrics, strict=True):
-            text = score_text(cell and cell.scores[metric], None, table.digits(metric))
-            if cell and (cell.scores[metric].p_value or 1) < SIGNIFICANT:
+        for cell, score, places in zip(cells, scores, digits, strict=False):
+            text = score_text(score, None, places)
+            if score and (score.p_value or 1) < SIGNIFICANT:
                 text += "†"
             if cell and len(numbers_of_seeds) > 1:
                 text += f" (n = {len(cell.seeds)})"
             row.append(text)
-        means = [
-            cell and cell.scores[metric].mean for cell, metric in zip(cells, metrics, strict=True)
-        ]
-        sizes = sorted({cell.parameters for cell in cells if cell})
-        size = "–".join(dict.fromkeys(map(millions, [*sizes[:1], *sizes[-1:]])))
-        yield [escape(system), *row, decimals(average(means), digits[-1]), size or MISSING]
+        average = table.average(system)
+        yield [escape(system), *row, score_text(average, None, digits[-1]), model_sizes(cells)]
         if table.paper and system in table.paper.scores:
             theirs = [
                 table.paper.score(system, dataset, metric)
                 for dataset, metric in zip(table.datasets, metrics, strict=True)
             ]
-            ours, theirs = ([*values, average(values)] for values in (means, theirs))
+            theirs.append(table.published_average(system))
+            ours = [score and score.mean for score in [*scores, average]]
             row = map(published, digits, ours, theirs)
             parameters = table.paper.parameters.get(system, MISSING)
             yield [f"{escape(system)}, paper", *row, parameters]
+
+
+def model_sizes(cells: Iterable[Cell | None]) -> str:
+    """The number of parameters, or the smallest and the largest where data sets differ in it."""
+    sizes = sorted({cell.parameters for cell in cells if cell})
+    return "–".join(dict.fromkeys(map(millions, [*sizes[:1], *sizes[-1:]]))) or MISSING
 
 
 def heading(table: Table, dataset: str) -> str:
@@ -97,8 +119,7 @@ def heading(table: Table, dataset: str) -> str:
 def notes(table: Table) -> Iterable[str]:
     """Yield the notes below a table: how the scores were obtained, and what marks mean."""
     yield from signature_notes(table)
-    subsets = dict.fromkeys(map(table.subsets.get, table.datasets))
-    yield ", ".join(str(each) for each in [*subsets, table.search] if each)
+    yield ", ".join(str(each) for each in [*subset_names(table), table.search] if each)
     cells = table.shown
     cut = {key: cell.cut_hypotheses for key, cell in cells.items() if cell.cut_hypotheses}
     if cut:
@@ -117,11 +138,13 @@ def notes(table: Table) -> Iterable[str]:
             f"{mark}: paired bootstrap against {table.reference}, {BOOTSTRAP_SAMPLES} resamples"
             f"{largest}"
         )
-    untested = [
-        f"{system} on {dataset}" for (system, dataset), cell in cells.items() if cell.not_compared
-    ]
-    if untested and len(table.datasets) > 1:
-        yield f"not compared with {table.reference}: {', '.join(untested)}"
+    untested: dict[str, list[str]] = {}
+    for (system, dataset), cell in cells.items():
+        if cell.not_compared and len(table.datasets) > 1:
+            untested.setdefault(system, []).append(dataset)
+    if untested:
+        each = (f"{system} on {places(table, system, names)}" for system, names in untested.items())
+        yield f"not compared with {table.reference}: {', '.join(each)}"
     if table.paper:
         yield f"paper: {table.paper.source}; in brackets our difference from it"
 
@@ -131,12 +154,26 @@ def signature_notes(table: Table) -> Iterable[str]:
     datasets: dict[tuple[str, str], list[str]] = {}  # by metric and signature
     for dataset in table.datasets:
         for metric, signature in table.signatures.get(dataset, {}).items():
+            if table.is_long:  # or most data sets would have a line of their own
+                signature = SENTENCES.sub("…", signature)
             datasets.setdefault((metric, signature), []).append(dataset)
     for (metric, signature), names in datasets.items():
         of_all = len(names) == len(table.signatures)
         where = "" if of_all else f" on {', '.join(map(escape, names))}"
         lower = "" if METRICS[metric].higher_is_better else " (lower is better)"
         yield f"{metric}{where}{lower}: `{signature}`"
+
+
+def places(table: Table, system: str, datasets: Sequence[str]) -> str:
+    """Some data sets of a system, in words."""
+    number = sum(of == system for of, _ in table.shown)
+    return "all data sets" if len(datasets) == number > 1 else ", ".join(map(escape, datasets))
+
+
+def subset_names(table: Table) -> Iterable[str]:
+    """The names of the subsets, with * for that of a data set: test-* of test-ar and test-en."""
+    subsets = ((table.subsets.get(dataset), dataset) for dataset in table.datasets)
+    return dict.fromkeys(subset.replace(f"-{name}", "-*") for subset, name in subsets if subset)
 
 
 def texts(cells: Sequence[Cell | None], text: Callable[[Cell], str]) -> list[str]:
@@ -171,13 +208,17 @@ def published(digits: int, ours: float | None, theirs: float | None) -> str:
 
 
 def write_csv(path: Path, table: Table) -> None:
-    """Write a row for each system, dataset and metric; missing values are empty."""
+    """Write a row for each system, data set and metric, and for the average of each system.
+
+    Missing values are empty.
+    """
     rows = [
         csv_row(table, system, dataset, metric)
         for system in table.systems
         for dataset in table.datasets
         for metric in table.metrics[dataset]
     ]
+    rows += [average_row(table, system) for system in table.systems if table.has_average]
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
     writer.writeheader()
@@ -196,18 +237,36 @@ def csv_row(table: Table, system: str, dataset: str, metric: str) -> dict[str, o
         "metric": metric,
         "n": len(cell.seeds) if cell else 0,
         "seeds": " ".join(map(str, cell.seeds)) if cell else None,
-        "mean": score and score.mean,
-        "sd": score and score.sd,
+        **score_columns(score, paper),
         "p_value": score and score.p_value,
         "baseline": table.reference,
-        "paper": paper,
-        "difference": None if not score or paper is None else round(score.mean - paper, 6),
         "parameters": cell and cell.parameters,
         "updates": cell and cell.updates,
         "training_seconds": cell and cell.training_seconds,
         "subset": table.subsets.get(dataset),
         **search_columns(table, cell),
         "signature": table.signatures.get(dataset, {}).get(metric),
+    }
+
+
+def average_row(table: Table, system: str) -> dict[str, object]:
+    """The row of a system's average over the data sets; its metric is empty where they differ."""
+    average = table.average(system)
+    return {
+        "system": system,
+        "dataset": AVERAGE,
+        "metric": None if table.is_mixed else table.metrics[table.datasets[0]][0],
+        "n": len(average.values) if average else 0,
+        **score_columns(average, table.published_average(system)),
+    }
+
+
+def score_columns(score: MeanScore | None, paper: float | None) -> dict[str, float | None]:
+    return {
+        "mean": score and score.mean,
+        "sd": score and score.sd,
+        "paper": paper,
+        "difference": None if score is None or paper is None else round(score.mean - paper, 6),
     }
 
 
@@ -227,53 +286,78 @@ def search_columns(table: Table, cell: Cell | None) -> dict[str, object]:
 
 
 def draw_bars(path: Path, table: Table) -> None:
-    """Draw the first metric of each data set: a group of bars per data set, a bar per system."""
+    """Draw the first metric of each data set: a group of bars per data set, a bar per system.
+
+    The bars of a long table are horizontal, one below the other.
+    """
     from matplotlib.figure import Figure  # here, so that no other command waits for it
 
-    systems, datasets, paper = table.systems, table.datasets, table.paper
-    metric = {dataset: table.metrics[dataset][0] for dataset in datasets}
-    bars = len(systems) * len(datasets)
-    figure = Figure(figsize=(max(5.0, 1.5 + 0.27 * bars), 4.5), layout="constrained")
+    bars = len(table.systems) * len(table.datasets)
+    size = (7.0, 1.5 + 0.17 * bars) if table.is_long else (max(5.0, 1.5 + 0.27 * bars), 4.5)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    width = 0.8 / len(systems)
-    handles = {}
-    for i, system in enumerate(systems):
-        x = {
-            dataset: p + (i - (len(systems) - 1) / 2) * width for p, dataset in enumerate(datasets)
-        }
-        scores = {
-            dataset: table.cells[system, dataset].scores[metric[dataset]]
-            for dataset in datasets
-            if (system, dataset) in table.cells
-        }
-        container = axes.bar(
-            [x[dataset] for dataset in scores],
-            [score.mean for score in scores.values()],
-            width,
-            yerr=[score.sd or 0 for score in scores.values()],
-            error_kw={"elinewidth": 1, "capsize": 2, "zorder": 4},
-            color=COLOURS[i % len(COLOURS)],
-            hatch="//" * (i // len(COLOURS)),
-        )
-        handles[system] = container
-        axes.bar_label(container, fmt="%.1f", label_type="center", rotation=90, fontsize=8)
-        if paper:
-            dots = axes.scatter(
-                [x[dataset] for dataset in datasets],
-                [paper.score(system, dataset, metric[dataset]) for dataset in datasets],
-                marker="D",
-                s=16,
-                facecolor="white",
-                edgecolor="black",
-                zorder=3,
-            )
-    ticks = [f"{name}\n{metric[name]}" if table.is_mixed else name for name in datasets]
-    axes.set_xticks(range(len(datasets)), ticks, **AS_IT_IS)
-    shown = "score in the metric below" if table.is_mixed else METRICS[metric[datasets[0]]].axis
-    axes.set_ylabel(", ".join([shown, *dict.fromkeys(table.subsets.values())]), **AS_IT_IS)
+    handles = {system: add_bars(axes, table, system) for system in table.systems}
+    if table.paper:
+        name = "published numbers" if "paper" in handles else "paper"
+        for system in table.systems:
+            handles[name] = add_published(axes, table, system)
+    label_axes(axes, table)
     axes.spines[["top", "right"]].set_visible(False)
-    if paper:
-        handles["published numbers" if "paper" in handles else "paper"] = dots
     add_legend(figure, handles, ncols=4)
-
     save_picture(figure, path)
+
+
+def add_bars(axes: Axes, table: Table, system: str) -> BarContainer:
+    scores = {
+        dataset: cell.scores[table.metrics[dataset][0]]
+        for (of, dataset), cell in table.shown.items()
+        if of == system
+    }
+    i = table.systems.index(system)
+    bars = (axes.barh if table.is_long else axes.bar)(
+        [position(table, system, dataset) for dataset in scores],
+        [score.mean for score in scores.values()],
+        bar_width(table),
+        **{"xerr" if table.is_long else "yerr": [score.sd or 0 for score in scores.values()]},
+        error_kw={"elinewidth": 1, "capsize": 2, "zorder": 4},
+        color=COLOURS[i % len(COLOURS)],
+        hatch="//" * (i // len(COLOURS)),
+    )
+    rotation = 0 if table.is_long else 90
+    axes.bar_label(bars, fmt="%.1f", label_type="center", rotation=rotation, fontsize=8)
+    return bars
+
+
+def add_published(axes: Axes, table: Table, system: str) -> PathCollection:
+    x = [position(table, system, dataset) for dataset in table.datasets]
+    y = [
+        table.paper.score(system, dataset, table.metrics[dataset][0]) for dataset in table.datasets
+    ]
+    style = {"marker": "D", "s": 16, "facecolor": "white", "edgecolor": "black", "zorder": 3}
+    return axes.scatter(*((y, x) if table.is_long else (x, y)), **style)
+
+
+def label_axes(axes: Axes, table: Table) -> None:
+    metric = {dataset: table.metrics[dataset][0] for dataset in table.datasets}
+    ticks = [f"{name}\n{metric[name]}" if table.is_mixed else name for name in table.datasets]
+    shown = METRICS[metric[table.datasets[0]]].axis
+    if table.is_mixed:
+        shown = f"score in the metric {'beside' if table.is_long else 'below'}"
+    label = ", ".join([shown, *subset_names(table)])
+    if table.is_long:
+        axes.set_yticks(range(len(ticks)), ticks, **AS_IT_IS)
+        axes.set_xlabel(label, **AS_IT_IS)
+        axes.set_ylim(len(ticks) - 0.5, -0.5)  # the first data set on top
+    else:
+        axes.set_xticks(range(len(ticks)), ticks, **AS_IT_IS)
+        axes.set_ylabel(label, **AS_IT_IS)
+
+
+def bar_width(table: Table) -> float:
+    return 0.8 / len(table.systems)
+
+
+def position(table: Table, system: str, dataset: str) -> float:
+    """Where the bar of a system stands: the group of each data set is 1 wide."""
+    i = table.systems.index(system) - (len(table.systems) - 1) / 2
+    return table.datasets.index(dataset) + i * bar_width(table)

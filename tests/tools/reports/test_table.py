@@ -62,7 +62,7 @@ def test_systems_by_data_sets(grid, printed):
         "| System | ar-en | nl-en | pl-en | average | parameters |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
         "| transformer | 29.50 ± 0.71 (n = 2) | 37.50 ± 0.71 (n = 2) | 21.50 ± 0.71 (n = 2) "
-        "| 29.50 | 49.98M |",
+        "| 29.50 ± 0.71 | 49.98M |",
         "| intra_x | 32.50 ± 2.12† (n = 2) | 39.00 (n = 1) | — | — | 49.98M |",
         "",
         NOTES[0],
@@ -77,7 +77,7 @@ def test_systems_by_data_sets(grid, printed):
 def test_where_all_have_the_same_seeds_their_number_is_said_once(grid, printed):
     lines, _ = printed(grid, "--datasets", "ar-en,pl-en", "--metric", "chrF")
     assert lines[2:] == [
-        "| transformer | 51.50 ± 0.71 | 51.50 ± 0.71 | 51.50 | 49.98M |",
+        "| transformer | 51.50 ± 0.71 | 51.50 ± 0.71 | 51.50 ± 0.71 | 49.98M |",
         "| intra_x | 50.00 ± 0.00 | — | — | 49.98M |",
         "",
         NOTES[1],
@@ -100,7 +100,7 @@ def test_the_paper_stands_below(grid, printed, tmp_path):
         "| intra_x | 32.50 ± 2.12† (n = 2) | 39.00 (n = 1) | — | — | 49.98M |",
         "| intra_x, paper | 33.42 (-0.92) | — | — | — | 50M |",
         "| transformer | 29.50 ± 0.71 (n = 2) | 37.50 ± 0.71 (n = 2) | 21.50 ± 0.71 (n = 2) "
-        "| 29.50 | 49.98M |",
+        "| 29.50 ± 0.71 | 49.98M |",
         "| transformer, paper | 28.62 (+0.88) | 38.00 (-0.50) | 19.00 (+2.50) | 28.54 (+0.96) "
         "| 50M |",
         "| r_drop | — | — | — | — | — |",
@@ -137,6 +137,98 @@ def test_parameters_that_depend_on_the_data_set_are_a_range(tmp_path, printed):
         put(tmp_path, make_result(dataset=dataset, parameters=parameters))
     lines, _ = printed(tmp_path)
     assert lines[2].endswith("| 9–50.20M |")
+
+
+# More data sets than fit into columns
+
+LANGUAGES = "af ar bg de el en es eu fa fi gu yo".split()
+
+
+def put_language(folder: Path, system: str, language: str, seed: int, score: float) -> None:
+    """A result on the test set of a language; each has another number of sentences."""
+    result = make_prediction(system, language, seed, f"test-{language}", Pearson=score)
+    signature = f"sentences:{100 + LANGUAGES.index(language)}|version:2.6.0"
+    result = replace(result, signatures={"Pearson": signature})
+    put(folder, compared(result, 0.01, system="plain") if system == "intra_x" else result)
+
+
+@pytest.fixture
+def languages(tmp_path) -> Path:
+    """Two systems, two seeds: of seed 1 each language has 10 more than the one before it."""
+    for i, language in enumerate(LANGUAGES):
+        for system, gain in {"plain": 0.0, "intra_x": 2.0}.items():
+            put_language(tmp_path, system, language, 1, 10.0 * i + gain)
+            put_language(tmp_path, system, language, 2, 10.0 * i + gain + 1 + (language == "yo"))
+    return tmp_path
+
+
+def test_many_data_sets_have_a_row_each(languages, printed, tmp_path):
+    lines, errors = printed(languages)
+    assert lines == [
+        "| Data set | plain | intra_x |",
+        "| --- | ---: | ---: |",
+        *(
+            f"| {name} | {10 * i + 0.5:.2f} ± 0.71 | {10 * i + 2.5:.2f} ± 0.71† |"
+            for i, name in enumerate(LANGUAGES[:-1])
+        ),
+        "| yo | 111.00 ± 1.41 | 113.00 ± 1.41† |",
+        # of seed 1 55, of seed 2 56 + 1 / 12
+        "| average | 55.54 ± 0.77 | 57.54 ± 0.77 |",
+        "| parameters | 49.98M | 49.98M |",
+        "",
+        "- Pearson: `sentences:…|version:2.6.0`",
+        "- test-*",
+        "- mean ± standard deviation over the seeds (n = 2)",
+        "- †: p < 0.05: paired bootstrap against plain, 1000 resamples, the largest over the seeds",
+    ]
+    assert errors == []
+
+
+def test_the_paper_stands_beside_and_a_column_that_lacks_a_score_has_no_average(
+    languages, printed, tmp_path
+):
+    (languages / "yo/plain/seed1/test-yo.json").unlink()
+    (languages / "af/intra_x/seed1/test-af.json").unlink()
+    (languages / "af/intra_x/seed2/test-af.json").unlink()
+    numbers = ", ".join(f"{name}: {10 * i + 1.5}" for i, name in enumerate(LANGUAGES))
+    paper = tmp_path / "paper.yaml"
+    paper.write_text(
+        f"{{source: S, metric: Pearson, systems: {{intra_x: {{scores: {{{numbers}}}}}}}}}"
+    )
+    lines, _ = printed(languages, "--paper", paper, "--systems", "plain,intra_x")
+    assert [lines[0], *lines[2:4], *lines[13:16]] == [
+        "| Data set | plain | intra_x | intra_x, paper |",
+        "| af | 0.50 ± 0.71 (n = 2) | — | 1.50 |",
+        "| ar | 10.50 ± 0.71 (n = 2) | 12.50 ± 0.71† (n = 2) | 11.50 (+1.00) |",
+        "| yo | 112.00 (n = 1) | 113.00 ± 1.41 (n = 2) | 111.50 (+1.50) |",
+        "| average | 55.62 | — | 56.50 |",
+        "| parameters | 49.98M | 49.98M | — |",
+    ]
+
+
+def test_a_row_of_many_names_what_was_not_compared(languages, printed):
+    for language in LANGUAGES:
+        put_language(languages, "sage", language, 1, 1.0)
+    put_language(languages, "r_drop", "af", 1, 1.0)
+    lines, _ = printed(languages, "--systems", "plain,sage,r_drop")
+    assert lines[-1] == "- not compared with plain: sage on all data sets, r_drop on af"
+
+
+def test_the_picture_of_many_data_sets_is_tall(languages, printed, tmp_path, figures):
+    paper = tmp_path / "paper.yaml"
+    paper.write_text("{source: S, metric: Pearson, systems: {plain: {scores: {af: 5.0}}}}")
+    printed(languages, "--plot", tmp_path / "table.png", "--paper", paper)
+    (axes,) = figures[0].axes
+    plain, intra_x = axes.containers[1::2]  # each before it holds the error bars
+    assert [bar.get_width() for bar in plain][:2] == [0.5, 10.5]
+    assert [bar.get_width() for bar in intra_x][:2] == [2.5, 12.5]
+    assert plain[0].get_y() < intra_x[0].get_y() < plain[1].get_y()
+    assert [label.get_text() for label in axes.get_yticklabels()] == LANGUAGES
+    assert axes.yaxis_inverted() and axes.get_xlabel() == "Pearson (× 100), test-*"
+    dots = [each for each in axes.collections if len(each.get_offsets()) == len(LANGUAGES)]
+    assert dots[0].get_offsets()[0].tolist() == [5.0, -0.2]
+    width, height = figures[0].get_size_inches()
+    assert width == 7 and height > 5
 
 
 # One data set
@@ -381,7 +473,7 @@ def test_csv_has_a_row_for_every_cell(grid, printed, paper, tmp_path):
     path = tmp_path / "table.csv"
     printed(grid, "--csv", path, "--paper", paper)
     rows = {(row["system"], row["dataset"]): row for row in csv.DictReader(read_lines(path))}
-    assert len(rows) == 2 * 3
+    assert len(rows) == 2 * (3 + 1)
     assert rows["transformer", "ar-en"] == {
         "system": "transformer",
         "dataset": "ar-en",
@@ -411,6 +503,10 @@ def test_csv_has_a_row_for_every_cell(grid, printed, paper, tmp_path):
         "limit_of_length",
     }
     assert missing["n"] == "0"
+    average = {"n": "2", "mean": "29.5", "sd": str(0.5**0.5)}
+    average |= {"system": "transformer", "dataset": "average", "metric": "BLEU"}
+    assert {name: text for name, text in rows["transformer", "average"].items() if text} == average
+    assert rows["intra_x", "average"]["n"] == "0" and rows["intra_x", "average"]["mean"] == ""
 
     printed(grid, "--csv", path, "--datasets", "ar-en")
     metrics = [row["metric"] for row in csv.DictReader(read_lines(path))]
