@@ -22,7 +22,7 @@ pytest_plugins = ["tests.support.fault_table"]
 
 
 # what these fixtures give takes seconds: binarised data, trained models, finished work
-SLOW_FIXTURES = {"data", "prepared", "work", "of_classes", "of_numbers"}
+SLOW_FIXTURES = {"data", "prepared", "work", "of_classes", "of_numbers", "of_words", "of_questions"}
 # what trains without them, starts processes or tries thousands of cases: files, and functions
 SLOW = {
     *["test_benchmark.py", "test_cleaning.py", "test_end_to_end.py", "test_input_scripts.py"],

@@ -1,16 +1,22 @@
 """run a checkpoint on subsets of a data directory and score its output
 
-DIR is a data directory of parallel text, made by ``intra-distill prepare``, or of labelled
-sentences, made by ``intra-distill glue``::
+DIR is a data directory of parallel text, made by ``intra-distill prepare``, or of labelled text:
+of sentences, made by ``intra-distill glue``, of tagged words, made by ``prepare-tags``, or of
+questions, made by ``prepare-spans``::
 
     intra-distill evaluate DIR --path run/checkpoint_best.pt --results-path run
 
 The directory of ``--results-path`` gets for each subset
 
 - ``SUBSET.hyp.TARGET``: the detokenised translations, one per line, in corpus order; or
-  ``SUBSET.pred``: the predicted classes or numbers, likewise;
+  ``SUBSET.pred``: the predictions, likewise: a class or a number, the tags of the words, separated
+  by spaces, or an answer;
 - ``SUBSET.json``: the scores with their signatures, and all that is needed to reproduce them. Of a
   subset without labels there is none.
+
+Of words and questions the default is every test set ``test-LANG``, each with a result of its own.
+The checkpoint is loaded once for all of them. A result is written as soon as it is there, so an
+evaluation that is stopped goes on from there.
 
 Input that does not fit is refused before a model is run, also a sentence that is longer than the
 model takes. A translation is cut at 200 pieces or, if that is more, at twice the source. The
@@ -20,6 +26,7 @@ command prints how many were cut, and how many have an <unk>.
 import argparse
 from pathlib import Path
 
+from ..tools.labelled import COMMANDS
 from ..tools.options import add_data_argument, names
 from ..tools.scoring.evaluation import Evaluation, evaluate
 from ..tools.scoring.evaluator import Inference, add_inference_arguments
@@ -30,7 +37,7 @@ from ..tools.scoring.search import Search, add_search_arguments, quieten_fairseq
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``intra-distill evaluate``."""
-    add_data_argument(parser, labelled=True)
+    add_data_argument(parser, made_by=f"intra-distill prepare, {COMMANDS}")
     parser.add_argument(
         "--path", required=True, type=Path, metavar="FILE", help="checkpoint to run"
     )
@@ -39,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=names,
         default=[],
         metavar="SUBSET,…",
-        help="subsets to run it on (default: test of parallel text, valid of labelled sentences)",
+        help="subsets to run it on (default: test of parallel text, valid of labelled sentences, "
+        "all test-LANG of words and questions)",
     )
     add_inference_arguments(parser)
     add_search_arguments(parser)
@@ -79,8 +87,7 @@ def main(args: argparse.Namespace) -> None:
         baseline=args.baseline,
         name=args.name,
     )
-    for result in evaluate(evaluation):
-        print_result(result)
+    evaluate(evaluation, print_result)
 
 
 # What is printed
@@ -89,7 +96,8 @@ def main(args: argparse.Namespace) -> None:
 def print_result(result: Result) -> None:
     """Print the scores and the comparison with the baseline."""
     test_set = result.test_set
-    print(f"{result.system}, {test_set.subset} {result.dataset}, {test_set.sentences} sentences")
+    size = f"{test_set.sentences} {result.counted}"
+    print(f"{result.system}, {test_set.subset} {result.dataset}, {size}")
     for metric, score in result.scores.items():
         print(f"{metric} = {score:.2f}  {result.signatures[metric]}")
     if result.search:

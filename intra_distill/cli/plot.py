@@ -167,7 +167,7 @@ def draw_disagreement(args: argparse.Namespace) -> Figure:
     check_number("--seed", args.seed, 0, 2**32 - 1)
     checkpoints = name_systems(args.path, args.names)
     if is_labelled(args.data):
-        raise UserError(f"{args.data} has labelled sentences: passes are drawn of a translation")
+        raise UserError(f"{args.data} has labelled text: passes are drawn of a translation")
     data = ParallelText(args.data)
     task, sentence = data.task, read_pair(data, args.gen_subset, args.line)
     systems = {

@@ -44,6 +44,7 @@ from ..tools.analysis.pruning import (
 )
 from ..tools.analysis.pruning_report import draw_pruning, pruning_json, pruning_table
 from ..tools.analysis.systems import add_system_arguments, name_systems
+from ..tools.labelled import COMMANDS
 from ..tools.options import add_data_argument, make_directory
 from ..tools.reports.picture import check_picture
 from ..tools.scoring.evaluation import check_checkpoint, open_evaluator, open_scoring
@@ -54,7 +55,7 @@ from ..tools.scoring.search import Search, add_search_arguments, quieten_fairseq
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``intra-distill prune``."""
-    add_data_argument(parser, "DATA", labelled=True)
+    add_data_argument(parser, "DATA", made_by=f"intra-distill prepare, {COMMANDS}")
     add_system_arguments(parser)
     parser.add_argument(
         "--sensitivity",
@@ -90,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gen-subset",
         metavar="SUBSET",
-        help="subset to score on (default: test of parallel text, valid of labelled sentences)",
+        help="subset to score on (default: test of parallel text, valid of labelled text)",
     )
     add_inference_arguments(parser)
     add_search_arguments(parser)

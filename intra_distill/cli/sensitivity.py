@@ -3,8 +3,9 @@ r"""score each parameter's contribution to the loss, and show how evenly paramet
 The score is |θ ⊙ ḡ| (the paper's equation 2), where ḡ is the gradient of the mean loss over random
 training batches. The batches and the loss are the same for all checkpoints, so that systems are
 comparable. Of parallel text it is fairseq's label-smoothed cross-entropy, with the label smoothing
-of the checkpoint, in nats per target token. Of labelled sentences it is the cross-entropy in nats,
-or the squared error, per sentence::
+of the checkpoint, in nats per target token. Of labelled text it is the cross-entropy in nats per
+sentence, word or boundary of an answer (its first and its last piece), or the squared error of
+numbers per sentence::
 
     intra-distill sensitivity DATA --path plain/checkpoint_best.pt intra_x/checkpoint_best.pt \
         --results-path sensitivity --plot sensitivity.png
@@ -42,6 +43,7 @@ from ..tools.analysis.sensitivity_report import (
 from ..tools.analysis.systems import add_system_arguments, name_systems
 from ..tools.analysis.training_data import open_training_data
 from ..tools.analysis.violins import draw_violins, sample
+from ..tools.labelled import COMMANDS
 from ..tools.options import MAX_TOKENS, check_number, make_directory
 from ..tools.reports.picture import check_picture
 from ..tools.scoring.search import quieten_fairseq
@@ -53,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "data",
         type=Path,
         metavar="DATA",
-        help="data directory of fairseq-preprocess or intra-distill glue",
+        help=f"data directory of fairseq-preprocess, {COMMANDS}",
     )
     add_system_arguments(parser)
     parser.add_argument(

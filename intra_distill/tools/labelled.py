@@ -32,6 +32,7 @@ FORMS = {
     "words": "intra-distill prepare-tags",
     "questions": "intra-distill prepare-spans",
 }
+COMMANDS = f"{', '.join(list(FORMS.values())[:-1])} or {list(FORMS.values())[-1]}"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,16 @@ class LabelledData:
     pairs: bool
     splits: dict[str, LabelledSplit]
 
+    @property
+    def counted(self) -> str:
+        """What the number of sentences of a split counts, in words."""
+        return "questions" if self.form == "questions" else "sentences"
+
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """The splits ``test-LANG``."""
+        return tuple(name for name in self.splits if name.startswith("test-"))
+
 
 def is_labelled(path: Path) -> bool:
     """Whether a directory is a finished one of labelled text."""
@@ -92,9 +103,8 @@ def open_labelled(path: Path) -> LabelledData:
     Raises:
         UserError: no command of :data:`FORMS` has made it, or it is not finished.
     """
-    commands = f"{', '.join(list(FORMS.values())[:-1])} or {list(FORMS.values())[-1]}"
     read = partial(read_report, path)
-    data = read_finished(path, REPORT, commands, "make it again", read)
+    data = read_finished(path, REPORT, COMMANDS, "make it again", read)
     for folder in [FIRST, SECOND] if data.pairs else [FIRST]:
         if not (path / folder / "dict.txt").is_file():
             raise UserError(f"{path} has no {folder}/dict.txt: make it by {FORMS[data.form]}")

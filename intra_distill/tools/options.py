@@ -15,10 +15,9 @@ def user_dir() -> Path:
 
 
 def add_data_argument(
-    parser: argparse.ArgumentParser, metavar: str = "DIR", labelled: bool = False
+    parser: argparse.ArgumentParser, metavar: str = "DIR", made_by: str = "intra-distill prepare"
 ) -> None:
-    """Declare the data directory that a command works on, of labelled sentences as well or not."""
-    made_by = "intra-distill prepare" + " or intra-distill glue" * labelled
+    """Declare the data directory that a command works on."""
     parser.add_argument(
         "data", type=Path, metavar=metavar, help=f"data directory made by {made_by}"
     )

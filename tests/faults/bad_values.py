@@ -541,7 +541,7 @@ TOGETHER: list[tuple[str, Changes, str]] = [
             ({"data": "bin"}, "is not a checkpoint of a translation model"),
         )
     ),
-    ("plot passes", {"data": "labelled"}, "labelled has labelled sentences: passes are drawn of a"),
+    ("plot passes", {"data": "labelled"}, "labelled has labelled text: passes are drawn of a"),
     ("sensitivity", {"data": "labelled"}, "is not a checkpoint of a model that predicts labels"),
     ("glue-submission", {"--fill": None}, "a whole zip: give cola, sst-2, mrpc, qqp, sts-b, mnli"),
     ("iwslt14", {"--pair": "he-en", "--source": None}, "cannot be fetched by a program"),

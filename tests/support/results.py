@@ -9,10 +9,12 @@ from intra_distill.tools.config import System
 from intra_distill.tools.scoring.metrics import (
     DEFAULT_METRICS,
     METRICS,
+    Answers,
     Classes,
     Kind,
     Numbers,
     Scorer,
+    Tags,
     Text,
     build_scorers,
     signatures_of,
@@ -134,6 +136,26 @@ def make_prediction(
         output=f"{subset}.pred",
         output_sha256=f"{system} {dataset} {seed}",
         search=None,
+    )
+
+
+def make_language(
+    system: str = "plain", language: str = "ar", metric: str = "entity-F1", **changes: Any
+) -> Result:
+    """A result on the test set of a language, of tags or of answers, with nothing behind it."""
+    classes = ("O", "B-PER", "I-PER") if metric == "entity-F1" else None
+    gold = ["O B-PER" if classes else '["x"]'] * (20 + len(language))
+    result = make_prediction(system, language, subset=f"test-{language}", Pearson=60.0)
+    return replace(
+        result,
+        task="tagging" if classes else "span_prediction",
+        primary_metric=metric,
+        scores={metric: 60.0},
+        signatures=signatures_of(
+            build_scorers([metric], Tags(classes) if classes else Answers(), gold)
+        ),
+        test_set=replace(result.test_set, classes=classes, sentences=len(gold)),
+        **changes,
     )
 
 

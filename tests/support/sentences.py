@@ -58,10 +58,12 @@ def write_sentences(folder: Path, kind: str, classes: int = 2) -> Path:
     return folder
 
 
-def write_binary(prefix: Path, lines: list[list[str]], dictionary: Dictionary) -> None:
-    """Write fairseq's binary of sentences in words, each with </s>."""
+def write_binary(
+    prefix: Path, lines: list[list[str]], dictionary: Dictionary, end: bool = True
+) -> None:
+    """Write fairseq's binary of sentences in words, each with </s> unless there is no ``end``."""
     builder = indexed_dataset.make_builder(f"{prefix}.bin", "mmap", vocab_size=len(dictionary))
     for line in lines:
         ids = [dictionary.index(word) for word in line]
-        builder.add_item(torch.IntTensor([*ids, dictionary.eos()]))
+        builder.add_item(torch.IntTensor([*ids, dictionary.eos()] if end else ids))
     builder.finalize(f"{prefix}.idx")

@@ -1,4 +1,4 @@
-"""Checkpoints trained once on parallel text and on labelled sentences, and what is drawn."""
+"""Checkpoints trained once on parallel text and on labelled text, and what is drawn."""
 
 from pathlib import Path
 
@@ -8,7 +8,14 @@ from matplotlib.figure import Figure
 from intra_distill.tools.scoring.evaluation import Evaluation, evaluate
 
 from ..support.checkpoints import train_model
-from ..support.labelled import CLASSES, make_labelled, train_predictor
+from ..support.labelled import (
+    CLASSES,
+    make_labelled,
+    make_questions,
+    make_words,
+    train_predictor,
+    train_xlmr,
+)
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +68,30 @@ def regressor(of_numbers, tmp_path_factory) -> Path:
     """A checkpoint of a plain BERT on ``of_numbers``."""
     folder = tmp_path_factory.mktemp("run") / "plain"
     return train_predictor(of_numbers, folder, 20, "--divergence", "mse")
+
+
+@pytest.fixture(scope="session")
+def of_words(tmp_path_factory) -> Path:
+    """A data directory of tagged words, with the test sets test-ar and test-de."""
+    return make_words(tmp_path_factory.mktemp("words"))
+
+
+@pytest.fixture(scope="session")
+def of_questions(tmp_path_factory) -> Path:
+    """A data directory of questions, with the test sets test-ar and test-de."""
+    return make_questions(tmp_path_factory.mktemp("questions"))
+
+
+@pytest.fixture(scope="session")
+def tagger(of_words, tmp_path_factory) -> Path:
+    """A checkpoint of a tiny XLM-R on ``of_words``."""
+    return train_xlmr(of_words, tmp_path_factory.mktemp("run") / "plain", 20)
+
+
+@pytest.fixture(scope="session")
+def answerer(of_questions, tmp_path_factory) -> Path:
+    """A checkpoint of a tiny XLM-R on ``of_questions``."""
+    return train_xlmr(of_questions, tmp_path_factory.mktemp("run") / "plain", 40)
 
 
 @pytest.fixture

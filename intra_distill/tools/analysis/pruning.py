@@ -95,7 +95,8 @@ def open_systems(
     scores = {path: read_scores(path) for path in sensitivity}
     systems: list[Unpruned] = []
     for name, path in checkpoints.items():
-        checkpoint = evaluator.inspect(path, subset)
+        checkpoint = evaluator.open(path)
+        evaluator.refuse_misfit(checkpoint, subset)
         for other in systems:
             if other.sha256 == checkpoint.sha256:
                 raise UserError(f"{path} is the same as {other.checkpoint}: name one of them")
@@ -106,14 +107,13 @@ def open_systems(
                 "intra-distill sensitivity"
             )
         if own:
-            task = evaluator.task_of(path, read_checkpoint(path))
-            refuse_other_scores(own[0], scores[own[0]], path, load_model(path, task))
+            refuse_other_scores(own[0], scores[own[0]], path, checkpoint.model)
         systems.append(
             Unpruned(
                 name=name,
                 checkpoint=path,
                 sha256=checkpoint.sha256,
-                parameters=checkpoint.parameters,
+                parameters=checkpoint.record.parameters,
                 sensitivity=own[0] if own else None,
                 sensitivity_sha256=sha256(own[0]) if own else None,
             )
@@ -223,11 +223,11 @@ def evaluate_pruned(
         write_pruned(pruning, evaluator, checkpoint)
     try:
         if result is None:
-            inspected = evaluator.inspect(checkpoint, subset)
-            result = make_result(inspected, str(pruning.folder), evaluator, scoring, folder)
+            opened = evaluator.open(checkpoint)
+            result = make_result(opened, str(pruning.folder), evaluator, scoring, folder)
             write_result(folder / f"{subset}.json", result)
             record = {**pruning.identity, "evaluated_sha256": result.checkpoint.sha256}
-            write_json(folder / f"{subset}.pruning.json", record)
+            write_json(folder / f"pruning-{subset}.json", record)
     finally:
         if pruning.ratio and not keep:
             checkpoint.unlink()
@@ -241,7 +241,7 @@ def stored_result(
 
     What is missing or damaged is made again.
     """
-    record_path = folder / f"{scoring.test_set.subset}.pruning.json"
+    record_path = folder / f"pruning-{scoring.test_set.subset}.json"
     result_path = folder / f"{scoring.test_set.subset}.json"
     try:
         result, recorded = read_result(result_path), read_json(record_path)

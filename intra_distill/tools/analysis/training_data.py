@@ -18,14 +18,16 @@ from torch.nn import functional
 
 from ...checkpoints import check_fits, configuration
 from ...errors import UserError
-from ...tasks.sentence_prediction_intra_distillation import SentencePredictionIntraDistillationTask
 from ..labelled import is_labelled, open_labelled
 from ..options import as_argument, user_dir
-from ..scoring.predictions import lengths, prediction_task
+from ..scoring.prediction_tasks import lengths, set_up_task
 from ..scoring.search import generator_config
 
 # a model and a batch → the loss, summed over the targets, and the number of targets
 Loss = Callable[[nn.Module, dict[str, Any]], tuple[Tensor, int]]
+
+# what the loss of labelled text is a mean over, by the form of the data
+SCORED = {"sentences": "sentence", "words": "word", "questions": "boundary of an answer"}
 
 
 class Limit(NamedTuple):
@@ -90,12 +92,12 @@ class TrainingData(ABC):
 
 
 def open_training_data(path: Path) -> TrainingData:
-    """Open a data directory of either kind.
+    """Open a data directory of any kind.
 
     Raises:
         UserError: it is none
     """
-    return LabelledSentences(path) if is_labelled(path) else ParallelText(path)
+    return LabelledText(path) if is_labelled(path) else ParallelText(path)
 
 
 class ParallelText(TrainingData):
@@ -156,8 +158,12 @@ class ParallelText(TrainingData):
         return lambda model, batch: criterion(model, batch)[:2]
 
 
-class LabelledSentences(TrainingData):
-    """A data directory of ``intra-distill glue``; the loss is that of plain training."""
+class LabelledText(TrainingData):
+    """A data directory of labelled text of any form; the loss is that of plain training.
+
+    It is a mean over what is scored: sentences, words, or the two boundaries of each answer, which
+    are its first and its last symbol.
+    """
 
     def __init__(self, path: Path) -> None:
         """
@@ -166,15 +172,14 @@ class LabelledSentences(TrainingData):
         """
         self.path, self.labelled = path, open_labelled(path)
         self.name = self.labelled.dataset
-        self.is_regression = self.labelled.classes is None
+        form = self.labelled.form
+        self.is_regression = form == "sentences" and self.labelled.classes is None
         loss = "squared error" if self.is_regression else "plain cross-entropy"
         self.criterion = f"{loss} for every system"
-        self.unit = f"{'squared error' if self.is_regression else 'nats'} per sentence"
+        self.unit = f"{'squared error' if self.is_regression else 'nats'} per {SCORED[form]}"
 
-    def task_of(
-        self, checkpoint: Path, state: dict[str, Any]
-    ) -> SentencePredictionIntraDistillationTask:
-        task = prediction_task(self.labelled, checkpoint, configuration(state, "task"))
+    def task_of(self, checkpoint: Path, state: dict[str, Any]) -> FairseqTask:
+        task = set_up_task(self.labelled, checkpoint, configuration(state, "task"))
         check_fits(task, checkpoint, state)
         return task
 
@@ -195,7 +200,7 @@ class LabelledSentences(TrainingData):
     def options(self, state: dict[str, Any]) -> dict[str, Any]:
         return {}
 
-    def loss(self, task: SentencePredictionIntraDistillationTask, options: dict[str, Any]) -> Loss:
+    def loss(self, task: FairseqTask, options: dict[str, Any]) -> Loss:
         def loss(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, int]:
             rows, target = task.rows(model, batch)
             if self.is_regression:

@@ -1,6 +1,7 @@
 """The evaluation of a checkpoint: its output, the scores, the comparison with a baseline."""
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -12,13 +13,13 @@ from ... import __version__
 from ...errors import UserError
 from ...files import sha256, write_lines
 from ..config import System
-from ..labelled import is_labelled
+from ..labelled import is_labelled, open_labelled
 from ..options import make_directory
-from .evaluator import Evaluator, Inference, Output
+from .evaluator import Evaluator, Inference, OpenCheckpoint, Output
 from .metrics import Scorer, build_scorers, compare, scores_of, signatures_of
 from .predictions import Predictions
+from .questions import Questions
 from .results import (
-    Checkpoint,
     Result,
     TestSet,
     is_compared,
@@ -28,14 +29,22 @@ from .results import (
     write_result,
 )
 from .search import Search
+from .sentences import Sentences
 from .translations import Translations
+from .words import Words
+
+OF_FORM: dict[str, type[Predictions]] = {
+    "sentences": Sentences,
+    "words": Words,
+    "questions": Questions,
+}
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What to evaluate and how: the options of ``intra-distill evaluate``.
 
-    ``subsets`` defaults to the one that the kind of data has for it. The first of ``metrics`` is
+    ``subsets`` defaults to those that the kind of data has for it. The first of ``metrics`` is
     the primary one. The default is the metrics of a stored result that is reused, or those of the
     data. ``search`` and ``tokenizer``, which is BLEU's, are of translation alone. ``baseline`` is a
     result, or the folder with one for each subset.
@@ -80,7 +89,7 @@ class Scoring:
 def open_evaluator(
     data: Path, inference: Inference, search: Search | None = None, tokenizer: str | None = None
 ) -> Evaluator:
-    """Open a data directory of either kind.
+    """Open a data directory of any kind.
 
     Args:
         data: the directory
@@ -89,7 +98,7 @@ def open_evaluator(
         tokenizer: BLEU's, of translation; None for that of the target language
     Raises:
         UserError: an option is out of range, the directory is of no kind, or it has labelled
-            sentences and options are of translation
+            text and options are of translation
     """
     inference.check()
     if search:
@@ -98,10 +107,11 @@ def open_evaluator(
         return Translations(data, search or Search(), inference, tokenizer)
     if search or tokenizer:
         raise UserError(
-            f"{data} has labelled sentences, which no search translates: leave out --beam, "
+            f"{data} has labelled text, which no search translates: leave out --beam, "
             "--lenpen, --max-len-a, --max-len-b and --tokenize"
         )
-    return Predictions(data, inference)
+    labelled = open_labelled(data)
+    return OF_FORM[labelled.form](labelled, inference)
 
 
 def open_scoring(evaluator: Evaluator, subset: str, metrics: tuple[str, ...]) -> Scoring:
@@ -119,7 +129,7 @@ def open_scoring(evaluator: Evaluator, subset: str, metrics: tuple[str, ...]) ->
 def scoring_of(
     evaluator: Evaluator, test_set: TestSet, references: list[str], metrics: tuple[str, ...]
 ) -> Scoring:
-    kind = test_set.kind(evaluator.tokenizer)
+    kind = test_set.kind(evaluator.TASK, evaluator.tokenizer)
     scorers = build_scorers(metrics or evaluator.default_metrics, kind, references)
     return Scoring(test_set, evaluator.tokenizer, scorers)
 
@@ -127,13 +137,19 @@ def scoring_of(
 # The evaluation
 
 
-def evaluate(evaluation: Evaluation) -> list[Result]:
+def evaluate(
+    evaluation: Evaluation, report: Callable[[Result], None] = lambda _: None
+) -> list[Result]:
     """Run a checkpoint on subsets, score and compare; write the results and return them.
 
-    A stored result of the same checkpoint, test set and search is reused: its output always, its
-    scores if the metrics are the same. Of a subset without labels the predictions are written, and
-    there is no result.
+    All subsets are checked before the first is run. A result is written as soon as it is there, so
+    that an evaluation which is stopped goes on from there: a stored result of the same checkpoint,
+    test set and search is reused, its output always, its scores if the metrics are the same. Of a
+    subset without labels the predictions are written, and there is no result.
 
+    Args:
+        evaluation: what is asked for
+        report: is called with each result once it is written
     Raises:
         UserError: the options, the data, the checkpoint or the baseline do not fit
     """
@@ -141,34 +157,44 @@ def evaluate(evaluation: Evaluation) -> list[Result]:
     evaluator = open_evaluator(
         evaluation.data, evaluation.inference, evaluation.search, evaluation.tokenizer
     )
-    subsets = tuple(dict.fromkeys(evaluation.subsets)) or (evaluator.DEFAULT_SUBSET,)
+    subsets = tuple(dict.fromkeys(evaluation.subsets)) or evaluator.default_subsets
     if len(subsets) > 1 and evaluation.baseline and evaluation.baseline.is_file():
         raise UserError(
             f"--baseline {evaluation.baseline} is of one of the subsets {', '.join(subsets)}: give "
             "the folder that has a result of each"
         )
-    steps = [plan(evaluation, evaluator, subset) for subset in subsets]
-    return [result for step in steps if (result := step.take())]
+    checkpoint = evaluator.open(evaluation.checkpoint)
+    steps = [plan(evaluation, evaluator, checkpoint, subset) for subset in subsets]
+    results = []
+    for step in steps:
+        if result := step.take():
+            report(result)
+            results.append(result)
+    return results
 
 
-def plan(evaluation: Evaluation, evaluator: Evaluator, subset: str) -> "Scored | Unscored":
+def plan(
+    evaluation: Evaluation, evaluator: Evaluator, checkpoint: OpenCheckpoint, subset: str
+) -> "Scored | Unscored":
     """Accept the evaluation of a subset, or raise UserError where anything does not fit."""
     opened = evaluator.open_test_set(subset)
     if opened is None:
-        checkpoint = evaluator.inspect(evaluation.checkpoint, subset)
+        evaluator.refuse_misfit(checkpoint, subset)
         return Unscored(evaluator, checkpoint, subset, evaluation.results_path)
     path = evaluation.results_path / f"{subset}.json"
     stored = read_result(path) if path.exists() else None
     is_current = (
         stored is not None
         and is_output_of(stored, evaluation.results_path, evaluator, opened[0])
-        and stored.checkpoint.sha256 == sha256(evaluation.checkpoint)
+        and stored.checkpoint.sha256 == checkpoint.sha256
     )
     metrics = evaluation.metrics or (tuple(stored.scores) if is_current else ())
     scoring = scoring_of(evaluator, *opened, metrics)
     baseline_path = evaluation.baseline
     if baseline_path and baseline_path.is_dir():
         baseline_path /= f"{subset}.json"
+    if not is_current:
+        evaluator.refuse_misfit(checkpoint, subset)
     return Scored(
         evaluator=evaluator,
         system=evaluation.system,
@@ -177,7 +203,7 @@ def plan(evaluation: Evaluation, evaluator: Evaluator, subset: str) -> "Scored |
         stored=stored,
         baseline_path=baseline_path,
         baseline=baseline_path and read_baseline(baseline_path, scoring),
-        checkpoint=None if is_current else evaluator.inspect(evaluation.checkpoint, subset),
+        checkpoint=None if is_current else checkpoint,
     )
 
 
@@ -186,7 +212,7 @@ class Unscored:
     """The evaluation of a subset without labels: its predictions alone."""
 
     evaluator: Evaluator
-    checkpoint: Checkpoint
+    checkpoint: OpenCheckpoint
     subset: str
     results_path: Path
 
@@ -207,7 +233,7 @@ class Scored:
     stored: Result | None  # what is there
     baseline_path: Path | None
     baseline: Result | None
-    checkpoint: Checkpoint | None  # to run; None if the output of the stored result is reused
+    checkpoint: OpenCheckpoint | None  # to run; None if the stored result's output is reused
 
     def take(self) -> Result:
         """Run the model unless its output is stored, score, compare and write."""
@@ -244,18 +270,18 @@ class Scored:
 
 
 def write_output(
-    evaluator: Evaluator, checkpoint: Checkpoint, subset: str, results_path: Path
+    evaluator: Evaluator, checkpoint: OpenCheckpoint, subset: str, results_path: Path
 ) -> tuple[Output, Path]:
     """Run a model on a subset, and write its output to a file, which is returned as well."""
     make_directory(results_path)
-    output = evaluator.run(Path(checkpoint.path), subset)
+    output = evaluator.run(checkpoint, subset)
     path = results_path / evaluator.output_name(subset)
     write_lines(path, output.lines)
     return output, path
 
 
 def make_result(
-    checkpoint: Checkpoint,
+    checkpoint: OpenCheckpoint,
     system: str,
     evaluator: Evaluator,
     scoring: Scoring,
@@ -273,7 +299,7 @@ def make_result(
         tokenizer=scoring.tokenizer,
         significance=None,
         test_set=test_set,
-        checkpoint=checkpoint,
+        checkpoint=checkpoint.record,
         output=path.name,
         output_sha256=sha256(path),
         search=output.search,

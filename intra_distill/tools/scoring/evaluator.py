@@ -3,7 +3,9 @@
 import argparse
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -41,10 +43,56 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cpu", action="store_true", help="compute on the CPU")
 
 
+class OpenCheckpoint:
+    """A checkpoint that is evaluated: hashed, read and built once, each when first needed.
+
+    A large one is hashed, read and built for minutes, and evaluated on dozens of subsets.
+    """
+
+    def __init__(self, path: Path, task_of: Callable[[Path, dict[str, Any]], FairseqTask]) -> None:
+        """
+        Args:
+            path: its file
+            task_of: as in :class:`Evaluator`
+        """
+        self.path, self._task_of = path, task_of
+
+    @cached_property
+    def sha256(self) -> str:
+        return sha256(self.path)
+
+    @cached_property
+    def state(self) -> dict[str, Any]:
+        """Its content; UserError if it is none of fairseq-train, or could run code."""
+        return read_checkpoint(self.path)
+
+    @cached_property
+    def task(self) -> FairseqTask:
+        """The task of the data; UserError if the checkpoint is of other data."""
+        return self._task_of(self.path, self.state)
+
+    @cached_property
+    def model(self) -> nn.Module:
+        return load_model(self.path, self.task)
+
+    @cached_property
+    def record(self) -> Checkpoint:
+        """What a result says of it."""
+        return Checkpoint(
+            path=str(self.path),
+            sha256=self.sha256,
+            seed=self.state["cfg"]["common"]["seed"],
+            updates=num_updates(self.state),
+            training_seconds=training_seconds(self.path, self.state),
+            parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            num_passes=num_passes(self.state),
+        )
+
+
 class Output(NamedTuple):
     """What a model makes of a subset."""
 
-    lines: list[str]  # a translation or a prediction per sentence, in corpus order
+    lines: list[str]  # a translation or a prediction per sentence or question, in corpus order
     search: SearchRecord | None  # of a translation
 
 
@@ -58,8 +106,8 @@ class Evaluator(ABC):
         default_metrics: the primary one first
     """
 
-    TASK: ClassVar[str]  # fairseq's name of the task
-    DEFAULT_SUBSET: ClassVar[str]
+    TASK: ClassVar[str]  # as in :class:`Result`
+    DEFAULT_SUBSET: ClassVar[str]  # where one is wanted
     DONE: ClassVar[str]  # what happens to the sentences, such as "translated"
     PACKAGES: ClassVar[tuple[str, ...]]  # whose versions matter, besides torch and fairseq
 
@@ -68,9 +116,18 @@ class Evaluator(ABC):
     tokenizer: str | None
     default_metrics: tuple[str, ...]
 
+    @property
+    def default_subsets(self) -> tuple[str, ...]:
+        """The subsets that a whole evaluation is of; UserError if there are none."""
+        return (self.DEFAULT_SUBSET,)
+
+    def open(self, checkpoint: Path) -> OpenCheckpoint:
+        """Open a checkpoint for all subsets; nothing is read before it is needed."""
+        return OpenCheckpoint(checkpoint, self.task_of)
+
     @abstractmethod
     def open_test_set(self, subset: str) -> tuple[TestSet, list[str]] | None:
-        """Describe a subset and read its references, one per sentence; None if it has none.
+        """Describe a subset and read its references, one per output line; None if it has none.
 
         Raises:
             UserError: there is no such subset, or its references do not fit
@@ -82,37 +139,23 @@ class Evaluator(ABC):
 
     @abstractmethod
     def task_of(self, checkpoint: Path, state: dict[str, Any]) -> FairseqTask:
-        """Set up the task of the data, as the checkpoint with this content needs it."""
+        """Set up the task of the data, as the checkpoint with this content needs it.
+
+        Raises:
+            UserError: the checkpoint is of other data
+        """
 
     @abstractmethod
-    def refuse_misfit(
-        self, checkpoint: Path, task: FairseqTask, model: nn.Module, subset: str
-    ) -> None:
+    def refuse_misfit(self, checkpoint: OpenCheckpoint, subset: str) -> None:
         """Raise UserError if a model cannot be run on a subset, as for a sentence too long."""
 
     @abstractmethod
-    def run(self, checkpoint: Path, subset: str) -> Output:
-        """Run a model that has been inspected."""
+    def run(self, checkpoint: OpenCheckpoint, subset: str) -> Output:
+        """Run a model on a subset that :meth:`refuse_misfit` has let pass."""
 
     @abstractmethod
     def has_made(self, result: Result) -> bool:
         """Whether a result of the same checkpoint and test set was made by the same options."""
-
-    def inspect(self, path: Path, subset: str) -> Checkpoint:
-        """Describe a checkpoint, and raise UserError if it cannot be run on a subset."""
-        state = read_checkpoint(path)
-        task = self.task_of(path, state)
-        model = load_model(path, task)
-        self.refuse_misfit(path, task, model, subset)
-        return Checkpoint(
-            path=str(path),
-            sha256=sha256(path),
-            seed=state["cfg"]["common"]["seed"],
-            updates=num_updates(state),
-            training_seconds=training_seconds(path, state),
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
-            num_passes=num_passes(state),
-        )
 
 
 def training_seconds(path: Path, state: dict[str, Any]) -> float | None:

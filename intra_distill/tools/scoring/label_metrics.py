@@ -4,9 +4,10 @@ Each sentence has a few statistics whose sums over a corpus, or over a resample 
 score. All scores are times 100.
 """
 
+import json
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from sacrebleu.metrics.base import Metric, Score, Signature
@@ -14,6 +15,7 @@ from scipy.stats import rankdata
 
 from ...core.agreement import accuracy, f1, matthews, pearson
 from ...errors import UserError
+from .answers import answer_f1, exact_match
 
 
 class LabelSignature(Signature):
@@ -127,6 +129,109 @@ class MCC(OfTwoClasses):
 
     def of_sums(self, tp: float, fp: float, fn: float, tn: float) -> float:
         return matthews(tp, fp, fn, tn)
+
+
+class EntityF1(OfClasses):
+    """F1 of entities: one is right if it begins and ends at the same words, and has the same type.
+
+    F1 = 2 right / (predicted + gold), over all sentences and types.
+    """
+
+    def __init__(self, tags: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+        """
+        Args:
+            tags: their names
+            references: the gold tags of each sentence, separated by spaces, as a list in a list
+        """
+        super().__init__(tags, references, entities="seqeval-default")
+
+    def _refuse_unknown(self, what: str, sentences: Sequence[str]) -> None:
+        for number, sentence in enumerate(sentences, start=1):
+            super()._refuse_unknown(f"in {what} {number}, tag", sentence.split())
+
+    def _extract_reference_info(self, refs: Sequence[str]) -> dict[str, Any]:
+        tags = refs[0].split()
+        return {"words": len(tags), "gold": entities(tags)}
+
+    def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict) -> list[int]:
+        """The numbers of right, predicted and gold entities."""
+        tags, gold = hypothesis.split(), ref_kwargs["gold"]
+        if len(tags) != ref_kwargs["words"]:
+            raise UserError(
+                f"a prediction has {len(tags)} tags, its reference {ref_kwargs['words']}"
+            )
+        predicted = entities(tags)
+        return [len(predicted & gold), len(predicted), len(gold)]
+
+    def of_sums(self, right: float, predicted: float, gold: float) -> float:
+        return f1(right, predicted - right, gold - right)
+
+
+def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """The entities that the tags of a sentence mark, as seqeval's default mode finds them.
+
+    A B-TYPE begins an entity, and so does an I-TYPE that does not continue one of its type.
+
+    Args:
+        tags: O, B-TYPE or I-TYPE of each word
+    Returns:
+        of each entity its type, its first word, and the word after its last
+    """
+    found = set()
+    inside, start = "", 0  # the type of the entity that is open; empty for none
+    for i, tag in enumerate([*tags, "O"]):
+        prefix, _, kind = tag.partition("-")
+        if inside and (prefix != "I" or kind != inside):
+            found.add((inside, start, i))
+            inside = ""
+        if kind and not inside:
+            inside, start = kind, i
+    return found
+
+
+class OfAnswers(LabelMetric):
+    """A metric of answers: a mean over the questions of the agreement with the best gold answer."""
+
+    agreement: ClassVar[Callable[[str, Sequence[str]], float]]
+
+    def __init__(self, references: Sequence[Sequence[str]]) -> None:
+        """
+        Args:
+            references: of each question a JSON list of the right answers, as a list in a list
+        """
+        super().__init__(gold_answers(references[0]), normalisation="SQuAD-v1.1-English")
+
+    def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict) -> list[float]:
+        return [type(self).agreement(hypothesis, ref_kwargs["gold"]), 1]
+
+    def of_sums(self, agreement: float, total: float) -> float:
+        return agreement / total
+
+
+class AnswerF1(OfAnswers):
+    """F1 of the words of an answer."""
+
+    agreement = staticmethod(answer_f1)
+
+
+class ExactMatch(OfAnswers):
+    """The share of questions with a right answer."""
+
+    agreement = staticmethod(exact_match)
+
+
+def gold_answers(lines: Sequence[str]) -> list[list[str]]:
+    """Parse the right answers, a JSON list a line; UserError for a line that is none."""
+    answers = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            texts = json.loads(line)
+        except (ValueError, RecursionError):
+            texts = None
+        if not (isinstance(texts, list) and texts and all(isinstance(t, str) for t in texts)):
+            raise UserError(f"reference {number} is {line[:80]!r}, not a JSON list of answers")
+        answers.append(texts)
+    return answers
 
 
 class Pearson(LabelMetric):

@@ -18,7 +18,7 @@ from sacrebleu.significance import PairedTest
 from ...errors import UserError, one_line
 from ..languages import WITHOUT_SPACES, base_language
 from ..moses import moses
-from .label_metrics import F1, MCC, Accuracy, Pearson, Spearman
+from .label_metrics import F1, MCC, Accuracy, AnswerF1, EntityF1, ExactMatch, Pearson, Spearman
 
 TOKENIZERS = list(BLEU.TOKENIZERS)
 TOKENIZER_OF = {"ja": "ja-mecab", "ko": "ko-mecab", "zh": "zh"}  # 13a for all others
@@ -55,7 +55,22 @@ class Numbers:
     WHAT: ClassVar[str] = "numbers"
 
 
-Kind = Text | Classes | Numbers  # of what is scored
+@dataclass(frozen=True)
+class Tags:
+    """Predicted tags of words: O, or B- or I- and a type of entity."""
+
+    WHAT: ClassVar[str] = "tags"
+    words: tuple[str, ...]  # their names
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Predicted answers to questions; a reference is a JSON list of the right ones."""
+
+    WHAT: ClassVar[str] = "answers"
+
+
+Kind = Text | Classes | Numbers | Tags | Answers  # of what is scored
 
 
 @dataclass(frozen=True)
@@ -184,6 +199,25 @@ METRICS = {
             lambda _, references: Spearman(references),
             of=Numbers,
             scale="× 100",
+        ),
+        Metric(
+            "entity-F1",
+            "F-score of the entities that tags mark, as seqeval computes it (Nakayama, 2018)",
+            lambda tags, references: EntityF1(tags.words, references),
+            of=Tags,
+        ),
+        Metric(
+            "answer-F1",
+            "F-score of an answer's words, that of SQuAD v1.1 (Rajpurkar et al., 2016)",
+            lambda _, references: AnswerF1(references),
+            of=Answers,
+        ),
+        Metric(
+            "exact-match",
+            "answers that are right, as in SQuAD v1.1 (Rajpurkar et al., 2016)",
+            lambda _, references: ExactMatch(references),
+            of=Answers,
+            scale="%",
         ),
     )
 }

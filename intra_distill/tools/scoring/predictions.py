@@ -1,50 +1,63 @@
-"""The evaluation of predictions: labelled sentences, and forward passes over them in batches."""
+"""The evaluation of predictions: labelled text, and forward passes over it in batches."""
 
-from dataclasses import fields
+from abc import abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from fairseq import tasks, utils
-from fairseq.data import NestedDictionaryDataset
-from fairseq.dataclass.configs import FairseqConfig
-from fairseq.tasks.sentence_prediction import SentencePredictionConfig
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from torch import Tensor, nn
+from fairseq import utils
+from fairseq.data import FairseqDataset
+from fairseq.tasks import FairseqTask
+from torch import Tensor
 from tqdm import tqdm
 
-from ...checkpoints import check_fits, configuration, load_model, read_checkpoint
+from ...checkpoints import check_fits, configuration
 from ...errors import UserError
 from ...files import read_lines, sha256
-from ...tasks.sentence_prediction_intra_distillation import (
-    SentencePredictionIntraDistillationConfig,
-    SentencePredictionIntraDistillationTask,
-)
-from ..labelled import FIRST, SECOND, LabelledData, open_labelled, reference
-from .evaluator import Evaluator, Inference, Output
+from ..labelled import FIRST, SECOND, LabelledData, reference
+from .evaluator import Evaluator, Inference, OpenCheckpoint, Output
 from .metrics import METRICS
+from .prediction_tasks import lengths, set_up_task
 from .results import Result, TestSet
 
 
 class Predictions(Evaluator):
-    """A data directory of labelled sentences."""
+    """A data directory of labelled text of any form.
 
-    TASK, DEFAULT_SUBSET, DONE = "sentence_prediction", "valid", "predicted"
-    PACKAGES = ("sacrebleu",)
+    An item is what the model reads at once: a sentence or a pair, a part of a long sentence, or a
+    question with a window of its passage.
+    """
 
-    def __init__(self, data: Path, inference: Inference) -> None:
+    DEFAULT_SUBSET, DONE, PACKAGES = "valid", "predicted", ("sacrebleu",)
+    ITEM: ClassVar[str] = "sentence"
+
+    def __init__(self, labelled: LabelledData, inference: Inference) -> None:
         """
         Raises:
-            UserError: the directory is not finished, or names an unknown metric
+            UserError: the directory names an unknown metric
         """
-        self.data, self.inference, self.tokenizer = data, inference, None
-        self.labelled = open_labelled(data)
+        self.data, self.inference, self.tokenizer = labelled.path, inference, None
+        self.labelled = labelled
         self.default_metrics = self.labelled.metrics
         for metric in self.default_metrics:
             if metric not in METRICS:
-                raise UserError(f"{data}: its labels.json names {metric!r}, which is no metric")
+                raise UserError(
+                    f"{self.data}: its labels.json names {metric!r}, which is no metric"
+                )
+
+    @abstractmethod
+    def number_of_items(self, subset: str) -> int:
+        """How many items a subset has; UserError if the files that say so are damaged."""
+
+    @abstractmethod
+    def keep(self, task: FairseqTask, sample: dict[str, Any], outputs: Tensor) -> list[Any]:
+        """What the predictions need of a batch's outputs, by item."""
+
+    @abstractmethod
+    def lines(self, kept: list[Any], subset: str) -> list[str]:
+        """The predictions, from what is kept of all items of a subset."""
 
     def open_test_set(self, subset: str) -> tuple[TestSet, list[str]] | None:
         splits = self.labelled.splits
@@ -62,15 +75,18 @@ class Predictions(Evaluator):
         if len(references) != splits[subset].sentences:
             raise UserError(
                 f"{self.data}: {references_path.name} has {len(references)} lines for "
-                f"{splits[subset].sentences} sentences: make the data again"
+                f"{splits[subset].sentences} {self.labelled.counted}: make the data again"
             )
-        inputs = [f"{folder}/{subset}.bin" for folder in (FIRST, SECOND)[: 1 + self.labelled.pairs]]
+        inputs = {name: self.data / name for name in self.inputs(subset)}
+        for name, path in inputs.items():
+            if not path.is_file():
+                raise UserError(f"{self.data} has no {name}: make the data again")
         test_set = TestSet(
             data=str(self.data),
             subset=subset,
             dataset=splits[subset].dataset,
             sentences=len(references),
-            input_sha256={name: sha256(self.data / name) for name in inputs},
+            input_sha256={name: sha256(path) for name, path in inputs.items()},
             references=references_path.name,
             references_sha256=sha256(references_path),
             text=None,
@@ -78,124 +94,95 @@ class Predictions(Evaluator):
         )
         return test_set, references
 
+    def inputs(self, subset: str) -> list[str]:
+        """The files that a prediction depends on, besides the model."""
+        return [f"{folder}/{subset}.bin" for folder in (FIRST, SECOND)[: 1 + self.labelled.pairs]]
+
     def output_name(self, subset: str) -> str:
         return f"{subset}.pred"
 
-    def task_of(
-        self, checkpoint: Path, state: dict[str, Any]
-    ) -> SentencePredictionIntraDistillationTask:
-        task = prediction_task(self.labelled, checkpoint, configuration(state, "task"))
+    def task_of(self, checkpoint: Path, state: dict[str, Any]) -> FairseqTask:
+        task = set_up_task(self.labelled, checkpoint, configuration(state, "task"))
         check_fits(task, checkpoint, state)
         return task
 
-    def refuse_misfit(
-        self,
-        checkpoint: Path,
-        task: SentencePredictionIntraDistillationTask,
-        model: nn.Module,
-        subset: str,
-    ) -> None:
-        dataset = task.load_dataset(subset)
-        if len(dataset) != self.labelled.splits[subset].sentences:
-            raise UserError(
-                f"{self.data}: {subset} has {len(dataset)} sentences, not "
-                f"{self.labelled.splits[subset].sentences}: make the data again"
-            )
-        limit = min(task.max_positions(), model.max_positions())
-        refuse_long_sentences(dataset, subset, limit, self.inference.max_tokens)
+    def dataset(self, task: FairseqTask, subset: str) -> FairseqDataset:
+        """Load a subset, once."""
+        if subset not in task.datasets:
+            task.load_dataset(subset)
+        return task.dataset(subset)
 
-    def run(self, checkpoint: Path, subset: str) -> Output:
-        task = self.task_of(checkpoint, read_checkpoint(checkpoint))
-        outputs = predict(task, load_model(checkpoint, task), subset, self.inference)
-        for number in (~outputs.isfinite()).flatten(1).any(dim=1).nonzero()[:1]:
+    def refuse_misfit(self, checkpoint: OpenCheckpoint, subset: str) -> None:
+        dataset, expected = self.dataset(checkpoint.task, subset), self.number_of_items(subset)
+        if len(dataset) != expected:
             raise UserError(
-                f"{checkpoint}: its output for sentence {int(number) + 1} of {subset} is NaN or "
-                "infinite"
+                f"{self.data}: {subset} has {len(dataset)} {self.ITEM}s, not {expected}: "
+                "make the data again"
             )
-        if self.labelled.classes is None:
-            return Output([str(number) for number in outputs.squeeze(1).numpy()], None)
-        classes = self.labelled.classes
-        return Output([classes[i] for i in outputs.argmax(dim=1).tolist()], None)
+        limit = min(checkpoint.task.max_positions(), checkpoint.model.max_positions())
+        self._refuse_long(dataset, subset, limit)
+
+    def _refuse_long(self, dataset: FairseqDataset, subset: str, limit: int) -> None:
+        """Refuse items that are longer than the model or a batch takes: fairseq would fail."""
+        sizes, max_tokens = lengths(dataset), self.inference.max_tokens
+        longest = int(sizes.argmax())
+        length = f"{self.ITEM} {longest + 1} of {subset} has {sizes[longest]} tokens"
+        if sizes[longest] > limit:
+            raise UserError(
+                f"{length}, the model takes {limit}: make the data with --max-length {limit}"
+            )
+        if sizes[longest] > max_tokens:
+            raise UserError(f"{length}, more than --max-tokens {max_tokens}: raise it")
+
+    def run(self, checkpoint: OpenCheckpoint, subset: str) -> Output:
+        dataset = self.dataset(checkpoint.task, subset)
+        kept: dict[int, Any] = {}  # by the number of the item in the corpus
+        for sample, outputs in predict(checkpoint, dataset, subset, self.inference):
+            numbers = sample["id"].tolist()
+            self._refuse_nan(outputs, numbers, checkpoint, subset)
+            kept.update(zip(numbers, self.keep(checkpoint.task, sample, outputs), strict=True))
+        return Output(self.lines([kept[number] for number in range(len(dataset))], subset), None)
+
+    def _refuse_nan(
+        self, outputs: Tensor, numbers: list[int], checkpoint: OpenCheckpoint, subset: str
+    ) -> None:
+        for i in (~outputs.isfinite()).reshape(len(numbers), -1).any(dim=1).nonzero()[:1]:
+            raise UserError(
+                f"{checkpoint.path}: its output for {self.ITEM} {numbers[int(i)] + 1} of {subset} "
+                "is NaN or infinite"
+            )
 
     def has_made(self, result: Result) -> bool:
         return True  # no option changes a prediction
 
 
-def prediction_task(
-    data: LabelledData, checkpoint: Path, trained: dict[str, Any]
-) -> SentencePredictionIntraDistillationTask:
-    """Set up fairseq's task of a data directory.
+class OfLanguages(Predictions):
+    """A data directory with a test set of each language."""
 
-    Args:
-        data: the directory
-        checkpoint: for messages
-        trained: the options of the task that a checkpoint was trained with, such as ``init_token``
-    Raises:
-        UserError: the checkpoint is of no prediction
-    """
-    names = {field.name for field in fields(SentencePredictionConfig)}
-    task = {name: value for name, value in trained.items() if name in names - {"_name"}}
-    task |= {
-        "_name": "sentence_prediction_intra_distillation",
-        "data": str(data.path),
-        "no_shuffle": True,
-        "regression_target": data.classes is None,
-        "num_classes": 1 if data.classes is None else len(data.classes),
-        "num_passes": 1,
-    }
-    cfg = OmegaConf.structured(FairseqConfig())
-    try:
-        cfg.task = OmegaConf.merge(SentencePredictionIntraDistillationConfig(), task)
-        return tasks.setup_task(cfg.task)
-    except OmegaConfBaseException as error:
-        raise UserError(
-            f"{checkpoint} is not a checkpoint of a model that predicts labels of sentences"
-        ) from error
+    @property
+    def default_subsets(self) -> tuple[str, ...]:
+        if not self.labelled.test_sets:
+            raise UserError(
+                f"{self.data} has no test sets, only {', '.join(self.labelled.splits)}: choose one "
+                "by --gen-subset"
+            )
+        return self.labelled.test_sets
 
 
 def predict(
-    task: SentencePredictionIntraDistillationTask,
-    model: nn.Module,
-    subset: str,
-    inference: Inference,
-) -> Tensor:
-    """Run a model on a subset, without dropout.
+    checkpoint: OpenCheckpoint, dataset: FairseqDataset, subset: str, inference: Inference
+) -> Iterator[tuple[dict[str, Any], Tensor]]:
+    """Run a model on a subset, without dropout, in batches of items of similar length.
 
-    Returns:
-        on the CPU, in corpus order: logits of classes (N, C), or predicted numbers (N, 1)
+    Yields:
+        each batch and what ``task.predict`` makes of it, both on the CPU
     """
-    dataset = task.load_dataset(subset)
     device = torch.device("cuda" if torch.cuda.is_available() and not inference.cpu else "cpu")
-    model.to(device).eval()
+    model = checkpoint.model.to(device).eval()
     by_length = np.argsort(lengths(dataset), kind="stable")
     batches = dataset.batch_by_size(by_length, max_tokens=inference.max_tokens)
-    rows: dict[int, Tensor] = {}  # by the number of the sentence in the corpus
     with torch.no_grad():
         for batch in tqdm(batches, desc=f"predict {subset}", unit="batch", disable=None):
             sample = dataset.collater([dataset[i] for i in batch])
-            if device.type == "cuda":
-                sample = utils.move_to_cuda(sample, device)
-            outputs = task.predict(model, sample).float().cpu()
-            rows.update(zip(sample["id"].tolist(), outputs.reshape(len(batch), -1), strict=True))
-    return torch.stack([rows[number] for number in range(len(dataset))])
-
-
-def refuse_long_sentences(
-    dataset: NestedDictionaryDataset, subset: str, limit: int, max_tokens: int
-) -> None:
-    """Refuse sentences that are longer than the model or a batch takes: fairseq would fail."""
-    sizes = lengths(dataset)
-    longest = int(sizes.argmax())
-    length = f"sentence {longest + 1} of {subset} has {sizes[longest]} tokens"
-    if sizes[longest] > limit:
-        raise UserError(
-            f"{length}, the model takes {limit}: make the data with --max-length {limit}"
-        )
-    if sizes[longest] > max_tokens:
-        raise UserError(f"{length}, more than --max-tokens {max_tokens}: raise it")
-
-
-def lengths(dataset: NestedDictionaryDataset) -> np.ndarray:
-    """The number of tokens of each sentence or pair, (N,)."""
-    (sizes,) = dataset.sizes
-    return sizes
+            on_device = utils.move_to_cuda(sample, device) if device.type == "cuda" else sample
+            yield sample, checkpoint.task.predict(model, on_device).float().cpu()

@@ -13,7 +13,27 @@ from typing import Any, Required, TypedDict, get_args, get_origin, get_type_hint
 
 from ...errors import UserError
 from ...files import read_json, read_lines, sha256, write_json
-from .metrics import METRICS, TOKENIZERS, Classes, Kind, Numbers, Scorer, Test, Text, build_scorers
+from .metrics import (
+    METRICS,
+    TOKENIZERS,
+    Answers,
+    Classes,
+    Kind,
+    Numbers,
+    Scorer,
+    Tags,
+    Test,
+    Text,
+    build_scorers,
+)
+
+# what a result can be of: fairseq's tasks, and whether their labels are classes (None: can be)
+HAS_CLASSES = {
+    "translation": False,
+    "sentence_prediction": None,
+    "tagging": True,
+    "span_prediction": False,
+}
 
 # default limit of a hypothesis: fairseq's 200 pieces or, if that is more, twice the source
 PIECES, PIECES_FOR_EACH = 200, 2
@@ -35,23 +55,28 @@ class TestSet:
 
     data: str
     subset: str
-    dataset: str  # the language pair, such as de-en, or the name of labelled sentences
-    sentences: int
+    dataset: str  # the language pair, such as de-en; of labelled text its name, or the language
+    sentences: int  # or questions
     input_sha256: dict[str, str]  # of the binarised input, by file in data
     references: str  # file in data
     references_sha256: str
     text: TextRecord | None  # of a translation
-    classes: tuple[str, ...] | None  # to predict; null for translations and numbers
+    classes: tuple[str, ...] | None  # to predict; null for translations, numbers and answers
 
-    def kind(self, tokenizer: str | None) -> Kind:
+    def kind(self, task: str, tokenizer: str | None) -> Kind:
         """What is scored, with all that the metrics depend on.
 
         Args:
+            task: as in :class:`Result`
             tokenizer: BLEU's, for a translation
         """
         if self.text:
             return Text(self.text.target_lang, self.text.lowercase, tokenizer)
-        return Numbers() if self.classes is None else Classes(self.classes)
+        if task == "span_prediction":
+            return Answers()
+        if self.classes is None:
+            return Numbers()
+        return Tags(self.classes) if task == "tagging" else Classes(self.classes)
 
 
 @dataclass(frozen=True)
@@ -106,7 +131,7 @@ class Result:
 
     system: str
     overrides: list[str]  # of the configuration, in the system's name: GROUP.KEY=VALUE each
-    task: str  # fairseq's --task: translation or sentence_prediction
+    task: str  # one of HAS_CLASSES: fairseq's --task, without _intra_distillation
     primary_metric: str  # the metric that is shown where only one fits
     scores: dict[str, float]  # by metric
     signatures: dict[str, str]  # by metric
@@ -124,9 +149,14 @@ class Result:
         return self.test_set.dataset
 
     @property
+    def counted(self) -> str:
+        """What the number of sentences of its test set counts, in words."""
+        return "questions" if self.task == "span_prediction" else "sentences"
+
+    @property
     def kind(self) -> Kind:
         """What is scored, with all that the metrics depend on."""
-        return self.test_set.kind(self.tokenizer)
+        return self.test_set.kind(self.task, self.tokenizer)
 
 
 def read_result(path: Path) -> Result:
@@ -169,8 +199,12 @@ def contradiction_in(result: Result) -> str:
     if text and test_set.dataset != f"{text.source_lang}-{text.target_lang}":
         return f"its dataset is {test_set.dataset}, not {text.source_lang}-{text.target_lang}"
     is_text = text is not None
-    if is_text != (result.search is not None) or (is_text and test_set.classes is not None):
+    if len({is_text, result.search is not None, result.task == "translation"}) > 1:
         return "it is of a translation in one place and of predictions in another"
+    if result.task not in HAS_CLASSES:
+        return f"{result.task!r} is no task"
+    if HAS_CLASSES[result.task] not in (None, test_set.classes is not None):
+        return f"its classes are not those of {result.task}"
     if result.tokenizer not in (TOKENIZERS if is_text else [None]):
         return f"{result.tokenizer!r} is no tokeniser of sacreBLEU"
     for metric in result.scores:

@@ -9,8 +9,9 @@ from ...errors import UserError
 from ...files import written_whole
 from ..corpora.glue.reading import GREATEST_SCORE, LEAST_SCORE
 from ..corpora.glue.tasks import TASKS
-from .evaluator import Inference
-from .predictions import Predictions
+from ..labelled import open_labelled
+from .evaluator import Inference, OpenCheckpoint
+from .sentences import Sentences
 
 HEADER = "index\tprediction"
 NO_DATE = (1980, 1, 1, 0, 0, 0)  # the same predictions make the same zip at any time
@@ -45,8 +46,8 @@ FILES = (
 class Predictor:
     """A task's data directory and the checkpoint that predicts its labels."""
 
-    evaluator: Predictions
-    checkpoint: Path
+    evaluator: Sentences
+    checkpoint: OpenCheckpoint
 
 
 def open_predictors(
@@ -65,20 +66,22 @@ def open_predictors(
             raise UserError(f"--path {task} has no --data {task}=…: give both")
     predictors = {}
     for task, folder in data.items():
-        evaluator = Predictions(folder, inference)
-        labelled = evaluator.labelled
-        if (labelled.dataset, labelled.classes) != (task, TASKS[task].classes):
+        labelled = open_labelled(folder)
+        ours = labelled.form, labelled.dataset, labelled.classes
+        if ours != ("sentences", task, TASKS[task].classes):
             raise UserError(f"--data {task}={folder} is of {labelled.dataset}")
+        evaluator = Sentences(labelled, inference)
+        checkpoint = evaluator.open(checkpoints[task])
         for file in (file for file in FILES if file.task == task):
             evaluator.open_test_set(file.subset)
-            evaluator.inspect(checkpoints[task], file.subset)
+            evaluator.refuse_misfit(checkpoint, file.subset)
             number = labelled.splits[file.subset].sentences
             if number != file.sentences:
                 raise UserError(
                     f"--data {task}={folder}: {file.subset} has {number} sentences, GLUE's "
                     f"{file.name} has {file.sentences}"
                 )
-        predictors[task] = Predictor(evaluator, checkpoints[task])
+        predictors[task] = Predictor(evaluator, checkpoint)
     return predictors
 
 

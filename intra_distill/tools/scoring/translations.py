@@ -1,19 +1,21 @@
 """The evaluation of translations: a prepared test set, and beam search on it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from fairseq import tasks, utils
+from fairseq import checkpoint_utils, tasks, utils
 from fairseq.data import LanguagePairDataset
 from fairseq.tasks.translation import TranslationTask
-from torch import nn
 
 from ...checkpoints import check_fits
 from ...errors import UserError
 from ...files import read_lines, sha256
 from ..prepared import open_prepared
-from .evaluator import Evaluator, Inference, Output
+from .evaluator import Evaluator, Inference, OpenCheckpoint, Output
 from .metrics import DEFAULT_METRICS, default_tokenizer
 from .results import Result, SearchRecord, TestSet, TextRecord
 from .search import (
@@ -96,21 +98,22 @@ class Translations(Evaluator):
         check_fits(self.task, checkpoint, state)
         return self.task
 
-    def refuse_misfit(
-        self, checkpoint: Path, task: TranslationTask, model: nn.Module, subset: str
-    ) -> None:
-        max_positions = utils.resolve_max_positions(task.max_positions(), model.max_positions())
+    def refuse_misfit(self, checkpoint: OpenCheckpoint, subset: str) -> None:
+        max_positions = utils.resolve_max_positions(
+            checkpoint.task.max_positions(), checkpoint.model.max_positions()
+        )
         refuse_long_sentences(
             self.dataset(subset), subset, max_positions, self.inference.max_tokens
         )
 
-    def run(self, checkpoint: Path, subset: str) -> Output:
+    def run(self, checkpoint: OpenCheckpoint, subset: str) -> Output:
         search = self.search
         arguments = generator_arguments(
-            search, self.inference, subset, self.data, checkpoint, self.text_format.langs
+            search, self.inference, subset, self.data, checkpoint.path, self.text_format.langs
         )
         cfg, sentences = generator_config(arguments), len(self.dataset(subset))
-        translation = translate(cfg, sentences, search.has_default_limit)
+        with handed_over(checkpoint):
+            translation = translate(cfg, sentences, search.has_default_limit)
         record = SearchRecord(
             beam=search.beam,
             lenpen=search.lenpen,
@@ -127,6 +130,18 @@ class Translations(Evaluator):
         return result.search is not None and all(
             getattr(result.search, name) == getattr(self.search, name) for name in names
         )
+
+
+@contextmanager
+def handed_over(checkpoint: OpenCheckpoint) -> Iterator[None]:
+    """Have fairseq's generator take the model that is built already, instead of loading it."""
+    models, load = [checkpoint.model], checkpoint_utils.load_model_ensemble
+    trained = SimpleNamespace(task=None)  # the configuration, which translation does not look at
+    checkpoint_utils.load_model_ensemble = lambda *_, **__: (models, trained)
+    try:
+        yield
+    finally:
+        checkpoint_utils.load_model_ensemble = load
 
 
 def refuse_long_sentences(

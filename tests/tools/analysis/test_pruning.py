@@ -122,6 +122,42 @@ def test_a_model_of_labelled_sentences_is_pruned(of_classes, classifier, tmp_pat
     assert path.stat().st_mtime_ns == written
 
 
+@pytest.mark.parametrize("kind, model", [("words", "tagger"), ("questions", "answerer")])
+def test_models_of_words_and_questions_are_pruned(kind, model, request, tmp_path, capsys):
+    data, path = map(request.getfixturevalue, (f"of_{kind}", model))
+    arguments = ["prune", str(data), "--path", str(path), "--cpu", "--order", "random"]
+    arguments += ["--ratios=0.9", f"--results-path={tmp_path}"]
+    main([*arguments, "--gen-subset=test-ar"])
+    whole, pruned = json.loads((tmp_path / "prune.json").read_text())["models"]
+    primary = {"words": "entity-F1", "questions": "answer-F1"}[kind]
+    assert pruned["scores"][primary] < whole["scores"][primary]
+    files = {file.name for file in (tmp_path / "plain/random/0.9").iterdir()}
+    assert files == {"test-ar.json", "test-ar.pred", "pruning-test-ar.json"}
+    capsys.readouterr()
+    main(["table", str(tmp_path), "--gen-subset=test-ar"])  # nothing else is taken for a result
+    assert "plain/random/0.9" in capsys.readouterr().out
+    main(arguments)
+    assert json.loads((tmp_path / "prune.json").read_text())["subset"] == "valid"
+
+
+def test_a_checkpoint_is_loaded_once_to_be_pruned_and_once_to_be_run(
+    of_words, tagger, tmp_path, monkeypatch
+):
+    loaded = []
+    load = checkpoint_utils.load_checkpoint_to_cpu
+    monkeypatch.setattr(
+        checkpoint_utils,
+        "load_checkpoint_to_cpu",
+        lambda path, *args, **kwargs: loaded.append(Path(path).name) or load(path, *args, **kwargs),
+    )
+    main(
+        ["prune", str(of_words), "--path", str(tagger), "--cpu", "--order", "random"]
+        + ["--ratios=0.5", f"--results-path={tmp_path}"]
+    )
+    whole = tagger.name  # to be checked, to be run as it is, to be pruned
+    assert loaded == [whole, whole, whole, "scratch.pt"]
+
+
 def test_the_least_sensitive_are_removed_over_the_whole_model(
     run,
     checkpoint,
@@ -260,7 +296,7 @@ def test_a_kept_checkpoint_is_made_later_without_translating(run, translations, 
 
 @pytest.mark.parametrize(
     "name, content",
-    [("test.json", b"{"), ("test.pruning.json", b"\xff"), ("checkpoint.pt", b"PK")],
+    [("test.json", b"{"), ("pruning-test.json", b"\xff"), ("checkpoint.pt", b"PK")],
 )
 def test_what_is_damaged_is_made_again(run, translations, tmp_path, name, content):
     asked = ["--ratios", "0.5", "--write-checkpoint"]

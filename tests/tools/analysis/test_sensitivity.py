@@ -2,11 +2,13 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from fairseq import checkpoint_utils
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
+from torch import Tensor
 from torch.nn import functional
 
 from intra_distill.checkpoints import load_model, read_checkpoint
@@ -226,42 +228,74 @@ def test_the_label_smoothing_is_the_checkpoints_own(run, checkpoint, tmp_path):
     assert smoothed.loss > plain.loss + 0.1
 
 
-# Labelled sentences
+# Labelled text
 
 
-def of_whole_training_set(data: Path, path: Path, loss_of) -> tuple[torch.nn.Module, float]:
-    """The model with the gradient of its mean loss over the training set, and that loss."""
-    task = open_training_data(data).task_of(path, read_checkpoint(path))
-    dataset = task.load_dataset("train")
-    batch = dataset.collater([dataset[i] for i in range(len(dataset))])
-    model = load_model(path, task).eval()
-    rows = model(**batch["net_input"], classification_head_name="sentence_classification_head")[0]
-    loss = loss_of(rows, batch["target"].view(-1))
-    loss.backward()
-    return model, loss.item()
+def of_sentences(model: torch.nn.Module, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """The outputs of a model and the targets, one for each sentence."""
+    head = "sentence_classification_head"
+    return model(**batch["net_input"], classification_head_name=head)[0], batch["target"].view(-1)
 
 
-@pytest.mark.parametrize("kind", ["classes", "numbers"])
-def test_of_labelled_sentences_the_loss_is_their_mean(
-    kind, run, of_classes, of_numbers, classifier, regressor, capsys
-):
-    data, path, loss_of = {
-        "classes": (of_classes, classifier, functional.cross_entropy),
-        "numbers": (of_numbers, regressor, lambda x, y: functional.mse_loss(x[:, 0], y)),
-    }[kind]
+def of_words(model: torch.nn.Module, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """One for each word."""
+    logits, _ = model(**batch["net_input"], token_head_name="tags")
+    is_word = batch["target"] != 1
+    return logits[is_word], batch["target"][is_word] - 4
+
+
+def of_boundaries(model: torch.nn.Module, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """The logits of the first and of the last symbol, over <s> and the window of the passage."""
+    logits, _ = model(**batch["net_input"], token_head_name="span")
+    symbols = torch.arange(logits.size(1))
+    ends = batch["net_input"]["src_lengths"][:, None] - 1
+    out = (symbols != 0) & ((symbols < 4) | (symbols >= ends))  # (B, T)
+    rows = logits.masked_fill(out[..., None], -torch.inf).transpose(1, 2).flatten(0, 1)
+    return rows, batch["target"].flatten()
+
+
+KINDS = {
+    "classes": ("classifier", of_sentences, functional.cross_entropy, "nats per sentence"),
+    "numbers": (
+        "regressor",
+        of_sentences,
+        lambda x, y: functional.mse_loss(x[:, 0], y),
+        "squared error per sentence",
+    ),
+    "words": ("tagger", of_words, functional.cross_entropy, "nats per word"),
+    "questions": (
+        "answerer",
+        of_boundaries,
+        functional.cross_entropy,
+        "nats per boundary of an answer",
+    ),
+}
+NAMES = {"classes": "mrpc", "numbers": "sts-b", "words": "tiny", "questions": "tiny"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_labelled_text_the_loss_is_the_mean_over_what_is_scored(kind, run, request):
+    fixture, rows_of, loss_of, unit = KINDS[kind]
+    data, path = map(request.getfixturevalue, (f"of_{kind}", fixture))
     results = run(path, options=["--batches", "500", "--max-tokens", "90"], data=data)
     scores = read_scores(results / "plain.sensitivity.pt")
-    model, loss = of_whole_training_set(data, path, loss_of)
+
+    task = open_training_data(data).task_of(path, read_checkpoint(path))
+    dataset = task.load_dataset("train")
+    model = load_model(path, task).eval()
+    mean = loss_of(*rows_of(model, dataset.collater([dataset[i] for i in range(len(dataset))])))
+    mean.backward()
+    loss = mean.item()
     assert scores.loss == pytest.approx(loss, rel=1e-5)
     for name, parameter in model.named_parameters():
         expected = (parameter * parameter.grad).abs().detach()
         torch.testing.assert_close(scores.tensors[name], expected, rtol=1e-3, atol=1e-6)
     assert "label_smoothing" not in scores.options
     content = json.loads((results / "sensitivity.json").read_text())
-    unit = {"classes": "nats per sentence", "numbers": "squared error per sentence"}[kind]
     assert content["notes"][0] == f"sensitivity |θ ⊙ ḡ| in {unit}, dropout off"
-    dataset = {"classes": "mrpc", "numbers": "sts-b"}[kind]
-    assert content["notes"][1].startswith(f"batches of train {dataset}, up to 90 tokens each: all ")
+    assert content["notes"][1].startswith(
+        f"batches of train {NAMES[kind]}, up to 90 tokens each: all "
+    )
     parts = content["systems"]["plain"]
     assert {"embedding", "attention", "FFN", "layer norm", "prediction head"} == set(parts["kinds"])
     assert "encoder.layers.0" in parts["layers"]

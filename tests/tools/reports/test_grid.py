@@ -85,7 +85,6 @@ def of_dataset(result: Result, source_lang: str) -> Result:
             replace(BASE, signatures={**BASE.signatures, "chrF": "nc:4"}),
             r"its chrF is nc:4, not nrefs:1\|",
         ),
-        (replace(BASE, task="language_modeling"), "its task is language_modeling, not translation"),
         (searched(BASE, beam=4), "its beam is 4, not 5"),
         (searched(BASE, lenpen=0.6), "its lenpen is 0.6, not 1.0"),
         (
@@ -96,6 +95,13 @@ def of_dataset(result: Result, source_lang: str) -> Result:
 )
 def test_results_that_were_not_scored_alike_are_refused(other, why, source_lang, tmp_path):
     base, path = put(tmp_path, BASE), put(tmp_path, of_dataset(other, source_lang))
+    with pytest.raises(UserError, match=f"{path} cannot .* one table with {base}: {why}"):
+        lay_out(gather([base, path], ["test"]))
+
+
+def test_results_of_several_tasks_are_refused(tmp_path):
+    base, path = put(tmp_path, BASE), put(tmp_path, make_prediction(subset="test"))
+    why = "its task is sentence_prediction, not translation"
     with pytest.raises(UserError, match=f"{path} cannot .* one table with {base}: {why}"):
         lay_out(gather([base, path], ["test"]))
 

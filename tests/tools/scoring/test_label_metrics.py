@@ -1,17 +1,25 @@
 """Scores of predicted labels: those of scikit-learn and scipy, and what has none."""
 
 import random
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+import seqeval.metrics
 import sklearn.metrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
+from seqeval.metrics.sequence_labeling import get_entities
 
 from intra_distill.errors import UserError
+from intra_distill.tools.scoring.label_metrics import entities
 from intra_distill.tools.scoring.metrics import (
+    Answers,
     Classes,
     Numbers,
+    Tags,
     Text,
     build_scorers,
     compare,
@@ -191,3 +199,97 @@ def test_a_label_that_is_no_number_is_refused(name, line):
     scorer = build_scorers([name], Numbers(), ["1", "2"])[name]
     with pytest.raises(UserError, match=f"prediction 1 is '{line}', not a finite number"):
         scorer.score([line, "1"])
+
+
+# Entities
+
+
+TAGS = Tags(("O", "B-LOC", "B-PER", "I-LOC", "I-PER", "I-x-y"))
+
+
+@pytest.mark.parametrize(
+    "tags, expected",
+    [
+        ("", []),
+        ("O O", []),
+        ("B-PER", [("PER", 0, 1)]),
+        ("B-PER I-PER O B-LOC", [("PER", 0, 2), ("LOC", 3, 4)]),
+        ("B-PER B-PER", [("PER", 0, 1), ("PER", 1, 2)]),
+        ("O I-PER I-PER", [("PER", 1, 3)]),  # begins without a B-
+        ("B-PER I-LOC I-LOC", [("PER", 0, 1), ("LOC", 1, 3)]),
+        ("I-PER O I-PER", [("PER", 0, 1), ("PER", 2, 3)]),
+        ("I-x-y", [("x-y", 0, 1)]),
+    ],
+)
+def test_entities(tags, expected):
+    assert sorted(entities(tags.split()), key=lambda entity: entity[1]) == expected
+
+
+SENTENCES = st.lists(  # of a gold and a predicted tag for each word
+    st.lists(st.tuples(*[st.sampled_from(TAGS.words)] * 2), min_size=1, max_size=8), min_size=1
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SENTENCES)
+def test_entities_and_their_f1_are_those_of_seqeval(sentences):
+    gold, predicted = ([[pair[i] for pair in pairs] for pairs in sentences] for i in (0, 1))
+    for tags in gold:
+        assert entities(tags) == {
+            (kind, first, last + 1) for kind, first, last in get_entities(tags)
+        }
+    lines = ([" ".join(tags) for tags in side] for side in (gold, predicted))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a score that is undefined, and counted as 0
+        expected = seqeval.metrics.f1_score(gold, predicted)
+    assert score(TAGS, "entity-F1", *lines) == pytest.approx(100 * expected)
+
+
+def test_resampled_entities_are_those_of_the_sentences():
+    """Of two systems, the p-value is that of the counts of entities, as of any other metric."""
+    gold = ["B-PER I-PER O", "O B-LOC", "I-LOC", "O"] * 20
+    plain = ["B-PER O O", "O B-LOC", "I-LOC", "B-PER"] * 20
+    scorers = build_scorers(["entity-F1"], TAGS, gold)
+    assert scores_of(scorers, plain) == {"entity-F1": pytest.approx(100 * 2 * 40 / (80 + 60))}
+    test = compare(gold, plain, scorers)["entity-F1"]
+    assert test["p_value"] < 0.01 and test["system"]["mean"] == 100
+    signature = "classes:O,B-LOC,B-PER,I-LOC,I-PER,I-x-y|entities:seqeval-default|sentences:80|"
+    assert signatures_of(scorers)["entity-F1"].startswith(signature)
+
+
+@pytest.mark.parametrize(
+    "gold, predicted, message",
+    [
+        (["O O"], ["O"], "a prediction has 1 tags, its reference 2"),
+        (["O", "O X"], ["O", "O O"], "in reference 2, tag 2 is 'X', none of the classes B-LOC"),
+        (["O", "O O"], ["O", "O Y"], "in prediction 2, tag 2 is 'Y', none of the classes"),
+    ],
+)
+def test_tags_that_do_not_fit_are_refused(gold, predicted, message):
+    with pytest.raises(UserError, match=message):
+        score(TAGS, "entity-F1", gold, predicted)
+
+
+# Answers
+
+
+def test_scores_of_answers_are_means_over_the_questions():
+    gold = ['["the Red house", "house"]', '["1 2"]', '["x"]', '["日本"]']
+    predicted = ["a red House.", "2 3", "", "日本"]
+    assert score(Answers(), "exact-match", gold, predicted) == 50
+    assert score(Answers(), "answer-F1", gold, predicted) == pytest.approx(100 * 2.5 / 4)
+    scorers = build_scorers(["answer-F1", "exact-match"], Answers(), gold * 5)
+    tests = compare(["y"] * 20, predicted * 5, scorers)
+    assert all(test["p_value"] < 0.05 for test in tests.values())
+    assert tests["exact-match"]["baseline"]["mean"] == pytest.approx(50, abs=1.5)
+    for signature in signatures_of(scorers).values():
+        assert signature.startswith("normalisation:SQuAD-v1.1-English|sentences:20|")
+
+
+@pytest.mark.parametrize("line", ["x", "[]", '"x"', "[1]", "[null]", "{}", "[" * 9999, ""])
+def test_a_reference_that_is_no_list_of_answers_is_refused(line):
+    with pytest.raises(
+        UserError, match="reference 2 is '.*', not a JSON list of answers"
+    ) as refused:
+        build_scorers(["answer-F1"], Answers(), ['["x"]', line])
+    assert len(str(refused.value)) < 200

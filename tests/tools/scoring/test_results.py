@@ -6,10 +6,17 @@ from dataclasses import asdict, replace
 import pytest
 
 from intra_distill.errors import UserError
-from intra_distill.tools.scoring.metrics import Classes, Numbers
+from intra_distill.tools.scoring.metrics import Answers, Classes, Numbers, Tags
 from intra_distill.tools.scoring.results import read_result, why_incomparable, write_result
 
-from ...support.results import SIGNATURES, in_metrics, make_prediction, make_result, searched
+from ...support.results import (
+    SIGNATURES,
+    in_metrics,
+    make_language,
+    make_prediction,
+    make_result,
+    searched,
+)
 
 TEST_SET = asdict(make_result().test_set)
 
@@ -46,6 +53,7 @@ def test_a_test_set_knows_its_data_set():
         ),
         ({"tokenizer": "14a"}, "'14a' is no tokeniser of sacreBLEU"),
         ({"output": "../test.hyp.en"}, "'../test.hyp.en' is no name of a file"),
+        ({"task": "tagging"}, "a translation in one place and of predictions in another"),
         ({"task": None}, ""),
         ({"task": "\x1b[2J"}, ""),
         ({"overrides": "task.num_passes=5"}, ""),
@@ -109,6 +117,10 @@ def test_a_prediction_is_read_as_it_was_written(tmp_path):
             {"scores": {"BLEU": 1.0}, "signatures": {"BLEU": "x"}, "primary_metric": "BLEU"},
             "BLEU is a metric of translations, not of classes",
         ),
+        ({"task": "translation"}, "a translation in one place and of predictions in another"),
+        ({"task": "language_modeling"}, "'language_modeling' is no task"),
+        ({"task": "tagging"}, "accuracy is a metric of classes, not of tags"),
+        ({"task": "span_prediction"}, "its classes are not those of span_prediction"),
         ({"test_set": {**asdict(make_prediction().test_set), "classes": "no"}}, ""),
         ({"test_set": {**asdict(make_prediction().test_set), "classes": None}}, "not of numbers"),
         ({"test_set": {**asdict(make_prediction().test_set), "classes": [1, 2]}}, ""),
@@ -120,3 +132,27 @@ def test_a_prediction_that_evaluate_does_not_write_is_refused(changes, why, tmp_
     path.write_text(json.dumps({**asdict(make_prediction()), **changes}))
     with pytest.raises(UserError, match=f"is not a result of intra-distill evaluate.*{why}"):
         read_result(path)
+
+
+def test_results_of_a_language_are_read_as_they_were_written(tmp_path):
+    for metric, kind in {
+        "entity-F1": Tags(("O", "B-PER", "I-PER")),
+        "answer-F1": Answers(),
+    }.items():
+        result = make_language(metric=metric)
+        write_result(tmp_path / "test-ar.json", result)
+        assert read_result(tmp_path / "test-ar.json") == result
+        assert (result.kind, result.dataset) == (kind, "ar")
+
+
+@pytest.mark.parametrize("metric", ["entity-F1", "answer-F1"])
+def test_tags_and_answers_are_not_mistaken(metric, tmp_path):
+    content = asdict(make_language(metric=metric))
+    classes = None if content["test_set"]["classes"] else ["O"]
+    tasks = {"sentence_prediction", "tagging", "span_prediction"} - {content["task"]}
+    contents = [{**content, "task": task} for task in tasks]
+    contents.append({**content, "test_set": {**content["test_set"], "classes": classes}})
+    for each in contents:
+        (tmp_path / "x.json").write_text(json.dumps(each))
+        with pytest.raises(UserError, match="its classes are not those|is a metric of (tags|answ)"):
+            read_result(tmp_path / "x.json")

@@ -113,7 +113,7 @@ def no_run(monkeypatch) -> None:
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_predicted(
-    small, submit, models, no_run, tmp_path
+    small, submit, models, no_run, of_words, tmp_path
 ):
     (mnli, model), (sts_b, regressor) = models["mnli"], models["sts-b"]
     both = [f"mnli={mnli}", f"sts-b={sts_b}"]
@@ -128,6 +128,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_predicted(
             "--path rte has no --da",
         ),
         ({"data": [f"rte={mnli}"], "paths": [f"rte={model}"]}, "--data rte=.* is of mnli"),
+        ({"data": [f"rte={of_words}"], "paths": [f"rte={model}"]}, "--data rte=.* is of tiny"),
         ({"data": [both[0]] * 2, "paths": [f"mnli={model}"]}, "--data has mnli twice"),
         ({"data": [both[0]], "paths": [f"mnli={regressor}"]}, "it predicts numbers"),
         ({"data": [both[0]], "paths": ["mnli=none"]}, "none: there is no such checkpoint"),
