@@ -37,7 +37,7 @@ def unpack(
     Raises:
         UserError: the file is not a .tgz, is damaged or is truncated; a member is outside the
             archive's folder; a wanted member comes twice or is a link or a device; a member is
-            larger than ``max_member_bytes`` (default: ``MAX_MEMBER_BYTES``), all together are larger
+            larger than ``max_member_bytes`` (default ``MAX_MEMBER_BYTES``), all together are larger
             than ``MAX_ARCHIVE_BYTES``, or there are more than ``MAX_MEMBERS``; or the disk is full.
             Nothing is left behind.
     """
