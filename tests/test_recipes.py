@@ -26,6 +26,7 @@ TINY = (
     + [f"model.{side}_attention_heads=2" for side in ("encoder", "decoder")]
     + ["common.cpu=true", "common.fp16=false", "dataset.max_tokens=1000", "dataset.num_workers=0"]
     + ["optimization.max_update=4", "checkpoint.save_interval_updates=2"]
+    + ["generation.beam=1", "generation.max_len_b=10"]  # such a model ends no sentence by itself
 )
 
 SMALL = "--vocab-size 70"
@@ -63,22 +64,25 @@ def programs(tmp_path) -> dict[str, str]:
 
 
 def test_iwslt14_from_the_archive_to_table_2(recipe, tmp_path):
-    archive = write_iwslt14_release(tmp_path / "release", ["de-en", "he-en"])
-    grid = {"SYSTEMS": "intra_x", "DATASETS": "de-en he-en", "PREPARE": SMALL}
-    process = recipe("iwslt14/run.sh", str(archive), **grid, JOBS="2")
+    archive = write_iwslt14_release(tmp_path / "release", ["de-en"])
+    grid = {"DATASETS": "de-en", "PREPARE": SMALL}
+    process = recipe("iwslt14/run.sh", str(archive), **grid, SYSTEMS="intra_x")
     assert process.returncode == 0, process.stderr
-    header, _, ours, paper = process.stdout[process.stdout.index("| System") :].split("\n")[:4]
-    assert [cell.strip() for cell in header.split("|")[2:5]] == ["de-en", "he-en", "average"]
-    assert "| intra_x |" in ours and "paper" in paper
+    header, _, ours = process.stdout[process.stdout.index("| System") :].split("\n")[:3]
+    assert header.startswith("| System | BLEU | paper |") and "| 36.10 (-" in ours
     with open(tmp_path / "runs" / "table.csv", encoding="utf-8") as file:
-        rows = {(row["system"], row["dataset"]): row for row in csv.DictReader(file)}
-    assert set(rows) == {("intra_x", name) for name in ("de-en", "he-en", "average")}
-    assert float(rows["intra_x", "de-en"]["paper"]) == 36.10
+        (first, *_) = csv.DictReader(file)
+    assert (first["system"], first["dataset"], first["paper"]) == ("intra_x", "de-en", "36.1")
 
-    again = recipe("iwslt14/run.sh", str(archive), **{**grid, "DATASETS": "de-en"})
-    assert again.returncode == 0, again.stderr
+    # what is finished is skipped; a run that fails stops no other, and is listed
+    systems = "intra_x+task.num_passes=0 no_such_system intra_x"
+    again = recipe("iwslt14/run.sh", str(archive), **grid, SYSTEMS=systems)
+    assert again.returncode == 1
     log = (tmp_path / "runs/de-en/intra_x/seed1/run.log").read_text(encoding="utf-8")
     assert "trained already" in log and "not translated again" in log
+    assert "--num-passes must be at least 1, not 0" in again.stderr
+    assert "no result: " in again.stderr and "no_such_system/seed1" in again.stderr
+    assert "| intra_x |" in again.stdout
 
 
 def test_wmt17_from_the_archives_to_table_3_with_averages(recipe, tmp_path):
@@ -87,7 +91,7 @@ def test_wmt17_from_the_archives_to_table_3_with_averages(recipe, tmp_path):
     process = recipe(
         "wmt17/run.sh",
         str(tmp_path / "corpora"),
-        SYSTEMS="transformer intra_x",
+        SYSTEMS="intra_x",
         SACREBLEU=str(tmp_path / "sacrebleu"),
         PREPARE="--vocab-size 45 --hold-out 20",
         AVERAGE="2",
@@ -116,21 +120,6 @@ def test_glue_from_its_files_to_table_4(recipe, tmp_path):
         rows = {(row["system"], row["dataset"]): row for row in csv.DictReader(file)}
     assert set(rows) == {("intra_x", name) for name in ("mnli-m", "mnli-mm", "average")}
     assert float(rows["intra_x", "mnli-mm"]["paper"]) == 84.2
-
-
-def test_a_run_that_fails_stops_no_other_and_is_listed(recipe, tmp_path):
-    archive = write_iwslt14_release(tmp_path / "release", ["de-en"])
-    process = recipe(
-        "iwslt14/run.sh",
-        str(archive),
-        SYSTEMS="transformer intra_x+task.num_passes=0 no_such_system",
-        DATASETS="de-en",
-        PREPARE=SMALL,
-    )
-    assert process.returncode == 1
-    assert "--num-passes must be at least 1, not 0" in process.stderr
-    assert "no result: " in process.stderr and "no_such_system/seed1" in process.stderr
-    assert "| transformer |" in process.stdout
 
 
 @pytest.mark.parametrize(
