@@ -103,7 +103,11 @@ def test_commands_that_do_without_fairseq_do_not_import_it():
         for name in intra_distill.COMMANDS_WITHOUT_FAIRSEQ
     ]
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys, {', '.join(modules)}; print('fairseq' in sys.modules)"],
+        [
+            sys.executable,
+            "-c",
+            f"import sys, {', '.join(modules)}; print('fairseq' in sys.modules)",
+        ],
         env={**os.environ, intra_distill.WITHOUT_FAIRSEQ: "1"},
         capture_output=True,
         text=True,
