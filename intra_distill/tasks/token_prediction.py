@@ -50,6 +50,8 @@ class TokenPredictionTask(FairseqTask):
 
     def __init__(self, cfg: TokenPredictionConfig) -> None:
         super().__init__(cfg)
+        if cfg.max_positions < 1:
+            refuse(f"--max-positions must be at least 1, not {cfg.max_positions}")
         self.dictionary = self.load_dictionary(str(self._file("input0", "dict.txt")))
 
     @classmethod

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ..support.commands import CHECKPOINT, PREDICTOR, SCORES, WORKING, Changes, takes_several
 from ..support.sentences import CLASSES
+from ..support.tokens import TAGS
 from ..support.training import INTRA, TASK
 
 HUGE = "1" + "0" * 30
@@ -598,6 +599,7 @@ SAGE = ["--optimizer=sage"]
 SWITCH = [*TASK, "--num-passes=1", "--criterion=label_smoothed_cross_entropy"]
 SWITCH += ["--arch=switch_transformer"]
 PREDICTION = CLASSES  # by a BERT, of made-up sentences
+TAGGING = TAGS  # by an XLM-R, of made-up words
 BERT_SIZES = ("layers", "embed-dim", "ffn-embed-dim", "attention-heads")
 NOT_BELOW_1 = "must be at least 0 and below 1, not {value}", ["nan", "-0.1", "1.0"]
 NOT_POSITIVE = "must be finite and above 0, not {value}", ["nan", "inf", "0.0", "-1.0"]
@@ -687,6 +689,16 @@ REFUSED_IN_TRAINING: list[tuple[list[str], dict[str, tuple[str, list[str]]]]] = 
             "--classifier-dropout": NOT_BELOW_1,
         },
     ),
+    (
+        TAGGING,
+        {
+            "--max-positions": ("must be at least 1, not {value}", ["0", "-1"]),
+            "--layer-norm-eps": (
+                "must be above 0 and below 1, not {value}",
+                ["nan", "inf", "0.0", "1.0", "-1.0"],
+            ),
+        },
+    ),
 ]
 TEXT = {"--divergence", "--loss-implementation", "--teacher-path", "--sage-base"}
 TEXT |= {"--divergence-reduction", "--classification-head-name"}
@@ -714,6 +726,11 @@ REFUSED_TOGETHER = [
         PREDICTION,
         ["--regression-target=yes"],
         "argument --regression-target: ignored explicit argument 'yes'",
+    ),
+    (
+        TAGGING,
+        ["--no-shuffle=yes"],
+        "argument --no-shuffle: ignored explicit argument 'yes'",
     ),
     (PREDICTION, ["--encoder-attention-heads=3"], "--encoder-attention-heads 3 must divide"),
     (SWITCH, ["--activation-dropout=0.1"], "use --expert-dropout instead"),

@@ -9,7 +9,8 @@ import pytest
 from fairseq.dataclass import FairseqDataclass
 
 from ..support.sentences import BERT
-from .bad_values import PREDICTION, bad_training
+from ..support.tokens import XLMR
+from .bad_values import PREDICTION, TAGGING, bad_training
 
 
 @pytest.mark.parametrize(
@@ -17,10 +18,14 @@ from .bad_values import PREDICTION, bad_training
     [pytest.param(*row, id=" ".join(row[1])[:60] or row[2]) for row in bad_training()],
 )
 def test_fairseq_train_refuses_a_bad_value_before_the_first_update(
-    trainer, sentences, inject, capsys, monkeypatch, working, arguments, expected
+    trainer, sentences, token_data, inject, capsys, monkeypatch, working, arguments, expected
 ):
     inject()
-    corpus = {"model": BERT, "data": sentences["classes"]} if working == PREDICTION else {}
+    corpus = {}
+    if working == PREDICTION:
+        corpus = {"model": BERT, "data": sentences["classes"]}
+    if working == TAGGING:
+        corpus = {"model": XLMR, "data": token_data["words"]}
     updates = []
     monkeypatch.setattr("fairseq.trainer.Trainer.optimizer_step", updates.append, raising=False)
     with pytest.raises(SystemExit) as ending:
@@ -42,7 +47,7 @@ def plugin_options(of: type = FairseqDataclass) -> Iterator[str]:
         if dataclass.__module__.startswith("intra_distill."):
             for field in dataclass.__dict__.get("__annotations__", {}):
                 default = dataclass.__dataclass_fields__[field].default
-                if not str(default).startswith("${"):
+                if not str(default).startswith("${") and field != "data":  # no option
                     yield f"--{field.replace('_', '-')}"
 
 
