@@ -68,21 +68,6 @@ def read_questions(path: Path) -> Iterator[Question]:
             raise UserError(f"{path}, line {number}: {AGAIN}") from error
 
 
-def read_gold_answers(path: Path) -> Iterator[list[str]]:
-    """Yield the gold answers of each question of a file SPLIT.ref, at least one.
-
-    Raises:
-        UserError: it cannot be read, or a line, which is named, is not a list of texts.
-    """
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            answers = json.loads(line)
-            check(type(answers) is list and answers and all(type(each) is str for each in answers))
-        except MALFORMED as error:
-            raise UserError(f"{path}, line {number}: {AGAIN}") from error
-        yield answers
-
-
 def parse_question(content: dict[str, Any]) -> Question:
     """Make a question of a JSON object; an error of ``MALFORMED`` if it is none."""
     question = Question(

@@ -9,7 +9,6 @@ from intra_distill.tools.questions import (
     Span,
     Window,
     as_line,
-    read_gold_answers,
     read_questions,
 )
 
@@ -65,17 +64,6 @@ def test_what_no_preparation_wrote_is_refused(changes, tmp_path):
 def test_other_lines_are_refused(line, tmp_path):
     path = tmp_path / "x"
     path.write_text(f"{line}\n")
-    for read in (read_questions, read_gold_answers):
-        with pytest.raises(UserError, match=f"{path}, line 1: it is not what") as error:
-            list(read(path))
-        assert str(error.value) == one_line(str(error.value))
-
-
-def test_gold_answers_are_lists_of_text(tmp_path):
-    path = tmp_path / "test.ref"
-    path.write_text('["a", "b\\n"]\n[""]\n', encoding="utf-8")
-    assert list(read_gold_answers(path)) == [["a", "b\n"], [""]]
-    for line in ('["a", 3]', '"ab"', "[null]", '{"a": 1}'):
-        path.write_text(f"{line}\n")
-        with pytest.raises(UserError, match="test.ref, line 1"):
-            list(read_gold_answers(path))
+    with pytest.raises(UserError, match=f"{path}, line 1: it is not what") as error:
+        list(read_questions(path))
+    assert str(error.value) == one_line(str(error.value))

@@ -15,7 +15,7 @@ from intra_distill.files import read_json, read_lines
 from intra_distill.tools.corpora.squad import Answer, SquadQuestion, read_squad, write_squad
 from intra_distill.tools.labelled import open_labelled
 from intra_distill.tools.preparation import spans
-from intra_distill.tools.questions import read_gold_answers, read_questions
+from intra_distill.tools.questions import read_questions
 
 from ...support.files import contents
 from ...support.kills import Killed, kill_before_rename
@@ -106,7 +106,7 @@ def test_a_data_directory_says_what_it_holds(prepare, raw, capsys):
         assert counts["windows_without_answer"] == spans_of(data, split).count([0, 0])
         assert f"{split}: {counts['sentences']} questions; {counts['windows']} windows" in printed
         if split != "train":
-            assert counts["sentences"] == len(list(read_gold_answers(data / f"{split}.ref")))
+            assert counts["sentences"] == len(list(read_lines(data / f"{split}.ref")))
             questions = list(read_questions(data / f"{split}.questions"))
             assert [each.id for each in questions] == [
                 each.id for each in read_squad(raw / f"{split}.json")
@@ -134,7 +134,7 @@ def test_items_and_labels_are_of_the_text(prepare, raw):
 
 
 def test_gold_answers_stay_as_they_are(prepare):
-    gold = list(read_gold_answers(prepare() / "valid.ref"))
+    gold = list(map(json.loads, read_lines(prepare() / "valid.ref")))
     assert gold[4:] == [[answer.text for answer in each.answers] for each in NASTY.values()]
 
 
