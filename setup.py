@@ -7,7 +7,7 @@ root = Path(__file__).parent
 # read, not imported: importing the package needs what is only about to be installed
 package = (root / "intra_distill" / "__init__.py").read_text(encoding="utf-8")
 
-# for BERT: its word pieces, and its published weights
+# for BERT its word pieces; for BERT and XLM-R the weights that Hugging Face has
 NLU = ["tokenizers>=0.20", "safetensors>=0.4"]
 
 setup(
@@ -33,7 +33,8 @@ setup(
         "nlu": NLU,
         "test": [
             *["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6"],
-            *[*NLU, "transformers>=5"],  # the reference for BERT and its word pieces
+            # the references for BERT and XLM-R, for word pieces, and for the F1 of entities
+            *[*NLU, "transformers>=5", "seqeval>=1.2.2"],
         ],
     },
     entry_points={"console_scripts": ["intra-distill=intra_distill.cli:main"]},

@@ -11,7 +11,10 @@ import sys
 __version__ = "0.1.0"
 
 WITHOUT_FAIRSEQ = "INTRA_DISTILL_WITHOUT_FAIRSEQ"  # a variable that such processes are given
-COMMANDS_WITHOUT_FAIRSEQ = ("args", "encode", "toy-corpus", "user-dir")
+COMMANDS_WITHOUT_FAIRSEQ = (
+    *("args", "encode", "iwslt14", "panx", "table", "toy-corpus", "tydiqa", "user-dir", "wmt17"),
+    "xquad",
+)
 
 
 def does_without_fairseq() -> bool:

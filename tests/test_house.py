@@ -1,6 +1,8 @@
 """Who imports whom in the package, and where things stand: the rules of the layout, held."""
 
 import ast
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import resolve_name
@@ -93,3 +95,21 @@ def test_every_file_says_what_it_is():
 def test_the_readme_is_short():
     readme = PACKAGE.parent / "README.md"
     assert len(readme.read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def test_commands_that_do_without_fairseq_do_not_import_it():
+    modules = [
+        f"intra_distill.cli.{name.replace('-', '_')}"
+        for name in intra_distill.COMMANDS_WITHOUT_FAIRSEQ
+    ]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys, {', '.join(modules)}; print('fairseq' in sys.modules)",
+        ],
+        env={**os.environ, intra_distill.WITHOUT_FAIRSEQ: "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "False\n", done.stderr

@@ -17,6 +17,10 @@ from .support.bert import write_hugging_face
 from .support.corpora import write_iwslt14_release, write_newstest2014, write_wmt17_files
 from .support.glue import write_glue
 from .support.programs import calls, value, write_programs
+from .support.questions import write_questions_folder
+from .support.tagged import write_raw
+from .support.warm import warm_environment
+from .support.xlmr import tiny_xlmr
 
 ROOT = Path(__file__).parents[1]
 TINY = (
@@ -26,6 +30,7 @@ TINY = (
     + [f"model.{side}_attention_heads=2" for side in ("encoder", "decoder")]
     + ["common.cpu=true", "common.fp16=false", "dataset.max_tokens=1000", "dataset.num_workers=0"]
     + ["optimization.max_update=4", "checkpoint.save_interval_updates=2"]
+    + ["generation.beam=1", "generation.max_len_b=10"]  # such a model ends no sentence by itself
 )
 
 SMALL = "--vocab-size 70"
@@ -33,6 +38,15 @@ ARGS = ["intra-distill", "args"]
 TASKS = "cola sst-2 mrpc qqp sts-b mnli qnli rte".split()
 RECIPES = "glue, iwslt14, multi30k, panx, quickstart, tydiqa, wmt17"
 STUDENTS = ["self_distillation_1", "self_distillation_2"]
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """An environment of programs that start at once, and sacreBLEU's folder in it."""
+    folder = tmp_path_factory.mktemp("warm")
+    write_newstest2014(folder / "sacrebleu")
+    with warm_environment(folder / "venv", SACREBLEU=str(folder / "sacrebleu")) as venv:
+        yield str(venv)
 
 
 @pytest.fixture
@@ -62,33 +76,35 @@ def programs(tmp_path) -> dict[str, str]:
     return {"VENV": str(tmp_path / "venv"), "OVERRIDES": "criterion.alpha=2"}
 
 
-def test_iwslt14_from_the_archive_to_table_2(recipe, tmp_path):
-    archive = write_iwslt14_release(tmp_path / "release", ["de-en", "he-en"])
-    grid = {"SYSTEMS": "intra_x", "DATASETS": "de-en he-en", "PREPARE": SMALL}
-    process = recipe("iwslt14/run.sh", str(archive), **grid, JOBS="2")
+def test_iwslt14_from_the_archive_to_table_2(recipe, warm, tmp_path):
+    archive = write_iwslt14_release(tmp_path / "release", ["de-en"])
+    grid = {"DATASETS": "de-en", "PREPARE": SMALL, "VENV": warm}
+    process = recipe("iwslt14/run.sh", str(archive), **grid, SYSTEMS="intra_x")
     assert process.returncode == 0, process.stderr
-    header, _, ours, paper = process.stdout[process.stdout.index("| System") :].split("\n")[:4]
-    assert [cell.strip() for cell in header.split("|")[2:5]] == ["de-en", "he-en", "average"]
-    assert "| intra_x |" in ours and "paper" in paper
+    header, _, ours = process.stdout[process.stdout.index("| System") :].split("\n")[:3]
+    assert header.startswith("| System | BLEU | paper |") and "| 36.10 (-" in ours
     with open(tmp_path / "runs" / "table.csv", encoding="utf-8") as file:
-        rows = {(row["system"], row["dataset"]): row for row in csv.DictReader(file)}
-    assert set(rows) == {("intra_x", name) for name in ("de-en", "he-en", "average")}
-    assert float(rows["intra_x", "de-en"]["paper"]) == 36.10
+        (first, *_) = csv.DictReader(file)
+    assert (first["system"], first["dataset"], first["paper"]) == ("intra_x", "de-en", "36.1")
 
-    again = recipe("iwslt14/run.sh", str(archive), **{**grid, "DATASETS": "de-en"})
-    assert again.returncode == 0, again.stderr
+    # what is finished is skipped; a run that fails stops no other, and is listed
+    systems = "intra_x+task.num_passes=0 no_such_system intra_x"
+    again = recipe("iwslt14/run.sh", str(archive), **grid, SYSTEMS=systems)
+    assert again.returncode == 1
     log = (tmp_path / "runs/de-en/intra_x/seed1/run.log").read_text(encoding="utf-8")
     assert "trained already" in log and "not translated again" in log
+    assert "--num-passes must be at least 1, not 0" in again.stderr
+    assert "no result: " in again.stderr and "no_such_system/seed1" in again.stderr
+    assert "| intra_x |" in again.stdout
 
 
-def test_wmt17_from_the_archives_to_table_3_with_averages(recipe, tmp_path):
+def test_wmt17_from_the_archives_to_table_3_with_averages(recipe, warm, tmp_path):
     write_wmt17_files(tmp_path / "corpora")
-    write_newstest2014(tmp_path / "sacrebleu")
     process = recipe(
         "wmt17/run.sh",
         str(tmp_path / "corpora"),
-        SYSTEMS="transformer intra_x",
-        SACREBLEU=str(tmp_path / "sacrebleu"),
+        VENV=warm,
+        SYSTEMS="intra_x",
         PREPARE="--vocab-size 45 --hold-out 20",
         AVERAGE="2",
         OVERRIDES=" ".join([*TINY, "optimization.update_freq=1"]),  # or each update ends an epoch
@@ -118,19 +134,43 @@ def test_glue_from_its_files_to_table_4(recipe, tmp_path):
     assert float(rows["intra_x", "mnli-mm"]["paper"]) == 84.2
 
 
-def test_a_run_that_fails_stops_no_other_and_is_listed(recipe, tmp_path):
-    archive = write_iwslt14_release(tmp_path / "release", ["de-en"])
-    process = recipe(
-        "iwslt14/run.sh",
-        str(archive),
-        SYSTEMS="transformer intra_x+task.num_passes=0 no_such_system",
-        DATASETS="de-en",
-        PREPARE=SMALL,
-    )
-    assert process.returncode == 1
-    assert "--num-passes must be at least 1, not 0" in process.stderr
-    assert "no result: " in process.stderr and "no_such_system/seed1" in process.stderr
-    assert "| transformer |" in process.stdout
+SHORT = ["common.cpu=true", "dataset.num_workers=0", "optimization.max_update=2"]
+OF_WORDS, OF_QUESTIONS = "--max-length 60", "--max-length 60 --max-query-length 20 --doc-stride 16"
+
+
+@pytest.mark.parametrize(
+    "name, write, prepare, metric",
+    [
+        ("panx", write_raw, OF_WORDS, "entity-F1"),
+        ("tydiqa", write_questions_folder, OF_QUESTIONS, "answer-F1"),
+    ],
+)
+def test_a_model_of_many_languages_from_text_to_its_table(
+    recipe, warm, tmp_path, name, write, prepare, metric
+):
+    own, xlmr = write(tmp_path / "own"), tiny_xlmr(tmp_path / "xlmr")
+    variables = {"VENV": warm, "XLMR": str(xlmr), "OVERRIDES": " ".join(SHORT)}
+    variables |= {"SYSTEMS": "plain intra_x", "PREPARE": prepare}
+    process = recipe(f"{name}/run.sh", str(own), **variables)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("| plain |") == 1
+    languages = sorted(path.stem[5:] for path in own.glob("test-*"))
+    with open(tmp_path / "runs" / "table.csv", encoding="utf-8") as file:
+        rows = {(row["system"], row["dataset"]): row for row in csv.DictReader(file)}
+    names = [*languages, "average"]
+    assert set(rows) == {(system, name) for system in ("plain", "intra_x") for name in names}
+    assert {row["metric"] for row in rows.values()} == {metric}
+
+    # an evaluation that was stopped goes on with the languages that are left
+    left, *done = languages
+    runs = tmp_path / "runs/intra_x/seed1"
+    before = {language: (runs / f"test-{language}.json").read_bytes() for language in done}
+    (runs / f"test-{left}.json").unlink()
+    process = recipe("evaluate.sh", name, "intra_x", **variables)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("not predicted again") == len(done)
+    assert (runs / f"test-{left}.json").exists()
+    assert before == {language: (runs / f"test-{language}.json").read_bytes() for language in done}
 
 
 @pytest.mark.parametrize(
