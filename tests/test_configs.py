@@ -157,6 +157,8 @@ def composed(path: Path, overrides: list[str]) -> DictConfig:
         ("glue", "r_drop", "rte"),
         ("glue", "intra_x+criterion.divergence_reduction=sum", "mrpc"),
         ("glue", "intra_x+optimizer.adamax_betas=(0.8,0.99)+common.fp16=true", "sts-b"),
+        ("panx", "intra_x+criterion.divergence_reduction=sum", None),
+        ("tydiqa", "plain", None),
     ],
 )
 def test_both_entry_points_have_the_values_of_a_data_set(recipe, system, dataset):
@@ -223,23 +225,29 @@ def test_a_published_model_has_the_papers_parameters(recipe, system, tmp_path):
     assert sum(parameter.numel() for parameter in model.parameters()) == expected
 
 
-def test_the_model_of_glue_is_bert_base(monkeypatch):
+@pytest.mark.parametrize(
+    "recipe, arch, types, parameters",
+    [
+        ("glue", "bert", 30_522, 109_482_240 + 2 * 768),  # two empty rows before the positions
+        # Hugging Face counts a pooler and a type embedding more
+        ("panx", "xlm_roberta", 250_002, 559_890_432 - 1_049_600 - 1024),
+        ("tydiqa", "xlm_roberta", 250_002, 278_043_648 - 590_592 - 768),
+    ],
+)
+def test_the_model_of_a_recipe_is_the_published_one(recipe, arch, types, parameters, monkeypatch):
     # it copies to the CPU, which a tensor without data cannot
-    monkeypatch.setattr("intra_distill.models.bert.init_bert_params", lambda module: None)
-    file = CONFIGS / "glue" / "plain.yaml"
-    arguments = ["data", "--user-dir", USER_DIR, *config_arguments(file, dataset="rte")]
-    cfg = convert_namespace_to_omegaconf(
-        parse_args_and_arch(get_training_parser(), arguments)
-    ).model
+    monkeypatch.setattr(f"intra_distill.models.{arch}.init_bert_params", lambda module: None)
+    file = CONFIGS / recipe / "plain.yaml"
+    dataset = DATASETS.get(recipe, [None])[0]
+    arguments = ["data", "--user-dir", USER_DIR, *config_arguments(file, dataset=dataset)]
+    cfg = convert_namespace_to_omegaconf(parse_args_and_arch(get_training_parser(), arguments))
     dictionary = Dictionary()
-    for i in range(30_522 - len(dictionary)):
+    for i in range(types - len(dictionary)):
         dictionary.add_symbol(str(i))
+    task = SimpleNamespace(source_dictionary=dictionary)
     with torch.device("meta"):
-        model = MODEL_REGISTRY["bert"].build_model(
-            cfg, SimpleNamespace(source_dictionary=dictionary)
-        )
-    # fairseq has two empty rows before the positions
-    assert sum(p.numel() for p in model.parameters()) == 109_482_240 + 2 * 768
+        model = MODEL_REGISTRY[arch].build_model(cfg.model, task)
+    assert sum(p.numel() for p in model.parameters()) == parameters
 
 
 @pytest.mark.parametrize("recipe, system", CASES)

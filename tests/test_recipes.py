@@ -40,6 +40,9 @@ RECIPES = "glue, iwslt14, multi30k, panx, quickstart, tydiqa, wmt17"
 STUDENTS = ["self_distillation_1", "self_distillation_2"]
 
 
+IN_ONE_PROCESS = pytest.mark.xdist_group("warm environment")  # which starts it once
+
+
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory):
     """An environment of programs that start at once, and sacreBLEU's folder in it."""
@@ -76,6 +79,7 @@ def programs(tmp_path) -> dict[str, str]:
     return {"VENV": str(tmp_path / "venv"), "OVERRIDES": "criterion.alpha=2"}
 
 
+@IN_ONE_PROCESS
 def test_iwslt14_from_the_archive_to_table_2(recipe, warm, tmp_path):
     archive = write_iwslt14_release(tmp_path / "release", ["de-en"])
     grid = {"DATASETS": "de-en", "PREPARE": SMALL, "VENV": warm}
@@ -98,6 +102,7 @@ def test_iwslt14_from_the_archive_to_table_2(recipe, warm, tmp_path):
     assert "| intra_x |" in again.stdout
 
 
+@IN_ONE_PROCESS
 def test_wmt17_from_the_archives_to_table_3_with_averages(recipe, warm, tmp_path):
     write_wmt17_files(tmp_path / "corpora")
     process = recipe(
@@ -138,6 +143,7 @@ SHORT = ["common.cpu=true", "dataset.num_workers=0", "optimization.max_update=2"
 OF_WORDS, OF_QUESTIONS = "--max-length 60", "--max-length 60 --max-query-length 20 --doc-stride 16"
 
 
+@IN_ONE_PROCESS
 @pytest.mark.parametrize(
     "name, write, prepare, metric",
     [

@@ -6,6 +6,7 @@ It stands for the installed environment in tests of scripts, which start a dozen
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def warm_environment(folder: Path, **variables: str) -> Iterator[Path]:
 
 
 def serve(listener: socket.socket) -> None:
-    """Answer each connection: a child runs the program, its parent sends the exit code."""
+    """Answer each connection by a child, which runs the program and sends its exit code."""
     import matplotlib.figure  # noqa: F401  # which commands import only where they need it
     from fairseq_cli import train
 
@@ -70,14 +71,13 @@ def serve(listener: socket.socket) -> None:
 
     cli.build_parser(cli.COMMANDS)  # imports all commands
     programs = {"intra-distill": cli.main, "fairseq-train": train.cli_main}
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     while True:
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
-            if (child := os.fork()) == 0:
-                os._exit(run(connection, programs))
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            connection.sendall(str(status).encode())
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            connection.sendall(str(run(connection, programs)).encode())
             os._exit(0)
         connection.close()
 
