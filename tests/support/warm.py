@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -64,12 +65,13 @@ def warm_environment(folder: Path, **variables: str) -> Iterator[Path]:
 
 def serve(listener: socket.socket) -> None:
     """Answer each connection by a child, which runs the program and sends its exit code."""
-    import matplotlib.figure  # noqa: F401  # which commands import only where they need it
     from fairseq_cli import train
 
     from intra_distill import cli
 
     cli.build_parser(cli.COMMANDS)  # imports all commands
+    for module in ("matplotlib.figure", "torch._dynamo"):  # which some import when they need it
+        import_module(module)
     programs = {"intra-distill": cli.main, "fairseq-train": train.cli_main}
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     while True:
