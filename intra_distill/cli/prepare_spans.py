@@ -19,33 +19,14 @@ refused. A run that was killed is completed by the same command.
 
 import argparse
 from dataclasses import fields
-from pathlib import Path
 
+from ..tools.corpora import transfer
 from ..tools.directory import outcome
 from ..tools.preparation.spans import SpanPreparation, prepare_spans
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "raw",
-        type=Path,
-        metavar="RAW",
-        help="the folder of train.json, valid.json and test-LANG.json",
-    )
-    parser.add_argument(
-        "--xlmr",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="the folder made by intra-distill xlmr, for its pieces",
-    )
-    parser.add_argument(
-        "--destdir",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="the data directory to make; an unfinished one is completed",
-    )
+    transfer.add_arguments(parser, SpanPreparation.EXTENSION)
     parser.add_argument(
         "--max-length",
         type=int,

@@ -16,33 +16,14 @@ parts are scored as sentences. A run that was killed is completed by the same co
 
 import argparse
 from dataclasses import fields
-from pathlib import Path
 
+from ..tools.corpora import transfer
 from ..tools.directory import outcome
 from ..tools.preparation.tags import TagPreparation, prepare_tags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "raw",
-        type=Path,
-        metavar="RAW",
-        help="the folder of train.tsv, valid.tsv and test-NAME.tsv",
-    )
-    parser.add_argument(
-        "--xlmr",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="the folder made by intra-distill xlmr, for its pieces",
-    )
-    parser.add_argument(
-        "--destdir",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="the directory to make; an unfinished one is completed",
-    )
+    transfer.add_arguments(parser, TagPreparation.EXTENSION)
     parser.add_argument(
         "--max-length",
         type=int,

@@ -27,6 +27,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..support.checkpoints import change_checkpoint, remove_half
 from ..support.sentences import BERT, CLASSES, NUMBERS
+from ..support.tokens import SPANS, TAGS, XLMR
 from ..support.training import (
     INTRA,
     LSTM,
@@ -165,7 +166,12 @@ CASES = {
     "pruned": ([*INTRA, "--keep-pruned", "--share-all-embeddings"], {}),
     "classes": ([*CLASSES, "--best-checkpoint-metric", "mcc"], {"model": BERT}),
     "numbers": ([*NUMBERS, "--divergence-reduction", "sum"], {"model": BERT}),
+    "words": ([*TAGS, "--best-checkpoint-metric", "entity_f1"], {"model": XLMR}),
+    "questions": ([*SPANS, "--divergence-reduction", "sum"], {"model": XLMR}),
 }
+# the fixtures that have their data
+DATA = dict.fromkeys(["classes", "numbers"], "sentences")
+DATA |= dict.fromkeys(["words", "questions"], "token_data")
 STARTS = {"student": "teacher", "pruned": "pruned"}  # the fixtures whose arguments they need
 
 
@@ -174,8 +180,8 @@ def test_two_ranks_are_one_process(train, inject, long_version, request, case):
     options, corpus = CASES[case]
     if case in STARTS:
         options = [*options, *request.getfixturevalue(STARTS[case])]
-    if corpus.get("model") is BERT:
-        corpus = {**corpus, "data": request.getfixturevalue("sentences")[case]}
+    if case in DATA:
+        corpus = {**corpus, "data": request.getfixturevalue(DATA[case])[case]}
     one = train("one", 1, *options, "--update-freq", "2", **corpus)
     by_turns = BACKENDS[list(CASES).index(case) % 2]
     for backend in BACKENDS if long_version else [by_turns]:

@@ -4,6 +4,7 @@
 else NAME says. A folder of own files does without the report.
 """
 
+import argparse
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -14,6 +15,30 @@ from ..directory import Content
 
 TRAIN, VALID, TEST = "train", "valid", "test-"
 NAME = re.compile(r"[\w-]+", re.ASCII)
+
+
+def add_arguments(parser: argparse.ArgumentParser, extension: str) -> None:
+    """Declare the folder of the files, ``--xlmr`` and ``--destdir``."""
+    parser.add_argument(
+        "raw",
+        type=Path,
+        metavar="RAW",
+        help=f"the folder of {TRAIN}.{extension}, {VALID}.{extension} and {TEST}NAME.{extension}",
+    )
+    parser.add_argument(
+        "--xlmr",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="the folder made by intra-distill xlmr, for its pieces",
+    )
+    parser.add_argument(
+        "--destdir",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="the data directory to make; an unfinished one is completed",
+    )
 
 
 def file_names(languages: Iterable[str], extension: str) -> dict[str, str]:

@@ -5,34 +5,25 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-import fairseq
 import torch
 
 from ...errors import UserError
 from ...files import write_lines
 from ..corpora.squad import SHOWN, SquadQuestion, read_squad
-from ..corpora.transfer import TEST, TRAIN, describe_files, find_splits
-from ..directory import Content, Directory
-from ..labelled import FIRST, LABEL, REPORT, questions, reference
-from ..options import check_data_directory, check_number
+from ..corpora.transfer import TEST, TRAIN, find_splits
+from ..directory import Content
+from ..labelled import FIRST, LABEL, questions, reference
+from ..options import check_number
 from ..questions import as_line
-from .binarised import find_other_file, indexed, make_binarised
+from .binarised import indexed
 from .splits import progress
+from .transfer import prepare_transfer
 from .windows import NO_ANSWER, SPECIAL_SYMBOLS, SpanEncoder
-from .xlmr_pieces import DICTIONARY, PIECES, XlmrPieces, read_pieces
+from .xlmr_pieces import DICTIONARY, XlmrPieces
 
 GREATEST_LENGTH = 512  # positions of an XLM-R
-EXTENSION = "json"
-OPTIONS = {
-    "max_length": "--max-length",
-    "doc_stride": "--doc-stride",
-    "max_query_length": "--max-query-length",
-}
 
 
 @dataclass(frozen=True)
@@ -48,6 +39,13 @@ class SpanPreparation:
         max_query_length: the most pieces of a question.
     """
 
+    EXTENSION = "json"
+    OPTIONS = {
+        "max_length": "--max-length",
+        "doc_stride": "--doc-stride",
+        "max_query_length": "--max-query-length",
+    }
+
     raw: Path
     xlmr: Path
     destdir: Path
@@ -57,27 +55,25 @@ class SpanPreparation:
 
 
 def prepare_spans(preparation: SpanPreparation) -> bool:
-    """Make the data directory ``preparation.destdir``, or complete it, unless it is finished.
-
-    Prints the numbers of questions and of windows of each split, and what was dropped or truncated.
-
-    Returns:
-        Whether there was anything to do.
+    """Make the data directory ``preparation.destdir``, as :func:`.transfer.prepare_transfer` says.
 
     Raises:
         UserError: an option or an input file is wrong, or the directory was made from another
             request or cannot be written to.
     """
-    check_data_directory(preparation.destdir)
     check_lengths(preparation)
-    pieces = read_pieces(preparation.xlmr)
-    request = {
-        **{name: getattr(preparation, name) for name in OPTIONS},
-        PIECES: pieces.sha256,
-        "inputs": describe_inputs(preparation.raw),
-    }
-    directory = Directory(preparation.destdir, REPORT, request, find_difference)
-    return directory.make(partial(take_steps, preparation, pieces))
+
+    def write(pieces: XlmrPieces, folder: Path) -> Content:
+        lengths = {name: getattr(preparation, name) for name in SpanPreparation.OPTIONS}
+        return Writer(pieces, SpanEncoder(pieces, **lengths), preparation.raw).write(folder)
+
+    return prepare_transfer(preparation, write, describe_split, describe_data)
+
+
+def describe_data(splits: Content) -> Content:
+    """What the report says of the whole data directory."""
+    metrics = ["answer-F1", "exact-match"]
+    return {"form": "questions", "dataset": "questions", "classes": None, "metrics": metrics}
 
 
 def check_lengths(preparation: SpanPreparation) -> None:
@@ -94,45 +90,6 @@ def check_lengths(preparation: SpanPreparation) -> None:
         )
 
 
-def describe_inputs(raw: Path) -> Content:
-    return describe_files(find_splits(raw, EXTENSION))
-
-
-def find_difference(old: Content, new: Content) -> str | None:
-    """Name the first option or file of a new request that changes the files, or None."""
-    for name, option in OPTIONS.items():
-        if old.get(name) != new[name]:
-            return f"{option} {old.get(name)}, not {new[name]}"
-    if old.get(PIECES) != new[PIECES]:
-        return f"another {PIECES} in --xlmr"
-    return find_other_file(old["inputs"], new["inputs"])
-
-
-def take_steps(
-    preparation: SpanPreparation, pieces: XlmrPieces, directory: Directory
-) -> dict[str, Any]:
-    """Take the steps that have not been taken yet, and return what the report says of them."""
-    encoder = SpanEncoder(pieces, **{name: getattr(preparation, name) for name in OPTIONS})
-    writer = Writer(pieces, encoder, preparation.raw)
-    describe = partial(describe_inputs, preparation.raw)
-    inputs, splits = make_binarised(directory, describe, writer.write)
-    for split, counts in splits.items():
-        print(describe_split(split, counts))
-    return {
-        "inputs": inputs,
-        "form": "questions",
-        "dataset": "questions",
-        "classes": None,
-        "metrics": ["answer-F1", "exact-match"],
-        "pairs": False,
-        "splits": splits,
-        "versions": {
-            "sentencepiece": metadata.version("sentencepiece"),
-            "fairseq": fairseq.__version__,
-        },
-    }
-
-
 @dataclass(frozen=True)
 class Writer:
     """Writes the files of a data directory."""
@@ -146,7 +103,7 @@ class Writer:
         (folder / FIRST).mkdir()
         (folder / LABEL).mkdir()
         shutil.copyfile(self.pieces.folder / DICTIONARY, folder / FIRST / DICTIONARY)
-        splits = find_splits(self.raw, EXTENSION)
+        splits = find_splits(self.raw, SpanPreparation.EXTENSION)
         return {split: self.write_split(split, path, folder) for split, path in splits.items()}
 
     def write_split(self, split: str, path: Path, folder: Path) -> Content:

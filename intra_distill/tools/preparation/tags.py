@@ -3,28 +3,24 @@
 import shutil
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-import fairseq
 import torch
 
 from ...errors import UserError
 from ...files import write_lines
 from ..corpora.tagged_text import OUTSIDE, TagCounts, describe_entities, read_tagged, tag_order
-from ..corpora.transfer import TEST, TRAIN, describe_files, find_splits
-from ..directory import Content, Directory
-from ..labelled import FIRST, LABEL, REPORT, reference
-from ..options import check_data_directory, check_number
-from .binarised import find_other_file, indexed, make_binarised
+from ..corpora.transfer import TEST, TRAIN, find_splits
+from ..directory import Content
+from ..labelled import FIRST, LABEL, reference
+from ..options import check_number
+from .binarised import indexed
 from .splits import progress
 from .tag_items import SPECIAL_SYMBOLS, TagEncoder
-from .xlmr_pieces import DICTIONARY, PIECES, XlmrPieces, read_pieces
+from .transfer import prepare_transfer
+from .xlmr_pieces import DICTIONARY, XlmrPieces
 
 GREATEST_LENGTH = 512  # positions of an XLM-R
-EXTENSION = "tsv"
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,9 @@ class TagPreparation:
         max_length: the most symbols of a sentence.
     """
 
+    EXTENSION = "tsv"
+    OPTIONS = {"max_length": "--max-length"}
+
     raw: Path
     xlmr: Path
     destdir: Path
@@ -45,64 +44,24 @@ class TagPreparation:
 
 
 def prepare_tags(preparation: TagPreparation) -> bool:
-    """Make the data directory ``preparation.destdir``, or complete it, unless it is finished.
-
-    Prints what each split holds, and how many sentences were cut and words replaced.
-
-    Returns:
-        Whether there was anything to do.
+    """Make the data directory ``preparation.destdir``, as :func:`.transfer.prepare_transfer` says.
 
     Raises:
         UserError: an option or an input file is wrong, or the directory was made from another
             request or cannot be written to.
     """
-    check_data_directory(preparation.destdir)
     check_number("--max-length", preparation.max_length, SPECIAL_SYMBOLS + 1, GREATEST_LENGTH)
-    pieces = read_pieces(preparation.xlmr)
-    request = {
-        "max_length": preparation.max_length,
-        PIECES: pieces.sha256,
-        "inputs": describe_inputs(preparation.raw),
-    }
-    directory = Directory(preparation.destdir, REPORT, request, find_difference)
-    return directory.make(partial(take_steps, preparation, pieces))
+
+    def write(pieces: XlmrPieces, folder: Path) -> Content:
+        return Writer(preparation.raw, pieces, preparation.max_length).write(folder)
+
+    return prepare_transfer(preparation, write, describe_split, describe_data)
 
 
-def describe_inputs(raw: Path) -> Content:
-    return describe_files(find_splits(raw, EXTENSION))
-
-
-def find_difference(old: Content, new: Content) -> str | None:
-    """Name the first option or file of a new request that changes the files, or None."""
-    if old.get("max_length") != new["max_length"]:
-        return f"--max-length {old.get('max_length')}, not {new['max_length']}"
-    if old.get(PIECES) != new[PIECES]:
-        return f"another {PIECES} in --xlmr"
-    return find_other_file(old["inputs"], new["inputs"])
-
-
-def take_steps(
-    preparation: TagPreparation, pieces: XlmrPieces, directory: Directory
-) -> dict[str, Any]:
-    """Take the steps that have not been taken yet, and return what the report says of them."""
-    writer = Writer(preparation.raw, pieces, preparation.max_length)
-    describe = partial(describe_inputs, preparation.raw)
-    inputs, splits = make_binarised(directory, describe, writer.write)
-    for split, counts in splits.items():
-        print(describe_split(split, counts))
-    return {
-        "inputs": inputs,
-        "form": "words",
-        "dataset": "words",
-        "classes": list(splits[TRAIN]["tags"]),
-        "metrics": ["entity-F1"],
-        "pairs": False,
-        "splits": splits,
-        "versions": {
-            "sentencepiece": metadata.version("sentencepiece"),
-            "fairseq": fairseq.__version__,
-        },
-    }
+def describe_data(splits: Content) -> Content:
+    """What the report says of the whole data directory."""
+    classes = list(splits[TRAIN]["tags"])
+    return {"form": "words", "dataset": "words", "classes": classes, "metrics": ["entity-F1"]}
 
 
 @dataclass(frozen=True)
@@ -115,7 +74,7 @@ class Writer:
 
     def write(self, folder: Path) -> Content:
         """Write all files of the data directory, and return what the report says of the splits."""
-        files = find_splits(self.raw, EXTENSION)
+        files = find_splits(self.raw, TagPreparation.EXTENSION)
         counts = check_splits(files)
         encoder = TagEncoder(self.pieces, list(counts[TRAIN].tags), self.max_length)
         for name in (FIRST, LABEL):

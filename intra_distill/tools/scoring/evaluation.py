@@ -165,6 +165,8 @@ def evaluate(
         )
     checkpoint = evaluator.open(evaluation.checkpoint)
     steps = [plan(evaluation, evaluator, checkpoint, subset) for subset in subsets]
+    for step in steps:
+        step.check()
     results = []
     for step in steps:
         if result := step.take():
@@ -176,10 +178,12 @@ def evaluate(
 def plan(
     evaluation: Evaluation, evaluator: Evaluator, checkpoint: OpenCheckpoint, subset: str
 ) -> "Scored | Unscored":
-    """Accept the evaluation of a subset, or raise UserError where anything does not fit."""
+    """Accept the evaluation of a subset, or raise UserError where files or options do not fit.
+
+    The checkpoint is hashed at most, not read.
+    """
     opened = evaluator.open_test_set(subset)
     if opened is None:
-        evaluator.refuse_misfit(checkpoint, subset)
         return Unscored(evaluator, checkpoint, subset, evaluation.results_path)
     path = evaluation.results_path / f"{subset}.json"
     stored = read_result(path) if path.exists() else None
@@ -193,8 +197,6 @@ def plan(
     baseline_path = evaluation.baseline
     if baseline_path and baseline_path.is_dir():
         baseline_path /= f"{subset}.json"
-    if not is_current:
-        evaluator.refuse_misfit(checkpoint, subset)
     return Scored(
         evaluator=evaluator,
         system=evaluation.system,
@@ -216,6 +218,10 @@ class Unscored:
     subset: str
     results_path: Path
 
+    def check(self) -> None:
+        """Raise UserError if the checkpoint cannot be run on the subset."""
+        self.evaluator.refuse_misfit(self.checkpoint, self.subset)
+
     def take(self) -> None:
         """Run the model, and write its output."""
         _, path = write_output(self.evaluator, self.checkpoint, self.subset, self.results_path)
@@ -234,6 +240,11 @@ class Scored:
     baseline_path: Path | None
     baseline: Result | None
     checkpoint: OpenCheckpoint | None  # to run; None if the stored result's output is reused
+
+    def check(self) -> None:
+        """Raise UserError if the checkpoint is to run on the subset, and cannot be."""
+        if self.checkpoint:
+            self.evaluator.refuse_misfit(self.checkpoint, self.scoring.test_set.subset)
 
     def take(self) -> Result:
         """Run the model unless its output is stored, score, compare and write."""

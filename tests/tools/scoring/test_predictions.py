@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fairseq import checkpoint_utils
 
+from intra_distill.errors import UserError
 from intra_distill.tools.scoring import evaluator, predictions
 from intra_distill.tools.scoring.evaluation import Evaluation, evaluate
 from intra_distill.tools.scoring.evaluator import Inference
@@ -58,6 +59,13 @@ def test_a_translation_model_is_read_once_for_all_test_sets(
     asked = Evaluation(prepared, checkpoint, tmp_path, ("test", "test1"), inference=Inference(30))
     evaluate(asked)
     assert sorted(counted) == ONCE
+
+
+def test_files_of_all_languages_are_checked_before_the_checkpoint_is_read(asked, counted):
+    (asked.data / "test-de.ref").write_text("O\n")
+    with pytest.raises(UserError, match="test-de.ref has 1 lines for 9 sentences"):
+        evaluate(asked)
+    assert counted == []
 
 
 class Stopped(Exception):
