@@ -18,7 +18,7 @@
 # jobs of a grid need besides the variables above. Of a recipe that starts from a pretrained model it
 # sources scripts/pretrained.sh.
 
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2034
 set -euo pipefail
 # shellcheck source=scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -126,16 +126,16 @@ options_of() {
 # subsets_of SYSTEM → the subsets on which it is evaluated, separated by spaces: its
 # dataset.gen_subset, or else all test-NAME where the data has such, or test
 subsets_of() {
-    local options file subsets=()
+    local options file found=()
     options=$(options_of "$1" --generation) || return
     if [[ " $options" =~ \ --gen-subset\ ([^ ]+) ]]; then
         echo "${BASH_REMATCH[1]//,/ }"
         return
     fi
     for file in "$data"/bin/test-*.ref; do
-        [[ ! -e $file ]] || subsets+=("$(basename "$file" .ref)")
+        [[ ! -e $file ]] || found+=("$(basename "$file" .ref)")
     done
-    echo "${subsets[*]:-test}"
+    echo "${found[*]:-test}"
 }
 
 # make_data COMMAND OPTION…: makes the data directory $data/bin with a command of intra-distill

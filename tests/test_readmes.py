@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fairseq import options
 
+from intra_distill import WITHOUT_FAIRSEQ
 from intra_distill.cli import COMMANDS, build_parser
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +55,7 @@ def recorded(script: str, folder: Path) -> list[list[str]]:
         (folder / name).touch()
     calls = folder / "calls"
     environment = {"ROOT": str(ROOT), "PYTHON": sys.executable, "PATH": "/usr/bin:/bin"}
-    environment |= {"PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    environment |= {"PYTHONPATH": str(ROOT), "HOME": str(folder), WITHOUT_FAIRSEQ: "1"}
     (folder / "configs").symlink_to(ROOT / "configs")
     subprocess.run(
         ["/bin/bash", "-euc", f"exec 3>{shlex.quote(str(calls))}\n{STUBS}\n{script}"],

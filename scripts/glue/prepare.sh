@@ -13,5 +13,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/../recipe.sh"
 
 require_dataset
 make_pretrained
+# shellcheck disable=SC2154  # of scripts/pretrained.sh
 make_data glue --task "$dataset" --bert "$pretrained" --downloads "$all_data/downloads" \
     ${1:+--source "$1"}

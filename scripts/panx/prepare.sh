@@ -22,4 +22,5 @@ else
         ${TEST_SPLIT:+--test-split "$TEST_SPLIT"}
 fi
 make_pretrained --size large
+# shellcheck disable=SC2154  # of scripts/pretrained.sh
 make_data prepare-tags "$raw" --xlmr "$pretrained"

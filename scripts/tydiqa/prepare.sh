@@ -19,4 +19,5 @@ else
     intra-distill tydiqa --destdir "$raw" --downloads "$data/downloads" ${1:+--source "$1"}
 fi
 make_pretrained --size base
+# shellcheck disable=SC2154  # of scripts/pretrained.sh
 make_data prepare-spans "$raw" --xlmr "$pretrained"
