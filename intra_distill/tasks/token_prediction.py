@@ -121,10 +121,10 @@ class TokenPredictionTask(FairseqTask):
     def load_indexed(self, key: str, split: str, dictionary: Dictionary) -> FairseqDataset:
         """Load what is binarised in ``DATA/key/split``; refuse where it is missing or empty."""
         path = Path(self.cfg.data, key, split)
-        indexed = data_utils.load_indexed_dataset(str(path), dictionary)
-        if indexed is None or len(indexed) == 0:
-            refuse(f"{self.cfg.data} has no subset {split}: {path}.bin is missing or empty")
-        return indexed
+        for file in (path.with_name(f"{split}.{extension}") for extension in ("bin", "idx")):
+            if not file.is_file() or file.stat().st_size == 0:
+                refuse(f"{self.cfg.data} has no subset {split}: {file} is missing or empty")
+        return data_utils.load_indexed_dataset(str(path), dictionary)
 
     def _file(self, *names: str) -> Path:
         path = Path(self.cfg.data, *names)

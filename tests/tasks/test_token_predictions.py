@@ -130,6 +130,11 @@ DAMAGES = {
         lambda data: (data / "input0" / "valid.bin").unlink(),
         "has no subset valid",
     ),
+    "no index": (
+        "questions",
+        lambda data: (data / "input0" / "valid.idx").unlink(),
+        "has no subset valid: .*input0/valid.idx is missing or empty",
+    ),
     "an empty subset": (
         "words",
         lambda data: write_items(data / "label" / "valid", [], labels(data)),
