@@ -1,13 +1,10 @@
 """The evaluation of translations: a prepared test set, and beam search on it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from fairseq import checkpoint_utils, tasks, utils
+from fairseq import tasks, utils
 from fairseq.data import LanguagePairDataset
 from fairseq.tasks.translation import TranslationTask
 
@@ -112,8 +109,7 @@ class Translations(Evaluator):
             search, self.inference, subset, self.data, checkpoint.path, self.text_format.langs
         )
         cfg, sentences = generator_config(arguments), len(self.dataset(subset))
-        with handed_over(checkpoint):
-            translation = translate(cfg, sentences, search.has_default_limit)
+        translation = translate(cfg, sentences, search.has_default_limit)
         record = SearchRecord(
             beam=search.beam,
             lenpen=search.lenpen,
@@ -130,18 +126,6 @@ class Translations(Evaluator):
         return result.search is not None and all(
             getattr(result.search, name) == getattr(self.search, name) for name in names
         )
-
-
-@contextmanager
-def handed_over(checkpoint: OpenCheckpoint) -> Iterator[None]:
-    """Have fairseq's generator take the model that is built already, instead of loading it."""
-    models, load = [checkpoint.model], checkpoint_utils.load_model_ensemble
-    trained = SimpleNamespace(task=None)  # the configuration, which translation does not look at
-    checkpoint_utils.load_model_ensemble = lambda *_, **__: (models, trained)
-    try:
-        yield
-    finally:
-        checkpoint_utils.load_model_ensemble = load
 
 
 def refuse_long_sentences(
