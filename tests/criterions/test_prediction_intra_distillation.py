@@ -8,6 +8,7 @@ from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from transformers import BertConfig, BertForSequenceClassification
 
+from ..support.hugging_face import assert_gradients, modules_of, parameters_of
 from ..support.sentences import BERT, CLASSES, NUMBERS, PLAIN, SIZES
 
 WITHOUT_DROPOUT = "--dropout 0 --attention-dropout 0 --classifier-dropout 0".split()
@@ -48,25 +49,15 @@ def reference_of(model, dictionary) -> BertForSequenceClassification:
             attention_probs_dropout_prob=0.0,
         )
     )
-    layer = "encoder.layers.0."
     modules = {
-        "bert.embeddings.word_embeddings": "encoder.embed_tokens",
+        **modules_of("bert"),
         "bert.embeddings.token_type_embeddings": "encoder.embed_segments",
-        "bert.embeddings.LayerNorm": "encoder.layernorm_embedding",
         "bert.pooler.dense": "encoder.pooler",
         "classifier": "classification_heads.sentence_classification_head.out_proj",
     }
-    parts = {"attention.output.dense": "self_attn.out_proj", "intermediate.dense": "fc1"}
-    parts |= {"output.dense": "fc2", "output.LayerNorm": "final_layer_norm"}
-    parts |= {"attention.output.LayerNorm": "self_attn_layer_norm"}
-    for name in ("query", "key", "value"):
-        parts[f"attention.self.{name}"] = f"self_attn.{name[0]}_proj"
-    modules |= {f"bert.encoder.layer.0.{k}": layer + v for k, v in parts.items()}
     state = reference.state_dict()
-    for theirs, mine in modules.items():
-        for suffix in ("weight", "bias"):
-            if f"{theirs}.{suffix}" in state:
-                state[f"{theirs}.{suffix}"] = ours[f"{mine}.{suffix}"]
+    for theirs, mine in parameters_of(modules, state).items():
+        state[theirs] = ours[mine]
     positions = ours["encoder.embed_positions.weight"][dictionary.pad() + 1 :]
     state["bert.embeddings.position_embeddings.weight"] = positions
     reference.load_state_dict(state)
@@ -95,16 +86,7 @@ def test_an_update_is_that_of_a_training_with_transformers(build, gradients, kin
     loss, sample_size, log, grads = gradients(built, sample)
     assert sample_size == len(target) == log["sample_size"]
     torch.testing.assert_close(loss / sample_size, expected.detach(), rtol=1e-5, atol=1e-6)
-    theirs = dict(reference.named_parameters())
-    for name, mine in modules.items():
-        for suffix in ("weight", "bias"):
-            if f"{name}.{suffix}" in theirs:
-                torch.testing.assert_close(
-                    grads[f"{mine}.{suffix}"] / sample_size,
-                    theirs[f"{name}.{suffix}"].grad,
-                    rtol=1e-4,
-                    atol=1e-6,
-                )
+    assert_gradients(grads, sample_size, reference, modules)
 
 
 class InjectedMask(torch.nn.Module):

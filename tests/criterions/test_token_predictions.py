@@ -11,6 +11,7 @@ from transformers import (
     XLMRobertaForTokenClassification,
 )
 
+from ..support.hugging_face import assert_gradients, modules_of, parameters_of
 from ..support.sentences import PLAIN
 from ..support.tokens import SPANS, TAGS, XLMR
 
@@ -59,22 +60,13 @@ def reference_of(kind, model, dictionary):
         )
     )
     modules = {
-        "roberta.embeddings.word_embeddings": "encoder.embed_tokens",
+        **modules_of("roberta"),
         "roberta.embeddings.position_embeddings": "encoder.embed_positions",
-        "roberta.embeddings.LayerNorm": "encoder.layernorm_embedding",
         classifier: f"classification_heads.{head}.out_proj",
     }
-    parts = {"attention.output.dense": "self_attn.out_proj", "intermediate.dense": "fc1"}
-    parts |= {"output.dense": "fc2", "output.LayerNorm": "final_layer_norm"}
-    parts |= {"attention.output.LayerNorm": "self_attn_layer_norm"}
-    for name in ("query", "key", "value"):
-        parts[f"attention.self.{name}"] = f"self_attn.{name[0]}_proj"
-    modules |= {f"roberta.encoder.layer.0.{k}": f"encoder.layers.0.{v}" for k, v in parts.items()}
     state = reference.state_dict()
-    for theirs, mine in modules.items():
-        for suffix in ("weight", "bias"):
-            if f"{theirs}.{suffix}" in state:
-                state[f"{theirs}.{suffix}"] = ours[f"{mine}.{suffix}"]
+    for theirs, mine in parameters_of(modules, state).items():
+        state[theirs] = ours[mine]
     state["roberta.embeddings.token_type_embeddings.weight"].zero_()  # fairseq has none
     reference.load_state_dict(state)
     return reference, modules
@@ -113,16 +105,7 @@ def test_an_update_is_that_of_a_training_with_transformers(build, gradients, kin
     loss, sample_size, log, grads = gradients(built, sample)
     assert sample_size == log["sample_size"]
     torch.testing.assert_close(loss / sample_size, expected.detach(), rtol=1e-5, atol=1e-6)
-    theirs = dict(reference.named_parameters())
-    for name, mine in modules.items():
-        for suffix in ("weight", "bias"):
-            if f"{name}.{suffix}" in theirs:
-                torch.testing.assert_close(
-                    grads[f"{mine}.{suffix}"] / sample_size,
-                    theirs[f"{name}.{suffix}"].grad,
-                    rtol=1e-4,
-                    atol=1e-6,
-                )
+    assert_gradients(grads, sample_size, reference, modules)
 
 
 def rows_by_hand(kind, logits, sample, dictionary) -> list[torch.Tensor]:
