@@ -61,12 +61,11 @@ class TaggingIntraDistillationTask(IntraDistillationTask, KeepPrunedTask, TokenP
         if len(labels) != len(inputs):
             refuse(f"{path} has labels of {len(labels)} inputs, there are {len(inputs)}")
         padding, first = self.label_dictionary.pad(), self.label_dictionary.nspecial
-        for i in range(len(labels)):
-            scored = labels[i][labels[i] != padding]
-            if len(labels[i]) != len(inputs[i]):
-                refuse(
-                    f"{path}: input {i + 1} has {len(labels[i])} labels for {len(inputs[i])} pieces"
-                )
+        for i, size in enumerate(inputs.sizes):
+            label = labels[i]
+            if len(label) != size:
+                refuse(f"{path}: input {i + 1} has {len(label)} labels for {size} pieces")
+            scored = label[label != padding]
             if not len(scored) or scored.min() < first or scored.max() >= first + self.num_outputs:
                 refuse(f"{path}: input {i + 1} has no label, or one that is not in dict.txt")
         return RightPadDataset(labels, pad_idx=padding)

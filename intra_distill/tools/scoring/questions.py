@@ -1,5 +1,6 @@
 """The evaluation of answers to questions, which are spans of a passage."""
 
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -8,10 +9,10 @@ from fairseq.tasks import FairseqTask
 from torch import Tensor
 
 from ...errors import UserError
-from ..labelled import questions
+from ..labelled import LabelledData, questions
 from ..questions import Question, read_questions
 from .answers import best_answer
-from .evaluator import OpenCheckpoint
+from .evaluator import Inference, OpenCheckpoint
 from .prediction_tasks import lengths
 from .predictions import OfLanguages
 
@@ -22,10 +23,14 @@ class Questions(OfLanguages):
     TASK = "span_prediction"
     ITEM = "window"
 
+    def __init__(self, labelled: LabelledData, inference: Inference) -> None:
+        super().__init__(labelled, inference)
+        self.questions = cache(self._read_questions)
+
     def inputs(self, subset: str) -> list[str]:
         return [*super().inputs(subset), questions(subset)]
 
-    def questions(self, subset: str) -> list[Question]:
+    def _read_questions(self, subset: str) -> list[Question]:
         """Read the questions of a subset; UserError if they are not as many as should be."""
         path = self.data / questions(subset)
         read = list(read_questions(path))
