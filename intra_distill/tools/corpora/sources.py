@@ -15,9 +15,15 @@ def fetch_from(source: str | None, remote: Remote, downloads: Path) -> Path:
     Raises:
         UserError: as :func:`.download.fetch`.
     """
-    if source is not None:
-        remote = replace(remote, url=f"{source.rstrip('/')}/{remote.name}")
+    remote = locate(source, remote)
     return fetch(remote, downloads, f"put {remote.name} into a folder and give it as --source")
+
+
+def locate(source: str | None, remote: Remote) -> Remote:
+    """A file at its own address, or below the URL ``source``."""
+    if source is None:
+        return remote
+    return replace(remote, url=f"{source.rstrip('/')}/{remote.name}")
 
 
 def find_in_folder(source: str, names: Sequence[str], remote: Remote) -> Path:

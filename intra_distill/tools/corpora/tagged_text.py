@@ -1,7 +1,7 @@
 """Sentences whose words have tags: a word, a tab and its tag a line, an empty line in between."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -28,27 +28,38 @@ class TagCounts:
     tags: Counter[str] = field(default_factory=Counter)
     entities: Counter[str] = field(default_factory=Counter)
 
-    def add(self, tags: Collection[str]) -> None:
+    def add(self, tags: Sequence[str]) -> None:
         """Count a sentence."""
         self.sentences += 1
         self.tags.update(tags)
-        self.entities.update(entity_types(tags))
+        in_order = sorted(entities(tags), key=lambda entity: entity[1])
+        self.entities.update(kind for kind, _, _ in in_order)
 
 
-def describe_entities(entities: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {entities[name]:,}" for name in sorted(entities)) or "no entities"
+def describe_entities(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {counts[name]:,}" for name in sorted(counts)) or "no entities"
 
 
-def entity_types(tags: Iterable[str]) -> Iterator[str]:
-    """The type of each entity in a sentence.
+def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """The entities that the tags of a sentence mark, as seqeval's default mode finds them.
 
-    An entity begins with B-, or with an I- that does not go on with the type before it.
+    A B-TYPE begins an entity, and so does an I-TYPE that does not continue one of its type.
+
+    Args:
+        tags: O, B-TYPE or I-TYPE of each word
+    Returns:
+        of each entity its type, its first word, and the word after its last
     """
-    before = OUTSIDE
-    for tag in tags:
-        if tag != OUTSIDE and (tag.startswith("B-") or type_of(tag) != type_of(before)):
-            yield type_of(tag)
-        before = tag
+    found = set()
+    inside, start = "", 0  # the type of the entity that is open; empty for none
+    for i, tag in enumerate([*tags, "O"]):
+        prefix, _, kind = tag.partition("-")
+        if inside and (prefix != "I" or kind != inside):
+            found.add((inside, start, i))
+            inside = ""
+        if kind and not inside:
+            inside, start = kind, i
+    return found
 
 
 def type_of(tag: str) -> str | None:

@@ -19,11 +19,9 @@ from ..options import check_number
 from ..questions import as_line
 from .binarised import indexed
 from .splits import progress
-from .transfer import prepare_transfer
+from .transfer import GREATEST_LENGTH, prepare_transfer
 from .windows import NO_ANSWER, SPECIAL_SYMBOLS, SpanEncoder
 from .xlmr_pieces import DICTIONARY, XlmrPieces
-
-GREATEST_LENGTH = 512  # positions of an XLM-R
 
 
 @dataclass(frozen=True)

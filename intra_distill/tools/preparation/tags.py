@@ -17,10 +17,8 @@ from ..options import check_number
 from .binarised import indexed
 from .splits import progress
 from .tag_items import SPECIAL_SYMBOLS, TagEncoder
-from .transfer import prepare_transfer
+from .transfer import GREATEST_LENGTH, prepare_transfer
 from .xlmr_pieces import DICTIONARY, XlmrPieces
-
-GREATEST_LENGTH = 512  # positions of an XLM-R
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from ..options import check_data_directory
 from .binarised import find_other_file, make_binarised
 from .xlmr_pieces import PIECES, XlmrPieces, read_pieces
 
+GREATEST_LENGTH = 512  # positions of an XLM-R
+
 
 class TransferPreparation(Protocol):
     """What to prepare, and how.

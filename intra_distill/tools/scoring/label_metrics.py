@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 
 from ...core.agreement import accuracy, f1, matthews, pearson
 from ...errors import UserError
+from ..corpora.tagged_text import entities
 from .answers import answer_f1, exact_match
 
 
@@ -165,28 +166,6 @@ class EntityF1(OfClasses):
 
     def of_sums(self, right: float, predicted: float, gold: float) -> float:
         return f1(right, predicted - right, gold - right)
-
-
-def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
-    """The entities that the tags of a sentence mark, as seqeval's default mode finds them.
-
-    A B-TYPE begins an entity, and so does an I-TYPE that does not continue one of its type.
-
-    Args:
-        tags: O, B-TYPE or I-TYPE of each word
-    Returns:
-        of each entity its type, its first word, and the word after its last
-    """
-    found = set()
-    inside, start = "", 0  # the type of the entity that is open; empty for none
-    for i, tag in enumerate([*tags, "O"]):
-        prefix, _, kind = tag.partition("-")
-        if inside and (prefix != "I" or kind != inside):
-            found.add((inside, start, i))
-            inside = ""
-        if kind and not inside:
-            inside, start = kind, i
-    return found
 
 
 class OfAnswers(LabelMetric):

@@ -14,7 +14,7 @@ from scipy import stats
 from seqeval.metrics.sequence_labeling import get_entities
 
 from intra_distill.errors import UserError
-from intra_distill.tools.scoring.label_metrics import entities
+from intra_distill.tools.corpora.tagged_text import entities
 from intra_distill.tools.scoring.metrics import (
     Answers,
     Classes,

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from ....errors import UserError
 from ....files import sha256
-from ..download import Remote, fetch, is_url
+from ..download import Remote, is_url
+from ..sources import fetch_from, locate
 from ..zip_archive import open_member
 from .tasks import GlueTask
 
@@ -52,7 +53,7 @@ def describe_inputs(task: GlueTask, source: str | None) -> dict[str, dict[str, s
         UserError: as :func:`find_local_files`, or a file cannot be read.
     """
     if source is None or is_url(source):
-        remotes = find_remotes(task, source)
+        remotes = [locate(source, remote) for remote in remotes_of(task)]
         return {each.name: {"file": each.url, "sha256": each.sha256} for each in remotes}
     paths = {
         name if file.member is None else task.archive.name: file.path
@@ -74,11 +75,7 @@ def find_files(task: GlueTask, source: str | None, downloads: Path) -> dict[str,
     """
     if source is not None and not is_url(source):
         return find_local_files(task, Path(source))
-    instead = "put {} into a folder and give it as --source"
-    paths = [
-        fetch(remote, downloads, instead.format(remote.name))
-        for remote in find_remotes(task, source)
-    ]
+    paths = [fetch_from(source, remote, downloads) for remote in remotes_of(task)]
     files = {path.name: TextFile(path) for path in paths if path.name in task.single}
     if task.archive is not None:
         archive = downloads / task.archive.name
@@ -86,12 +83,9 @@ def find_files(task: GlueTask, source: str | None, downloads: Path) -> dict[str,
     return files
 
 
-def find_remotes(task: GlueTask, source: str | None) -> list[Remote]:
-    """What is to be fetched for a task, from GLUE's own addresses or from below another one."""
-    remotes = [*([task.archive] if task.archive else []), *task.single_files]
-    if source is None:
-        return remotes
-    return [replace(each, url=f"{source.rstrip('/')}/{each.name}") for each in remotes]
+def remotes_of(task: GlueTask) -> list[Remote]:
+    """What is to be fetched for a task, at GLUE's own addresses."""
+    return [*([task.archive] if task.archive else []), *task.single_files]
 
 
 def find_local_files(task: GlueTask, source: Path) -> dict[str, TextFile]:
