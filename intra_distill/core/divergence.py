@@ -1,4 +1,4 @@
-"""Divergences between the outputs of K passes: equations (8) and (9) of the paper.
+"""Divergences between the outputs of K passes: equations (8) and (9) of the paper, and SimCut's.
 
 Every function takes the K outputs stacked on the first dimension.
 """
@@ -37,6 +37,21 @@ def js_divergence(lprobs: Tensor) -> Tensor:
     return (lprobs.exp() * (lprobs - log_mean)).sum(dim=-1).mean(dim=0)
 
 
+def kl_divergence(lprobs: Tensor) -> Tensor:
+    """How far the other passes are from the first: the mean over i > 1 of KL(p_1‖p_i).
+
+    With K = 2 it is the divergence of SimCut (Gao et al., NAACL 2022), where the first pass sees
+    the whole batch and the second a batch with tokens cut out. Both have gradients.
+
+    Args:
+        lprobs: log-probabilities a_i, (K, ..., V); of one pass the divergence is 0
+    Returns:
+        divergence in nats, (...)
+    """
+    first, others = lprobs[0], lprobs[1:] if lprobs.size(0) > 1 else lprobs
+    return (first.exp() * (first - others.mean(dim=0))).sum(dim=-1)
+
+
 def mse_divergence(outputs: Tensor) -> Tensor:
     """Mean squared distance from the mean output, equation (9), for regression.
 
@@ -51,6 +66,7 @@ def mse_divergence(outputs: Tensor) -> Tensor:
 DIVERGENCES: dict[str, Divergence] = {
     "x": x_divergence,
     "js": js_divergence,
+    "kl": kl_divergence,
     "mse": mse_divergence,
 }
-OF_DISTRIBUTIONS = ("x", "js")  # they take log-probabilities, where mse takes real outputs
+OF_DISTRIBUTIONS = ("x", "js", "kl")  # they take log-probabilities, where mse takes real outputs

@@ -44,8 +44,9 @@ def fused_intra_distillation_loss(
     divergence: str,
     label_smoothing: float = 0.0,
     chunk_size: int | None = None,
+    supervised_passes: int | None = None,
 ) -> LossParts:
-    """(1/K) Σ_i CE_i + α′ · divergence of the outputs softmax(features · weightᵀ + bias).
+    """(1/S) Σ_{i ≤ S} CE_i + α′ · divergence of the outputs softmax(features · weightᵀ + bias).
 
     Besides the gradients it holds one chunk of logits in memory. Without Triton it also holds the
     chunk's probabilities and, in half precision, an fp32 copy.
@@ -56,14 +57,17 @@ def fused_intra_distillation_loss(
         bias: of the projection, (V,) or None
         target: gold types, (N,)
         alpha: α′ of this update
-        divergence: ``x`` or ``js``
+        divergence: ``x``, ``js`` or ``kl``
         label_smoothing: ε, weight 1 − ε on the target and ε/(V − 1) on each other type
         chunk_size: target positions per chunk; if None, chosen by K, V and the device
+        supervised_passes: S, how many of the passes learn from the target; None for all K
     Raises:
         ValueError: for any other divergence
     """
     if divergence not in OF_DISTRIBUTIONS:
-        raise ValueError(f"no fused loss for the divergence {divergence!r}: x or js")
+        raise ValueError(
+            f"no fused loss for the divergence {divergence!r}: {', '.join(OF_DISTRIBUTIONS)}"
+        )
     K, V = features.size(0), weight.size(0)
     device = features.device.type
     chunk_size = chunk_size or max(1, chunk_elements(V, device) // (K * V))
@@ -71,7 +75,8 @@ def fused_intra_distillation_loss(
         features = features.to(torch.get_autocast_dtype(device))
     with torch.autocast(device, enabled=False):
         loss, nll, distance = _FusedLoss.apply(
-            features, weight, bias, target, alpha, divergence, label_smoothing, chunk_size
+            *(features, weight, bias, target, alpha, divergence, label_smoothing),
+            *(supervised_passes or K, chunk_size),
         )
     return LossParts(loss, nll, distance)
 
@@ -87,6 +92,7 @@ def loss_and_gradient_(
     alpha: float,
     divergence: str,
     label_smoothing: float,
+    supervised_passes: int,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
     """Loss and gradient of a chunk of logits; overwrites the logits.
@@ -96,18 +102,25 @@ def loss_and_gradient_(
         X = (1/K) Σ_i E_i                         ∂X/∂z_i = (1/K) [p_i ⊙ (d_i − E_i + 1) − p̄]
         JS = (1/K) Σ_i (E_i − log Σ_v exp z_i)    ∂JS/∂z_i = (1/K) p_i ⊙ (d_i − E_i)
 
+    and for KL, with d_1 = z_1 − the mean of the other z_i, L_i = log Σ_v exp z_i, and i > 1,
+
+        KL = E_1 − L_1 + mean of the L_i          ∂KL/∂z_1 = p_1 ⊙ (d_1 − E_1)
+                                                  ∂KL/∂z_i = (p_i − p_1) / (K − 1)
+
     z_i needs no normalisation: it would shift d_i and E_i alike, and for X the shifts sum to zero.
 
     Args:
         z: logits in any floating type, (K, n, V)
         gold: target types, (n,)
-        alpha, divergence, label_smoothing: as in :func:`fused_intra_distillation_loss`
+        alpha, divergence, label_smoothing, supervised_passes: as in
+            :func:`fused_intra_distillation_loss`
         scale: factor of the gradient
     Returns:
         the sums of :class:`LossParts` in at least fp32, (3,), and ``scale`` · ∂loss/∂z in the type
         of z, (K, n, V), in fp16 clamped to the largest finite number
     """
     K, n, V = z.shape
+    S = supervised_passes
     smoothing = label_smoothing / (V - 1)
     on_target = 1 - label_smoothing - smoothing
     dtype = z.dtype
@@ -118,29 +131,42 @@ def loss_and_gradient_(
     p = z.softmax(dim=-1)
     # max z_i is 0, so max p_i is 1 / Σ_v exp z_i: faster than computing the sum again
     log_normaliser = p.amax(dim=-1, keepdim=True).log_().neg_()  # (K, n, 1)
-    nll = (log_normaliser - z.gather(-1, gold)).sum() / K
+    nll = (log_normaliser - z.gather(-1, gold))[:S].sum() / S
     loss = on_target * nll
     if label_smoothing > 0:
-        loss += smoothing * (V * log_normaliser.sum() - z.sum()) / K
+        loss += smoothing * (V * log_normaliser[:S].sum() - z[:S].sum()) / S
 
+    # the gradient is K times as large until the end: of the cross-entropies it is K/S or 0 times
+    # that of CE_i
+    ce = z.new_zeros(K, 1, 1)
+    ce[:S] = K / S
     if K == 1:
         distance = torch.zeros_like(nll)
-        gradient = p.sub_(smoothing)
+        gradient = p
     elif divergence == "x":
         mean_p = p.mean(dim=0)  # p̄, (n, V)
         pd = z.sub_(z.mean(dim=0)).mul_(p)
         expected = pd.sum(dim=-1, keepdim=True)  # E_i, (K, n, 1)
         distance = expected.sum() / K
-        gradient = p.mul_(1 + alpha * (1 - expected)).sub_(mean_p.mul_(alpha).add_(smoothing))
+        gradient = p.mul_(ce + alpha * (1 - expected)).sub_(mean_p.mul_(alpha))
         gradient.add_(pd, alpha=alpha)
-    else:
+    elif divergence == "js":
         # where p̄ underflows, the p_i do too, and multiply the clamped logarithm by 0
         log_mean = p.mean(dim=0).clamp_(min=torch.finfo(p.dtype).tiny).log_()  # (n, V)
         pd = z.sub_(log_mean).mul_(p)
         expected = pd.sum(dim=-1, keepdim=True)
         distance = (expected - log_normaliser).sum() / K
-        gradient = p.mul_(1 - alpha * expected).add_(pd, alpha=alpha).sub_(smoothing)
-    gradient.scatter_add_(-1, gold, gradient.new_full((1, 1, 1), -on_target).expand(K, n, 1))
+        gradient = p.mul_(ce - alpha * expected).add_(pd, alpha=alpha)
+    else:
+        first = p[0].clone()  # p_1, (n, V)
+        pd = z[0].sub_(z[1:].mean(dim=0)).mul_(first)
+        expected = pd.sum(dim=-1, keepdim=True)  # E_1, (n, 1)
+        distance = (expected - log_normaliser[0] + log_normaliser[1:].mean(dim=0)).sum()
+        gradient, away = p, alpha * K / (K - 1)
+        gradient[0].mul_(ce[0] - alpha * K * expected).add_(pd, alpha=alpha * K)
+        gradient[1:].mul_(ce[1:] + away).sub_(first.mul_(away))
+    gradient.sub_(smoothing * ce)
+    gradient.scatter_add_(-1, gold, (-on_target * ce).expand(K, n, 1))
     if scale != K:
         gradient.mul_(scale / K)
     if dtype == torch.float16:
@@ -200,9 +226,8 @@ class _FusedLoss(torch.autograd.Function):
     """Computes the gradients in forward, because the logits no longer exist in backward."""
 
     @staticmethod
-    def forward(
-        ctx, features, weight, bias, target, alpha, divergence, label_smoothing, chunk_size
-    ):
+    def forward(ctx, features, weight, bias, target, *options):
+        *of_a_chunk, chunk_size = options
         K, N, d = features.shape
         V = weight.size(0)
         dtype = features.dtype
@@ -235,7 +260,7 @@ class _FusedLoss(torch.autograd.Function):
             else:
                 torch.addmm(bias, h, weight.t(), out=z)
             chunk_parts, grad = implementation_(
-                z.view(K, n, V), target[chunk], alpha, divergence, label_smoothing, ctx.scale
+                z.view(K, n, V), target[chunk], *of_a_chunk, ctx.scale
             )
             parts += chunk_parts
             grad = grad.view(K * n, V)
@@ -261,5 +286,5 @@ class _FusedLoss(torch.autograd.Function):
             (grad_features * factor).to(features_dtype),
             (grad_weight * factor).to(weight_dtype),
             None if grad_bias is None else (grad_bias * factor).to(weight_dtype),
-            *[None] * 5,
+            *[None] * 6,
         )

@@ -21,6 +21,7 @@ def loss_and_gradient_(
     alpha: float,
     divergence: str,
     label_smoothing: float,
+    supervised_passes: int,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
     """Loss and gradient of a chunk of logits in fp32, fp16 or bf16, in place.
@@ -50,6 +51,7 @@ def loss_and_gradient_(
             K=K,
             ROWS=rows,
             BLOCK=max(MIN_BLOCK, TILE_ELEMENTS // rows),
+            SUPERVISED=supervised_passes,
             DIVERGENCE=divergence if K > 1 else "none",
             num_warps=8,
         )
@@ -71,6 +73,12 @@ def _log_mean(p, K: tl.constexpr):
 
 
 @triton.jit
+def _difference(u, share):
+    """d_i = u_i − ū of a block of logits, (ROWS, BLOCK); ū is the sum of share_i · u_i."""
+    return u - tl.sum(share[:, None] * u, axis=0)[None, :]
+
+
+@triton.jit
 def _loss_and_gradient_kernel(
     z_ptr,
     gold_ptr,
@@ -86,11 +94,18 @@ def _loss_and_gradient_kernel(
     K: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
+    SUPERVISED: tl.constexpr,
     DIVERGENCE: tl.constexpr,
 ):
     position = tl.program_id(0).to(tl.int64)  # K·n·V may exceed 2^31
     passes = tl.arange(0, ROWS)
     exists = passes < K  # Triton needs a power of two of rows; the rest is padding
+    first = passes == 0
+    ce = tl.where(passes < SUPERVISED, K / SUPERVISED, 0.0)  # weight of CE_i, K times as large
+    # of the passes in the mean ū, which for KL is of all but the first; padding rows add 0
+    share = tl.full([ROWS], 1 / K, tl.float32)
+    if DIVERGENCE == "kl":
+        share = tl.where(first, 0.0, 1 / (K - 1))
     rows = z_ptr + passes.to(tl.int64) * pass_stride + position * position_stride
     gold = tl.load(gold_ptr + position)
     z_gold = tl.load(rows + gold, mask=exists, other=0.0).to(tl.float32)
@@ -108,19 +123,18 @@ def _loss_and_gradient_kernel(
         rescale = tl.exp(-rise)
         u = z - highest[:, None]
         e = tl.where(inside, tl.exp(u), 0.0)
-        if DIVERGENCE == "x":
-            d = u - (tl.sum(u, axis=0) / K)[None, :]
-            expected -= normaliser * (rise - tl.sum(rise, axis=0) / K)
-            expected = expected * rescale + tl.sum(e * d, axis=1)
+        if DIVERGENCE == "x" or DIVERGENCE == "kl":  # for KL only E_1 is used
+            expected -= normaliser * (rise - tl.sum(share * rise, axis=0))
+            expected = expected * rescale + tl.sum(e * _difference(u, share), axis=1)
         normaliser = normaliser * rescale + tl.sum(e, axis=1)
         total += tl.sum(z, axis=1)
         maximum = highest
 
     normaliser = tl.where(exists, normaliser, 1.0)
     log_sum = tl.log(normaliser)  # not added to the maximum, which would cost digits
-    nll = tl.sum(maximum - z_gold + log_sum, axis=0) / K
-    uniform = tl.sum(V * (maximum + log_sum) - total, axis=0) / K
-    if DIVERGENCE == "x":
+    nll = tl.sum(ce * (maximum - z_gold + log_sum), axis=0) / K
+    uniform = tl.sum(ce * (V * (maximum + log_sum) - total), axis=0) / K
+    if DIVERGENCE == "x" or DIVERGENCE == "kl":
         expected = expected / normaliser  # Σ_v p_i d_i; shifts cancel, so d = u − ū serves
     if DIVERGENCE == "js":
         for start in range(0, V, BLOCK):
@@ -131,6 +145,8 @@ def _loss_and_gradient_kernel(
             p = tl.where(inside, tl.exp(a), 0.0)
             expected += tl.sum(p * (a - _log_mean(p, K)[None, :]), axis=1)  # KL(p_i‖p̄)
     distance = tl.sum(expected, axis=0) / K
+    if DIVERGENCE == "kl":
+        distance = tl.sum(tl.where(first, expected - log_sum, share * log_sum), axis=0)
     tl.store(parts_ptr + 3 * position, on_target * nll + smoothing * uniform + alpha * distance)
     tl.store(parts_ptr + 3 * position + 1, nll)
     tl.store(parts_ptr + 3 * position + 2, distance)
@@ -142,14 +158,20 @@ def _loss_and_gradient_kernel(
         u = z - maximum[:, None]
         a = u - log_sum[:, None]
         p = tl.where(inside, tl.exp(a), 0.0)
-        gradient = p - smoothing
+        gradient = ce[:, None] * (p - smoothing)
         if DIVERGENCE == "x":
-            d = u - (tl.sum(u, axis=0) / K)[None, :]
+            d = _difference(u, share)
             mean_p = tl.sum(p, axis=0) / K
             gradient += alpha * (p * (d - expected[:, None] + 1) - mean_p[None, :])
         if DIVERGENCE == "js":
             gradient += alpha * p * (a - _log_mean(p, K)[None, :] - expected[:, None])
-        gradient = tl.where((columns == gold)[None, :], gradient - on_target, gradient) * factor
+        if DIVERGENCE == "kl":
+            p_1 = tl.sum(tl.where(first[:, None], p, 0.0), axis=0)
+            of_first = p * (_difference(u, share) - expected[:, None])
+            of_others = (p - p_1[None, :]) / (K - 1)
+            gradient += alpha * K * tl.where(first[:, None], of_first, of_others)
+        at_gold = gradient - (ce * on_target)[:, None]
+        gradient = tl.where((columns == gold)[None, :], at_gold, gradient) * factor
         if z_ptr.dtype.element_ty == tl.float16:  # tl.where keeps NaN
             gradient = tl.where(gradient > 65504.0, 65504.0, gradient)
             gradient = tl.where(gradient < -65504.0, -65504.0, gradient)

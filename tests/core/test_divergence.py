@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from intra_distill.core.divergence import js_divergence, mse_divergence, x_divergence
+from intra_distill.core.divergence import (
+    js_divergence,
+    kl_divergence,
+    mse_divergence,
+    x_divergence,
+)
 
 
 def random_lprobs(K: int, V: int = 7, scale: float = 3.0) -> torch.Tensor:
@@ -29,10 +34,20 @@ def js_as_defined(lprobs: torch.Tensor) -> torch.Tensor:
     return torch.stack([kl(a, centre) for a in lprobs]).mean(0)
 
 
+def kl_as_defined(lprobs: torch.Tensor) -> torch.Tensor:
+    first, others = lprobs[0], lprobs[1:]
+    return sum(kl(first, a) for a in others) / max(1, len(others)) + 0 * first.sum(-1)
+
+
+DEFINED = {
+    x_divergence: x_as_defined,
+    js_divergence: js_as_defined,
+    kl_divergence: kl_as_defined,
+}
+
+
 @pytest.mark.parametrize("K", range(1, 7))
-@pytest.mark.parametrize(
-    "ours, defined", [(x_divergence, x_as_defined), (js_divergence, js_as_defined)]
-)
+@pytest.mark.parametrize("ours, defined", DEFINED.items())
 def test_value_and_gradient_follow_the_definition(ours, defined, K):
     lprobs = random_lprobs(K)
     torch.testing.assert_close(ours(lprobs), defined(lprobs))
@@ -44,7 +59,7 @@ def test_value_and_gradient_follow_the_definition(ours, defined, K):
     torch.testing.assert_close(logits_gradient, expected)
 
 
-@pytest.mark.parametrize("divergence", [x_divergence, js_divergence])
+@pytest.mark.parametrize("divergence", DEFINED)
 def test_gradcheck(divergence):
     logits = torch.randn(3, 2, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda z: divergence(z.log_softmax(-1)), logits)
@@ -60,13 +75,13 @@ def test_x_is_half_the_bound_of_theorem_c1(K):
 
 def test_equal_passes_have_no_divergence():
     lprobs = random_lprobs(1).expand(4, -1, -1)
-    for divergence in (x_divergence, js_divergence, mse_divergence):
+    for divergence in (*DEFINED, mse_divergence):
         assert divergence(lprobs).abs().max() < 1e-15
 
 
 def test_probabilities_that_underflow_stay_finite():
     logits = torch.tensor([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0]], requires_grad=True)
-    for divergence in (x_divergence, js_divergence):
+    for divergence in DEFINED:
         value = divergence(logits.log_softmax(-1))
         (gradient,) = torch.autograd.grad(value, logits)
         assert value.isfinite() and gradient.isfinite().all()

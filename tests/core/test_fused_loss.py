@@ -33,12 +33,13 @@ def inputs(K, N, d, V, dtype, bias, device="cpu"):
     return [x.to(device, dtype).requires_grad_() for x in leaves], target.to(device)
 
 
-def reference(leaves, target, alpha, divergence, label_smoothing):
+def reference(leaves, target, alpha, divergence, label_smoothing, supervised_passes=None):
     """The definition in float64 on exactly the same, possibly rounded, inputs."""
     leaves = [leaf.detach().double().requires_grad_() for leaf in leaves]
     logits = torch.nn.functional.linear(*leaves)
     parts = intra_distillation_loss(
-        logits.log_softmax(-1), target, alpha, DIVERGENCES[divergence], label_smoothing
+        *(logits.log_softmax(-1), target, alpha, DIVERGENCES[divergence]),
+        *(label_smoothing, supervised_passes),
     )
     return parts, torch.autograd.grad(parts.loss, leaves)
 
@@ -74,6 +75,21 @@ def test_values_and_gradients_equal_the_reference(
     for leaf, ours, theirs in zip(leaves, gradients, expected_gradients):
         assert ours.dtype == leaf.dtype
         assert_near(ours, theirs, tolerance)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
+@pytest.mark.parametrize("K, S", [(2, 1), (4, 1), (4, 3)])
+def test_only_the_first_passes_may_learn_from_the_target(device, dtype, divergence, K, S):
+    leaves, target = inputs(K, 9, 8, 23, dtype, False, device)
+    parts = fused_intra_distillation_loss(
+        *leaves, None, target, 3.0, divergence, 0.1, chunk_size=4, supervised_passes=S
+    )
+    gradients = torch.autograd.grad(parts.loss, leaves)
+    expected, expected_gradients = reference(leaves, target, 3.0, divergence, 0.1, S)
+    for ours, theirs in zip((*parts[:2], *gradients), (*expected[:2], *expected_gradients)):
+        assert_near(ours, theirs, TOLERANCES[dtype])
 
 
 @pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
@@ -195,7 +211,7 @@ def test_improbable_types_keep_their_gradient_in_fp16():
     z = torch.zeros(1, 1, 50, dtype=torch.float16)
     z[0, 0, 0] = 18
     scale = 1.0 * FP16_HEADROOM
-    _, gradient = loss_and_gradient_(z, torch.tensor([0]), 0.0, "x", 0.0, scale)
+    _, gradient = loss_and_gradient_(z, torch.tensor([0]), 0.0, "x", 0.0, 1, scale)
     torch.testing.assert_close(
         gradient[0, 0, 1:].float() / scale, torch.full((49,), -18.0).exp(), rtol=1e-2, atol=0
     )
@@ -203,7 +219,7 @@ def test_improbable_types_keep_their_gradient_in_fp16():
 
 def test_a_gradient_beyond_fp16_ends_at_its_largest_number():
     z = torch.tensor([[[4.0, 0.0]], [[-1e4, 1e4]]], dtype=torch.float16)
-    _, gradient = loss_and_gradient_(z, torch.tensor([0]), 5.0, "x", 0.0, 2.0 * FP16_HEADROOM)
+    _, gradient = loss_and_gradient_(z, torch.tensor([0]), 5.0, "x", 0.0, 2, 2.0 * FP16_HEADROOM)
     assert gradient.abs().max() == torch.finfo(torch.float16).max
 
 
@@ -306,5 +322,5 @@ def test_out_of_memory_is_for_fairseq(error, with_triton, monkeypatch, caplog):
 
 def test_an_unknown_divergence_is_refused():
     leaves, target = inputs(2, 3, 4, 5, torch.float32, False)
-    with pytest.raises(ValueError, match="'kl'"):
-        fused_intra_distillation_loss(*leaves, None, target, 1.0, "kl")
+    with pytest.raises(ValueError, match="'mse'"):
+        fused_intra_distillation_loss(*leaves, None, target, 1.0, "mse")

@@ -26,20 +26,24 @@ BLOCK_OF_3 = BLOCK // 4  # what K = 3 takes
 TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 2**-7, torch.float16: 2**-10}
 
 
-def reference(z, gold, alpha, divergence, label_smoothing):
+def reference(z, gold, alpha, divergence, label_smoothing, supervised_passes):
     """The definition in float64 → its parts and the gradient, (3,) and (K, n, V)."""
     z = z.detach().double().requires_grad_()
     parts = intra_distillation_loss(
-        z.log_softmax(-1), gold, alpha, DIVERGENCES[divergence], label_smoothing
+        *(z.log_softmax(-1), gold, alpha, DIVERGENCES[divergence]),
+        *(label_smoothing, supervised_passes),
     )
     return torch.stack(parts).detach(), torch.autograd.grad(parts.loss, z)[0]
 
 
-def assert_equals_the_reference(z, gold, alpha, divergence, label_smoothing, scale, tolerance=None):
-    expected_parts, expected = reference(z, gold, alpha, divergence, label_smoothing)
+def assert_equals_the_reference(
+    z, gold, alpha, divergence, label_smoothing, scale, tolerance=None, supervised_passes=None
+):
+    S = supervised_passes or len(z)
+    expected_parts, expected = reference(z, gold, alpha, divergence, label_smoothing, S)
     tolerance = tolerance or TOLERANCES[z.dtype]
     parts, gradient = fused_loss_triton.loss_and_gradient_(
-        z, gold, alpha, divergence, label_smoothing, scale
+        z, gold, alpha, divergence, label_smoothing, S, scale
     )
     assert gradient.data_ptr() == z.data_ptr() and gradient.dtype == z.dtype
     torch.testing.assert_close(
@@ -65,6 +69,13 @@ def logits(K, n, V, dtype, spread=3.0):
 def test_values_and_gradients_equal_the_reference(dtype, divergence, K, n, V, label_smoothing):
     z, gold = logits(K, n, V, dtype)
     assert_equals_the_reference(z, gold, 3.0, divergence, label_smoothing, scale=K)
+
+
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
+@pytest.mark.parametrize("K, S", [(2, 1), (5, 1), (5, 3)])
+def test_only_the_first_passes_may_learn_from_the_target(divergence, K, S):
+    z, gold = logits(K, 2, BLOCK + 37, torch.float32)
+    assert_equals_the_reference(z, gold, 3.0, divergence, 0.1, scale=K, supervised_passes=S)
 
 
 @pytest.mark.parametrize("V", [2, BLOCK_OF_3, BLOCK_OF_3 + 1, 2 * BLOCK_OF_3])
@@ -96,7 +107,7 @@ def test_rows_may_lie_apart(K, divergence, pitch, touched):
 def test_the_same_logits_in_every_pass_have_no_divergence(divergence):
     z, gold = logits(1, 3, 70, torch.float32)
     parts, _ = fused_loss_triton.loss_and_gradient_(
-        z.expand(3, 3, 70).clone(), gold, 5.0, divergence, 0.1, 3.0
+        z.expand(3, 3, 70).clone(), gold, 5.0, divergence, 0.1, 3, 3.0
     )
     assert abs(parts[2]) < 1e-6
 
@@ -134,14 +145,14 @@ def test_a_gradient_beyond_fp16_ends_at_its_largest_number():
     z = torch.tensor([[[1e4, -1e4]], [[-1e4, 1e4]]], dtype=torch.float16, device=DEVICE)
     z[0] = torch.tensor([4.0, 0.0])  # sure enough, beside a pass that excludes its answer
     gold = torch.zeros(1, dtype=torch.long, device=DEVICE)
-    _, gradient = fused_loss_triton.loss_and_gradient_(z, gold, 5.0, "x", 0.0, 2.0 * 256)
+    _, gradient = fused_loss_triton.loss_and_gradient_(z, gold, 5.0, "x", 0.0, 2, 2.0 * 256)
     assert gradient.abs().max() == torch.finfo(torch.float16).max
 
 
 def test_nan_is_not_hidden():
     z, gold = logits(2, 1, 70, torch.float16)
     z[0, 0, 3] = float("nan")
-    parts, gradient = fused_loss_triton.loss_and_gradient_(z, gold, 5.0, "x", 0.1, 2.0)
+    parts, gradient = fused_loss_triton.loss_and_gradient_(z, gold, 5.0, "x", 0.1, 2, 2.0)
     assert parts[0].isnan() and gradient.isnan().any()
 
 

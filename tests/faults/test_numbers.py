@@ -127,6 +127,7 @@ class Case:
     divergence: str
     alpha: float
     label_smoothing: float
+    supervised_passes: int
     chunk_size: int | None
 
     @property
@@ -135,8 +136,8 @@ class Case:
         return leaves if self.bias is None else [*leaves, self.bias]
 
     @property
-    def options(self) -> tuple[float, str, float]:
-        return self.alpha, self.divergence, self.label_smoothing
+    def options(self) -> tuple[float, str, float, int]:
+        return self.alpha, self.divergence, self.label_smoothing, self.supervised_passes
 
 
 @st.composite
@@ -160,32 +161,34 @@ def cases(draw) -> Case:
         divergence=draw(st.sampled_from(list(OF_DISTRIBUTIONS))),
         alpha=alpha,
         label_smoothing=draw(st.sampled_from([0.0, 0.1, 0.5, 0.99])),
+        supervised_passes=draw(st.integers(1, K)),
         chunk_size=draw(st.sampled_from([None, 1, 2, 4, 7])),
     )
 
 
-def divergences_as_defined(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Equation (8) and its first half, from logits (K, N, V): X and JS, (N,)."""
+def divergences_as_defined(z: Tensor) -> dict[str, Tensor]:
+    """Equation (8), its first half and SimCut's, from logits (K, N, V): X, JS and KL, (N,)."""
     a = z.log_softmax(-1)
     log_mean = a.logsumexp(0) - math.log(len(a))
     to_mean = (a.exp() * (a - log_mean)).sum(-1).mean(0)
     from_mean = (log_mean.exp() * (log_mean - a)).sum(-1).mean(0)
-    return to_mean + from_mean, to_mean
+    from_first = (a[0].exp() * (a[0] - a)).sum(-1).sum(0) / max(1, len(a) - 1)
+    return {"x": to_mean + from_mean, "js": to_mean, "kl": from_first}
 
 
 def loss_as_defined(case: Case) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Equation (10) in float64: loss, nll, divergence, the logits (K, N, V) and their gradient."""
+    """Equation (10) in float64: loss, nll, divergence, the logits (K, N, V), their gradient."""
     z = F.linear(case.features.detach().double(), case.weight.detach().double()).requires_grad_()
     V = z.size(-1)
     a = z.log_softmax(-1)
     gold = F.one_hot(case.target, V).bool()
     y = torch.full_like(z, case.label_smoothing / (V - 1))
     y = y.masked_fill(gold, 1 - case.label_smoothing)
-    cross_entropy = -(y * a).sum(-1).mean(0)
-    x, js = divergences_as_defined(z)
-    distance = (x if case.divergence == "x" else js).sum()
+    supervised = slice(case.supervised_passes)
+    cross_entropy = -(y * a).sum(-1)[supervised].mean(0)
+    distance = divergences_as_defined(z)[case.divergence].sum()
     loss = cross_entropy.sum() + case.alpha * distance
-    nll = -(gold * a).sum(-1).mean(0).sum()
+    nll = -(gold * a).sum(-1)[supervised].mean(0).sum()
     (gradient,) = torch.autograd.grad(loss, z)
     return loss.detach(), nll.detach(), distance.detach(), z.detach(), gradient
 
@@ -255,6 +258,7 @@ def test_the_loss_of_k_passes_is_equation_10(for_all):
             case.alpha,
             DIVERGENCES[case.divergence],
             case.label_smoothing,
+            case.supervised_passes,
         )
         assert_equals_the_equations(case, plain, expected)
         fused = fused_intra_distillation_loss(
@@ -262,8 +266,9 @@ def test_the_loss_of_k_passes_is_equation_10(for_all):
             case.weight,
             case.bias,
             case.target,
-            *case.options,
+            *case.options[:3],
             case.chunk_size,
+            case.supervised_passes,
         )
         assert_equals_the_equations(case, fused, expected)
 
@@ -282,10 +287,12 @@ def test_divergences_are_what_divergences_are(for_all):
         z, order = case
         tolerance = ROUNDINGS * unit(z.dtype) * reach(z)  # (N,)
         lprobs = z.log_softmax(-1)
-        x, js = x_divergence(lprobs).double(), js_divergence(lprobs).double()
-        for ours, defined in zip((x, js), divergences_as_defined(z.double())):
-            assert_within(ours, defined, tolerance)
-            assert (ours >= -tolerance).all()
+        defined = divergences_as_defined(z.double())
+        ours = {name: DIVERGENCES[name](lprobs).double() for name in defined}
+        for name in defined:
+            assert_within(ours[name], defined[name], tolerance)
+            assert (ours[name] >= -tolerance).all()
+        x, js = ours["x"], ours["js"]
         assert (js <= math.log(len(z)) + tolerance).all()
         assert (js <= x + tolerance).all()
         for divergence, value in ((x_divergence, x), (js_divergence, js)):
@@ -322,11 +329,12 @@ def test_what_is_no_number_shows_in_loss_and_gradient(for_all):
             case.alpha,
             DIVERGENCES[case.divergence],
             case.label_smoothing,
+            case.supervised_passes,
         )
         (gradient,) = torch.autograd.grad(plain.loss, leaf)
-        assert plain.loss.isnan() and gradient.isnan().any()
+        assert not plain.loss.isfinite() and gradient.isnan().any()
         parts, gradient = loss_and_gradient_(z, case.target, *case.options, scale=len(z))
-        assert parts[0].isnan() and gradient.isnan().any()
+        assert not parts[0].isfinite() and gradient.isnan().any()
 
 
 @dataclass
