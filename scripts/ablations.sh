@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Ablations of the paper's section 5, and two more: α growing or constant (Figure 7), K from 2 to 6
-# (Figure 8), X-divergence or Jensen–Shannon, and α itself. Trains and evaluates the systems as a
-# grid, prints the table and draws the pictures.
+# Ablations of the paper's section 5, and three more: α growing or constant (Figure 7), K from 2 to 6
+# (Figure 8), X-divergence or Jensen–Shannon, α itself, and where passes differ: in every second
+# update, in the encoder, in the decoder, or in the tokens as well. Trains and evaluates the systems
+# as a grid, prints the table and draws the pictures.
 #
 #   bash scripts/ablations.sh RECIPE [SOURCE, see the recipe's prepare.sh]
 #
@@ -10,7 +11,7 @@
 #            the jobs have ended: that draws the pictures.
 #
 # The pictures are in the folder of the runs: adaptive.png, alpha_schedule.png, passes.png,
-# divergence.png and alpha.png. They leave out a run that failed.
+# divergence.png, alpha.png and where.png. They leave out a run that failed.
 recipe=${1:-}
 unset DATASET
 # shellcheck source=scripts/recipe.sh
@@ -34,8 +35,10 @@ adaptive=(transformer "$growing" "$constant")
 passes=(transformer intra_x intra_x+task.num_passes={2,4,5,6})
 divergence=(transformer intra_x intra_js)
 alphas=(intra_x "${alphas[@]}")
+where=(transformer intra_x intra_x_cutoff intra_x+task.every=2
+    intra_x+task.passes_differ={encoder,decoder})
 
-systems=("${passes[@]}" "${adaptive[@]}" "${divergence[@]}" "${alphas[@]}")
+systems=("${passes[@]}" "${adaptive[@]}" "${divergence[@]}" "${alphas[@]}" "${where[@]}")
 SYSTEMS=$(printf '%s\n' "${systems[@]}" | awk '!seen[$0]++' | paste -sd ' ')
 export SYSTEMS
 failed=0
@@ -59,6 +62,7 @@ for name in ${DATASETS:--}; do
     draw passes bleu test.json "${passes[@]}"
     draw divergence loss train.log "${divergence[@]}"
     draw alpha loss train.log "${alphas[@]}"
+    draw where loss train.log "${where[@]}"
     intra-distill plot alpha "$configs/$growing" "${overrides[@]}" --plot "$runs/alpha_schedule.png"
     echo "the pictures are in $runs"
 done

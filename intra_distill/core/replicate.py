@@ -1,10 +1,37 @@
 """K copies of a batch in one: a forward pass over the copies is K passes over the batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+
+@dataclass
+class Copies:
+    """Which copies of a batch a model takes now, for parts of it that treat copies differently.
+
+    In inference, and in an update of one pass, there is one: the batch itself.
+
+    Attributes:
+        first: the number of the first, from 0 on
+        number: how many there are, side by side
+    """
+
+    first: int = 0
+    number: int = 1
+
+    @contextmanager
+    def in_model(self, first: int, number: int) -> Iterator[None]:
+        """Within the block the model takes these copies."""
+        before = self.first, self.number
+        self.first, self.number = first, number
+        try:
+            yield
+        finally:
+            self.first, self.number = before
 
 
 def replicate(batch: Any, num_passes: int) -> Any:

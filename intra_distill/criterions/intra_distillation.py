@@ -39,7 +39,7 @@ class IntraDistillationCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig,
 
 @register_criterion("intra_distillation", dataclass=IntraDistillationCriterionConfig)
 class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
-    """(1/K) Σ_i CE_i + α′ · divergence, equation (10), summed over the target tokens.
+    """(1/S) Σ_{i ≤ S} CE_i + α′ · divergence, summed over the target tokens; (10) where S is K.
 
     Validation uses fairseq's label-smoothed cross-entropy alone, so that its curves are comparable.
     With K = 1 training uses that loss too, fused where possible.
@@ -114,7 +114,8 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
         scored = self._scored(target)
         lprobs, target = lprobs[:, scored], target[scored]  # (K, N, V), (N,)
         parts = intra_distillation_loss(
-            lprobs, target, self.objective.alpha(sample), self.objective.divergence, self.eps
+            *(lprobs, target, self.objective.alpha(sample), self.objective.divergence),
+            *(self.eps, self.objective.supervised_passes),
         )
         if not self.report_accuracy:
             return parts, {}
@@ -136,6 +137,7 @@ class IntraDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
             self.objective.alpha(sample) if K > 1 else 0.0,
             self.objective.divergence_name,
             self.eps,
+            supervised_passes=self.objective.supervised_passes if K > 1 else None,
         )
 
     def _use_fused(self, model: nn.Module) -> bool:

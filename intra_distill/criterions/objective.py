@@ -22,7 +22,7 @@ A criterion of any task becomes intra-distilled by holding an :class:`Objective`
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
@@ -40,7 +40,17 @@ class ObjectiveConfig(FairseqDataclass):
     )
     divergence: str = field(
         default="x",
-        metadata={"help": "divergence between the K outputs: x (X-divergence) or js"},
+        metadata={
+            "help": "divergence between the K outputs: x (X-divergence), js, or kl, of the first "
+            "pass from the others, as in SimCut"
+        },
+    )
+    supervised_passes: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "S: the first S of the K passes learn from the gold labels, the others only "
+            "from the divergence; SimCut has 1 (default: all K)"
+        },
     )
     alpha_p: float = field(
         default=5.0,
@@ -75,15 +85,23 @@ class Objective:
     ) -> None:
         if cfg.divergence not in divergences:
             refuse(f"--divergence must be {' or '.join(divergences)}, not {cfg.divergence!r}")
+        if cfg.supervised_passes is not None:
+            self._check_supervised_passes(cfg.supervised_passes, task)
         try:
             self.schedule = AlphaSchedule(cfg.alpha, cfg.alpha_p, cfg.alpha_q, cfg.constant_alpha)
         except ValueError as error:
             refuse(f"--alpha, --alpha-p, --alpha-q: {error}")
         self.divergence_name = cfg.divergence
         self.divergence = DIVERGENCES[cfg.divergence]
+        self.supervised_passes = cfg.supervised_passes
         self.task = task
         if cfg.alpha > 0:
             self._check_task(task)
+
+    def _check_supervised_passes(self, supervised_passes: int, task: Any) -> None:
+        K = getattr(task, "num_passes", 1)
+        if not 1 <= supervised_passes <= K:
+            refuse(f"--supervised-passes must be 1 to --num-passes {K}, not {supervised_passes}")
 
     def _check_task(self, task: Any) -> None:
         if not hasattr(task, "num_passes"):

@@ -29,7 +29,8 @@ class PredictionIntraDistillationConfig(ObjectiveConfig):
     divergence: str = field(
         default="x",
         metadata={
-            "help": "divergence between the K outputs: x (X-divergence) or js; of a regression mse"
+            "help": "divergence between the K outputs: x (X-divergence), js or kl, of the first "
+            "pass from the others; of a regression mse"
         },
     )
     divergence_reduction: str = field(
@@ -50,7 +51,7 @@ class PredictionIntraDistillationConfig(ObjectiveConfig):
 
 @register_criterion("prediction_intra_distillation", dataclass=PredictionIntraDistillationConfig)
 class PredictionIntraDistillationCriterion(FairseqCriterion):
-    """(1/K) Σ_i CE_i + α′ · divergence, equation (10), over the rows that the task scores.
+    """(1/S) Σ_{i ≤ S} CE_i + α′ · divergence over the rows that the task scores; (10) if S is K.
 
     The task has ``rows(model, sample)``, which returns the K passes' scored rows of logits and
     their targets. It may have ``own_counts(prediction, target, sample)``, sums for a score of its
@@ -109,10 +110,13 @@ class PredictionIntraDistillationCriterion(FairseqCriterion):
         return parts.loss, N, logging_output
 
     def _loss(self, outputs: Tensor, target: Tensor, weight: float) -> LossParts:
+        S = self.objective.supervised_passes
         if self.regression:
-            return regression_loss(outputs, target.float(), weight)
+            return regression_loss(outputs, target.float(), weight, S)
         lprobs = outputs.log_softmax(dim=-1)
-        return intra_distillation_loss(lprobs, target, weight, self.objective.divergence)
+        return intra_distillation_loss(
+            lprobs, target, weight, self.objective.divergence, supervised_passes=S
+        )
 
     def _sums(self, rows: Tensor, target: Tensor, sample: dict[str, Any]) -> dict[str, Tensor]:
         """What the scores are made from; each of the K passes predicts."""

@@ -234,6 +234,12 @@ class SwitchTransformerModel(TransformerModel):
         # fairseq's activation dropout is the one inside the FFN, here inside each expert
         cfg.activation_dropout = cfg.dropout if cfg.expert_dropout is None else cfg.expert_dropout
         model = super().build_model(cfg, task)
+        layer_drop = max(cfg.encoder.layerdrop, cfg.decoder.layerdrop)
+        if layer_drop > 0 and getattr(task, "num_passes", 1) > 1:
+            refuse(
+                "experts take whole batches, and with K passes LayerDrop skips layers in some "
+                "copies: leave out --encoder-layerdrop and --decoder-layerdrop, or the experts"
+            )
         if not hasattr(task, "joins_auxiliary_loss"):
             model.register_forward_pre_hook(_refuse_training)
         return model

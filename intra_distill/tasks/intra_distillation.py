@@ -27,17 +27,23 @@ from fairseq import utils
 from fairseq.dataclass import FairseqDataclass
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.logging import metrics
+from fairseq.modules import LayerDropModuleList
 from omegaconf import II
 from torch import nn
 
+from ..core.cutoff import cut_tokens, token_embeddings
 from ..core.dropout import dropout_sites
+from ..core.layerdrop import drop_layers_per_copy
+from ..core.one_side import share_decoder_dropout, share_encoder
 from ..core.passes_in_memory import limit_passes_in_memory
-from ..core.replicate import replicate
+from ..core.replicate import Copies, replicate
 from ..core.schedule import total_updates
 from ..core.tracking import top_and_rest
 from ..errors import refuse
 
 logger = logging.getLogger(__name__)
+
+SIDES = ("both", "encoder", "decoder")
 
 
 @dataclass
@@ -54,6 +60,27 @@ class IntraDistillationConfig(FairseqDataclass):
         metadata={
             "help": "M: take the K passes M at a time, with the activations of only M passes in "
             "memory. Each group runs forward twice: about 4/3 of the time (default: all K)"
+        },
+    )
+    every: int = field(
+        default=1,
+        metadata={
+            "help": "make K passes in every N-th update, from the first on, and one pass without "
+            "divergence in the others, which take the time of plain updates"
+        },
+    )
+    passes_differ: str = field(
+        default="both",
+        metadata={
+            "help": "side of an encoder-decoder where dropout differs between the passes: both, "
+            "encoder, or decoder, whose encoder runs once for all passes"
+        },
+    )
+    cutoff: float = field(
+        default=0.0,
+        metadata={
+            "help": "probability that a token's embedding is zero, on the source and the target "
+            "side, in all passes but the first (0: never)"
         },
     )
     track_sensitivity: int = field(
@@ -107,6 +134,7 @@ class IntraDistillationTask:
                 f"--passes-in-memory must be 1 to --num-passes {cfg.num_passes}, "
                 f"not {cfg.passes_in_memory}"
             )
+        self._check_copies(cfg)
         if cfg.track_sensitivity < 0:
             refuse(f"--track-sensitivity must be at least 0, not {cfg.track_sensitivity}")
         whole_model = cfg.num_passes > 1 or cfg.track_sensitivity
@@ -116,7 +144,32 @@ class IntraDistillationTask:
                 "use legacy_ddp or pytorch_ddp"
             )
         self._cfg = cfg  # fairseq's tasks without a dataclass keep it elsewhere
+        self.copies = Copies()
         super().__init__(cfg, *args, **kwargs)
+
+    def _check_copies(self, cfg: IntraDistillationConfig) -> None:
+        """Refuse options of the copies that are out of range or contradict each other."""
+        if cfg.every < 1:
+            refuse(f"--every must be at least 1, not {cfg.every}")
+        if cfg.passes_differ not in SIDES:
+            refuse(f"--passes-differ must be one of {', '.join(SIDES)}, not {cfg.passes_differ!r}")
+        if not 0 <= cfg.cutoff < 1:
+            refuse(f"--cutoff must be at least 0 and below 1, not {cfg.cutoff}")
+        if cfg.num_passes == 1:
+            for option, has_effect in {
+                f"--every {cfg.every}": cfg.every > 1,
+                f"--passes-differ {cfg.passes_differ}": cfg.passes_differ != "both",
+                f"--cutoff {cfg.cutoff}": cfg.cutoff > 0,
+            }.items():
+                if has_effect:
+                    refuse(f"{option} needs --num-passes 2 or more")
+        if cfg.passes_differ == "both":
+            return
+        side = f"--passes-differ {cfg.passes_differ}"
+        if cfg.cutoff > 0:
+            refuse(f"{side} contradicts --cutoff, which makes passes differ on both sides")
+        if cfg.passes_in_memory not in (None, cfg.num_passes):
+            refuse(f"{side} needs all passes at once: leave out --passes-in-memory")
 
     @property
     def num_passes(self) -> int:
@@ -138,10 +191,12 @@ class IntraDistillationTask:
         takes_it = "from_checkpoint" in signature(super().build_model).parameters
         model = super().build_model(cfg, *[from_checkpoint] if takes_it else [])
         if not from_checkpoint and self.num_passes > 1:
+            drop_layers_per_copy(model, LayerDropModuleList, self.copies)
             self.check_model(model)
+            self._treat_copies_differently(model)
             if self.passes_in_memory < self.num_passes:
                 self._check_checkpoints(cfg)
-                limit_passes_in_memory(model, self.num_passes, self.passes_in_memory)
+                limit_passes_in_memory(model, self.copies, self.passes_in_memory)
         return model
 
     def _check_checkpoints(self, cfg: Any) -> None:
@@ -157,11 +212,26 @@ class IntraDistillationTask:
 
     def check_model(self, model: nn.Module) -> None:
         """Refuse a model that cannot be trained with K passes."""
-        if not any(dropout_sites(model)):
+        side = self._cfg.passes_differ
+        if side != "both" and not all(hasattr(model, each) for each in ("encoder", "decoder")):
+            refuse(f"--passes-differ {side} needs an encoder-decoder, not a {type(model).__name__}")
+        if self._cfg.cutoff > 0:
+            if not token_embeddings(model):
+                refuse(f"--cutoff finds no embeddings of tokens in a {type(model).__name__}")
+        elif not any(dropout_sites(model if side == "both" else getattr(model, side))):
             refuse(
-                "the model has no dropout, so all its passes would be equal: set --dropout, "
-                "--attention-dropout or --activation-dropout above 0, or --num-passes 1"
+                f"the {'model' if side == 'both' else side} has no dropout, so all its passes "
+                "would be equal: set --dropout, --attention-dropout or --activation-dropout above "
+                "0, or --num-passes 1"
             )
+
+    def _treat_copies_differently(self, model: nn.Module) -> None:
+        if self._cfg.cutoff > 0:
+            cut_tokens(model, self.copies, self._cfg.cutoff)
+        if self._cfg.passes_differ == "decoder":
+            share_encoder(model, self.copies)
+        if self._cfg.passes_differ == "encoder":
+            share_decoder_dropout(model, self.copies)
 
     def build_criterion(self, cfg: Any, *args: Any, **kwargs: Any) -> nn.Module:
         criterion = super().build_criterion(cfg, *args, **kwargs)
@@ -248,10 +318,13 @@ class IntraDistillationTask:
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        if self.num_passes > 1:
-            sample = replicate(sample, self.num_passes)
-            sample |= {"num_passes": self.num_passes, "update_num": update_num}
-        return super().train_step(sample, model, criterion, optimizer, update_num, *args, **kwargs)
+        K = self.num_passes if update_num % self._cfg.every == 0 else 1
+        if K > 1:
+            sample = replicate(sample, K) | {"num_passes": K, "update_num": update_num}
+        with self.copies.in_model(0, K):  # backward too, where activations are recomputed
+            return super().train_step(
+                sample, model, criterion, optimizer, update_num, *args, **kwargs
+            )
 
     def optimizer_step(self, optimizer: Any, model: nn.Module, update_num: int) -> None:
         if self._cfg.track_sensitivity:

@@ -12,6 +12,9 @@ Variants:
   fused-K      this project: the loss fused with the output projection
   unfused-K    this project with --loss-implementation plain
   one-pass-K   this project with --passes-in-memory 1
+  encoder-K    this project with --passes-differ encoder: the decoder takes the passes in turns
+  decoder-K    this project with --passes-differ decoder: the encoder runs once
+  simcut       this project as SimCut: two passes, cutoff, the divergence kl
 
 Time: all variants are in one process and take turns, one step each per round, so that a ratio to
 plain compares steps that are close in time. The table shows medians and quartiles over the rounds.
@@ -68,6 +71,7 @@ def _ours(K: int) -> str:
     return f"{task} --criterion intra_distillation {alpha}"
 
 
+_SIMCUT = f"{_ours(2)} --cutoff 0.05 --divergence kl --supervised-passes 1"
 _RDROP = f"--criterion label_smoothed_cross_entropy_with_rdrop --rdrop-alpha {ALPHA}"
 
 VARIANTS = {
@@ -77,6 +81,12 @@ VARIANTS = {
     **{f"fused-{K}": _ours(K) for K in range(1, 7)},
     **{f"unfused-{K}": f"{_ours(K)} --loss-implementation plain" for K in range(2, 7)},
     **{f"one-pass-{K}": f"{_ours(K)} --passes-in-memory 1" for K in range(2, 7)},
+    **{
+        f"{side}-{K}": f"{_ours(K)} --passes-differ {side}"
+        for side in ("encoder", "decoder")
+        for K in range(2, 7)
+    },
+    "simcut": _SIMCUT,
 }
 FEW = ["plain", "textbook-3", "fused-3", "one-pass-3"]  # ten minutes on a few cores
 

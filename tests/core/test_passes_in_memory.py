@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from intra_distill.core.passes_in_memory import limit_passes_in_memory
-from intra_distill.core.replicate import replicate, split_passes
+from intra_distill.core.replicate import Copies, replicate, split_passes
 
 K = 5
 
@@ -46,12 +46,18 @@ def one_by_one(model: nn.Module, batch: dict, group_sizes: list[int]) -> tuple:
     return spread_and_gradients(model, torch.cat(outputs))
 
 
+def in_groups(model: nn.Module, batch: dict, passes_in_memory: int) -> torch.Tensor:
+    copies = Copies()
+    limit_passes_in_memory(model, copies, passes_in_memory)
+    torch.manual_seed(1)
+    with copies.in_model(0, K):
+        return model(**replicate(batch, K))[0]
+
+
 @pytest.mark.parametrize("M, group_sizes", {1: [1] * 5, 2: [2, 2, 1], 4: [4, 1]}.items())
 def test_groups_are_passes_with_all_activations_kept(model, batch, M, group_sizes):
     reference = one_by_one(model, batch, group_sizes)
-    limit_passes_in_memory(model, K, M)
-    torch.manual_seed(1)
-    outputs, _ = model(**replicate(batch, K))
+    outputs = in_groups(model, batch, M)
     torch.testing.assert_close(spread_and_gradients(model, outputs), reference, rtol=0, atol=0)
 
 
@@ -59,9 +65,7 @@ def test_forward_twice_and_the_random_state_where_one_sweep_leaves_it(model, bat
     one_by_one(model, batch, [2, 2, 1])
     afterwards = torch.get_rng_state()
     model.forwards.clear()
-    limit_passes_in_memory(model, K, 2)
-    torch.manual_seed(1)
-    outputs, _ = model(**replicate(batch, K))
+    outputs = in_groups(model, batch, 2)
     spread_and_gradients(model, outputs)
     assert model.forwards == [4, 4, 2, 2, 4, 4]  # backward comes to the last group first
     assert torch.equal(torch.get_rng_state(), afterwards)
@@ -70,23 +74,35 @@ def test_forward_twice_and_the_random_state_where_one_sweep_leaves_it(model, bat
 def test_a_second_sweep_repeats_the_masks_of_its_first(model, batch):
     masks = []
     model.layers[0].register_forward_hook(lambda _, inputs, out: masks.append(out.ne(0)))
-    limit_passes_in_memory(model, K, 2)
-    outputs, _ = model(**replicate(batch, K))
+    outputs = in_groups(model, batch, 2)
     spread_and_gradients(model, outputs)
     first, second = masks[:3], masks[:2:-1]
     assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
     assert not torch.equal(first[0], first[1])
 
 
-def test_a_batch_that_is_scored_is_one_batch(model, batch):
+def test_a_batch_that_is_not_replicated_is_one_batch(model, batch):
     expected = model.eval()(**batch)[0]
-    limit_passes_in_memory(model, K, 1)
+    limit_passes_in_memory(model, Copies(), 1)
     assert torch.equal(model(**batch)[0], expected)
     assert model.forwards == [2, 2]
 
 
+def test_each_group_says_which_copies_it_is_in_both_of_its_sweeps(model, batch):
+    copies, seen = Copies(), []
+    model.layers[0].register_forward_hook(lambda *_: seen.append((copies.first, copies.number)))
+    limit_passes_in_memory(model, copies, 2)
+    with copies.in_model(0, K):
+        outputs, _ = model(**replicate(batch, K))
+        assert (copies.first, copies.number) == (0, K)
+        spread_and_gradients(model, outputs)
+    assert seen == [(0, 2), (2, 2), (4, 1), (4, 1), (2, 2), (0, 2)]
+
+
 def test_a_copy_of_the_model_runs_itself(model, batch):
-    limit_passes_in_memory(model, K, 1)
+    copies = Copies()
+    limit_passes_in_memory(model, copies, 1)
     twin = copy.deepcopy(model)
-    twin(**replicate(batch, K))
+    with copies.in_model(0, K):
+        twin(**replicate(batch, K))
     assert len(twin.forwards) == K and not model.forwards

@@ -4,6 +4,8 @@ import pytest
 import torch
 from fairseq.modules import FairseqDropout
 
+from intra_distill.core.divergence import OF_DISTRIBUTIONS
+
 from ..support.training import INTRA, LSTM, PLAIN, SMOOTHED, TINY_TRANSFORMER
 
 K3_CONSTANT = [*INTRA, "--alpha", "2", "--constant-alpha"]
@@ -54,8 +56,11 @@ def test_two_passes_with_x_are_half_of_fairseqs_r_drop(trainer, gradients, imple
         assert_same_gradients(grads, r_drop_grads, factor=0.5)
 
 
-@pytest.mark.parametrize("divergence", ["x", "js"])
-@pytest.mark.parametrize("options", [*SHARING, ["--ignore-prefix-size", "2"], ["--sentence-avg"]])
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
+@pytest.mark.parametrize(
+    "options",
+    [*SHARING, ["--ignore-prefix-size", "2"], ["--sentence-avg"], ["--supervised-passes", "2"]],
+)
 def test_the_fused_loss_is_the_plain_one(trainer, gradients, divergence, options):
     fused, plain = (
         trainer(*K3_CONSTANT, "--divergence", divergence, "--loss-implementation", name, *options)

@@ -17,7 +17,7 @@ def test_a_regression_takes_the_mean_squared_distance():
 
 @pytest.mark.parametrize(
     ("divergence", "divergences", "said"),
-    [("mse", None, "must be x or js, not 'mse'"), ("x", ["mse"], "must be mse, not 'x'")],
+    [("mse", None, "must be x or js or kl, not 'mse'"), ("x", ["mse"], "must be mse, not 'x'")],
 )
 def test_a_divergence_of_other_outputs_is_refused(divergence, divergences, said):
     allowed = [] if divergences is None else [divergences]

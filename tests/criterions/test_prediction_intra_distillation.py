@@ -8,6 +8,8 @@ from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from transformers import BertConfig, BertForSequenceClassification
 
+from intra_distill.core.divergence import OF_DISTRIBUTIONS
+
 from ..support.hugging_face import assert_gradients, modules_of, parameters_of
 from ..support.sentences import BERT, CLASSES, NUMBERS, PLAIN, SIZES
 
@@ -119,12 +121,22 @@ def inject_masks(model) -> list[InjectedMask]:
     return sites
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("divergence", ["x", "js"])
+def defined(divergence: str, p: torch.Tensor) -> torch.Tensor:
+    """A divergence of the distributions p_i, (K, N, C), summed over the rows."""
+    if divergence == "kl":
+        return (p[0] * (p[0] / p[1:]).log()).sum() / (len(p) - 1)
+    centre = p.mean(0)
+    distance = (p * (p / centre).log()).sum() / len(p)
+    return distance + ((centre * (centre / p).log()).sum() / len(p) if divergence == "x" else 0)
+
+
+@pytest.mark.parametrize("reduction, supervised", [("mean", 3), ("sum", 2)])
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
 def test_k_passes_side_by_side_are_k_passes_one_by_one(
-    build, gradients, kind, reduction, divergence
+    build, gradients, kind, reduction, supervised, divergence
 ):
     options = [] if kind == "numbers" else ["--divergence", divergence]
+    options += ["--supervised-passes", str(supervised)]
     built = build(
         kind,
         *["--alpha", "0.7", "--num-passes", "3", "--divergence-reduction", reduction],
@@ -145,15 +157,12 @@ def test_k_passes_side_by_side_are_k_passes_one_by_one(
     target = outputs[0][1]
     logits = torch.stack([rows for rows, _ in outputs])
     if kind == "numbers":
-        first = (logits - target).square().sum(1).mean()
+        first = (logits - target)[:supervised].square().sum(1).mean()
         distance = (logits - logits.mean(0)).square().sum(1).mean()
     else:
-        p = logits.softmax(-1)
-        centre = p.mean(0)
-        first = sum(torch.nn.functional.cross_entropy(each, target) for each in logits) * N / 3
-        distance = (p * (p / centre).log()).sum() / 3
-        if divergence == "x":
-            distance = distance + (centre * (centre / p).log()).sum() / 3
+        errors = [torch.nn.functional.cross_entropy(each, target) for each in logits[:supervised]]
+        first = sum(errors) * N / supervised
+        distance = defined(divergence, logits.softmax(-1))
     weight = 0.7 * (N if reduction == "sum" else 1)
     (first + weight * distance).backward()
     torch.testing.assert_close(loss, (first + weight * distance).detach())
@@ -216,7 +225,7 @@ def test_half_precision_has_the_loss_of_float32(build, gradients, kind):
 @pytest.mark.parametrize(
     ("kind", "options", "said"),
     [
-        ("classes", ["--divergence", "mse"], "--divergence must be x or js, not 'mse'"),
+        ("classes", ["--divergence", "mse"], "--divergence must be x or js or kl, not 'mse'"),
         ("numbers", ["--divergence", "x"], "--divergence must be mse, not 'x'"),
         ("classes", ["--divergence-reduction", "max"], "--divergence-reduction must be mean or"),
         ("classes", ["--num-passes", "1", "--alpha", "1"], "leaves --alpha 1.0 nothing to compare"),

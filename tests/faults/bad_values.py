@@ -615,6 +615,16 @@ REFUSED_IN_TRAINING: list[tuple[list[str], dict[str, tuple[str, list[str]]]]] = 
                 "must be 1 to --num-passes 3, not {value}",
                 ["0", "-1", "4", HUGE],
             ),
+            "--supervised-passes": (
+                "must be 1 to --num-passes 3, not {value}",
+                ["0", "-1", "4", HUGE],
+            ),
+            "--every": ("must be at least 1, not {value}", ["0", "-1"]),
+            "--passes-differ": (
+                "must be one of both, encoder, decoder, not '{value}'",
+                ["none", " "],
+            ),
+            "--cutoff": NOT_BELOW_1,
             "--track-sensitivity": ("must be at least 0, not {value}", ["-1"]),
             "--alpha": (
                 "--alpha, --alpha-p, --alpha-q: alpha must be finite and at least 0, not {value}",
@@ -628,7 +638,7 @@ REFUSED_IN_TRAINING: list[tuple[list[str], dict[str, tuple[str, list[str]]]]] = 
                 f"--alpha, --alpha-p, --alpha-q: {NO_P_AND_Q}5.0 and q is {{value}}",
                 ["nan", "inf", "0.0", "-5.0", "5.0"],
             ),
-            "--divergence": ("must be x or js, not '{value}'", ["kl", "X", " "]),
+            "--divergence": ("must be x or js or kl, not '{value}'", ["mse", "X", " "]),
             "--loss-implementation": (
                 "must be one of auto, fused, plain, not '{value}'",
                 ["fast", " "],
@@ -701,13 +711,28 @@ REFUSED_IN_TRAINING: list[tuple[list[str], dict[str, tuple[str, list[str]]]]] = 
     ),
 ]
 TEXT = {"--divergence", "--loss-implementation", "--teacher-path", "--sage-base"}
+TEXT |= {"--passes-differ"}
 TEXT |= {"--divergence-reduction", "--classification-head-name"}
 REFUSED_TOGETHER = [
     (INTRA, ["--constant-alpha=yes"], "argument --constant-alpha: ignored explicit argument 'yes'"),
     (INTRA, ["--max-update=0", "--max-epoch=0"], "set --max-update or --max-epoch"),
     (INTRA, ["--num-passes=1"], "nothing to compare"),
     (INTRA, ["--dropout=0"], "the model has no dropout"),
-    (INTRA, ["--dropout=0", "--encoder-layerdrop=0.5"], "the model has no dropout"),
+    (INTRA, ["--num-passes=1", "--alpha=0", "--every=2"], "--every 2 needs --num-passes 2"),
+    (INTRA, ["--num-passes=1", "--alpha=0", "--cutoff=0.1"], "--cutoff 0.1 needs --num-passes 2"),
+    (
+        INTRA,
+        ["--num-passes=1", "--alpha=0", "--passes-differ=decoder"],
+        "--passes-differ decoder needs --num-passes 2",
+    ),
+    (INTRA, ["--passes-differ=decoder", "--cutoff=0.1"], "contradicts --cutoff"),
+    (
+        INTRA,
+        ["--passes-differ=encoder", "--passes-in-memory=1"],
+        "leave out --passes-in-memory",
+    ),
+    (PREDICTION, ["--passes-differ=encoder"], "needs an encoder-decoder, not a Bert"),
+    ([*INTRA, "--arch=switch_transformer"], ["--encoder-layerdrop=0.5"], "experts take whole"),
     (INTRA, ["--adaptive-softmax-cutoff=5,8"], "--adaptive-softmax-cutoff"),
     (INTRA, ["--criterion=label_smoothed_cross_entropy"], "does not support 3 passes"),
     ([*TASK, "--num-passes=3"], ["--criterion=cross_entropy"], "does not support 3 passes"),

@@ -157,6 +157,11 @@ CASES = {
     "fused, shared": ([*INTRA, "--share-all-embeddings", "--clip-norm", "0.1"], {}),
     "not fused": ([*INTRA, "--report-accuracy", "--divergence", "js"], {}),
     "one in memory": ([*INTRA, "--passes-in-memory", "1", "--track-sensitivity", "2"], {}),
+    "simcut": (
+        [*INTRA, "--cutoff", "0.2", "--divergence", "kl", "--supervised-passes", "1"],
+        {},
+    ),
+    "one side, every second": ([*INTRA, "--passes-differ", "decoder", "--every", "2"], {}),
     "switch": ([*PLAIN, "--sentence-avg"], {"model": SWITCH}),
     "switch, fused": ([*INTRA, "--track-sensitivity", "1"], {"model": SWITCH}),
     "switch, one in memory": ([*INTRA, "--passes-in-memory", "1"], {"model": SWITCH}),
@@ -257,7 +262,7 @@ def draw(rng: random.Random) -> tuple[list[str], list[str]]:
     model = rng.choice([TRANSFORMER, SWITCH, LSTM])
     alpha = rng.choice(["0.5", "5"]) if K > 1 else "0"
     options = [*INTRA, "--num-passes", str(K), "--passes-in-memory", str(rng.randint(1, K))]
-    options += ["--alpha", alpha, "--divergence", rng.choice(["x", "js"])]
+    options += ["--alpha", alpha, "--divergence", rng.choice(["x", "js", "kl"])]
     options += ["--max-tokens", str(rng.randint(150, 900)), "--update-epoch-batch-itr", "True"]
     options += ["--ddp-backend", rng.choice(BACKENDS), "--seed", str(rng.randint(1, 10**6))]
     if model is not LSTM and rng.random() < 0.5:
@@ -271,6 +276,7 @@ def draw(rng: random.Random) -> tuple[list[str], list[str]]:
         ["--share-all-embeddings"],
         ["--clip-norm", "0.1"],
         ["--track-sensitivity", "2"],
+        *[["--cutoff", "0.1"], ["--every", "2"], ["--supervised-passes", "1"]][: 3 * (K > 1)],
         ["--gradient-as-bucket-view"],
     ):
         options += option if rng.random() < 0.3 else []

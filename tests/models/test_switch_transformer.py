@@ -246,7 +246,7 @@ def test_the_auxiliary_loss_joins_any_criterion_at_the_scale_of_a_token(trainer,
 @pytest.mark.parametrize("M", [1, 2])
 def test_of_several_forward_passes_the_mean_joins(trainer, gradients, M):
     built = trainer(*INTRA, "--alpha", "1", "--load-balance-alpha", "0.5", model=SWITCH)
-    limit_passes_in_memory(built.model, 3, M)
+    limit_passes_in_memory(built.model, built.task.copies, M)
     model, sample = built.model, built.batches[1]
     gradients(built, built.batches[0], seed=3)  # whose backward runs the forward passes again
     assert not any(router.loads for router in routers(model))
@@ -256,7 +256,8 @@ def test_of_several_forward_passes_the_mean_joins(trainer, gradients, M):
     sample = replicated(built.task, sample)
     built.zero_grad()
     torch.manual_seed(7)
-    alone, _, _ = type(built.criterion).forward(built.criterion, model, sample)
+    with built.task.copies.in_model(0, 3):
+        alone, _, _ = type(built.criterion).forward(built.criterion, model, sample)
     balance = 0
     for group, start in enumerate(range(0, 3, M)):
         stop = min(start + M, 3)
@@ -333,9 +334,8 @@ def test_a_batch_without_layers_has_no_figures_and_no_loss(trainer):
     assert not set(LOGGED) & logged.get_smoothed_values().keys()
 
 
-@pytest.mark.parametrize("system", [PLAIN, [*INTRA, "--alpha", "1"]], ids=["plain", "intra"])
-def test_layer_drop_trains_with_several_batches_an_update(configure, tmp_path, system):
-    options = [*system, *DROPPED, "--update-freq", "2", "--max-update", "20"]
+def test_layer_drop_trains_with_several_batches_an_update(configure, tmp_path):
+    options = [*PLAIN, *DROPPED, "--update-freq", "2", "--max-update", "20"]
     run_training(configure(*options, model=SWITCH))
     state = torch.load(tmp_path / "checkpoints" / "checkpoint_last.pt")
     assert state["optimizer_history"][-1]["num_updates"] == 20

@@ -29,12 +29,12 @@ ONE_PASS = "--task translation --criterion intra_distillation".split()
 @pytest.mark.parametrize(
     "system, options, line",
     [
-        (INTRA, ["--dropout", "0", "--encoder-layerdrop", "0.5"], "no dropout"),
+        (INTRA, ["--dropout", "0"], "no dropout"),
         (INTRA, ["--adaptive-softmax-cutoff", "5,8"], "--adaptive-softmax-cutoff"),
         (INTRA, ["--arch", "nonautoregressive_transformer"], "choose another --arch"),
         (ONE_PASS, [], "--task translation_intra_distillation; Translation"),
     ],
-    ids=["only LayerDrop", "adaptive softmax", "non-autoregressive", "a task of one pass"],
+    ids=["no dropout", "adaptive softmax", "non-autoregressive", "a task of one pass"],
 )
 def test_refused_at_start_in_one_line(trainer, system, options, line):
     model = [] if "--arch" in options else TINY_TRANSFORMER
@@ -53,6 +53,8 @@ def test_refused_at_start_in_one_line(trainer, system, options, line):
         ["--max-update", "0", "--max-epoch", "2"],
         ["--dropout", "0", "--attention-dropout", "0.1"],
         ["--dropout", "0", "--activation-dropout", "0.1"],
+        ["--dropout", "0", "--encoder-layerdrop", "0.5"],
+        ["--dropout", "0", "--cutoff", "0.05"],
     ],
 )
 def test_not_refused(trainer, options):
