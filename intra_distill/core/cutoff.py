@@ -16,8 +16,7 @@ EMBEDDINGS = "embed_tokens"  # the name of token embeddings in all of fairseq's 
 
 def token_embeddings(model: nn.Module) -> list[nn.Module]:
     """The token embeddings of a model, each once where source and target share them."""
-    modules = dict(model.named_modules())
-    return [module for name, module in modules.items() if name.split(".")[-1] == EMBEDDINGS]
+    return [each for name, each in model.named_modules() if name.split(".")[-1] == EMBEDDINGS]
 
 
 def cut_tokens(model: nn.Module, copies: Copies, probability: float) -> None:

@@ -16,7 +16,7 @@ def dropout_sites(model: nn.Module) -> Iterator[nn.Module]:
     """
     for module in model.modules():
         named_dropout = "dropout" in type(module).__name__.lower()
-        named_dropout |= isinstance(module, LayerDropPerCopy)
+        drops = named_dropout or isinstance(module, LayerDropPerCopy)
         between_layers = isinstance(module, nn.RNNBase) and module.num_layers > 1
-        if named_dropout and getattr(module, "p", 0) > 0 or between_layers and module.dropout > 0:
+        if drops and getattr(module, "p", 0) > 0 or between_layers and module.dropout > 0:
             yield module
