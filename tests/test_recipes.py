@@ -188,7 +188,10 @@ def test_a_model_of_many_languages_from_text_to_its_table(
         ("ablations.sh wmt17", "there are none of wmt17: name multi30k or iwslt14"),
         ("train.sh multi30k", "the systems of {configs} are intra_js, intra_x, intra_x_cutoff"),
         ("train.sh multi30k plain", "{configs}/plain: no such configuration file: the systems of"),
-        ("evaluate.sh multi30k plain", "the systems of {configs} are intra_js, intra_x, intra_x_cutoff"),
+        (
+            "evaluate.sh multi30k plain",
+            "the systems of {configs} are intra_js, intra_x, intra_x_cutoff",
+        ),
         ("train.sh iwslt14 intra_x", "name one of iwslt14 with DATASET: ar-en, de-en,"),
         ("train.sh multi30k intra_x+average=5", "AVERAGE=5 evaluates its average"),
         ("iwslt14/prepare.sh", "name one of iwslt14 with DATASET: ar-en, de-en,"),

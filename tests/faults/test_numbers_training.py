@@ -26,7 +26,7 @@ SYSTEMS = {
     "one pass": [*INTRA, "--num-passes", "1", "--alpha", "0"],
     "fused, X": INTRA,
     "fused, JS": [*INTRA, "--divergence", "js"],
-    "SimCut": [*INTRA, "--cutoff", "0.1", "--divergence", "kl", "--supervised-passes", "1"],
+    "KL of the first": [*INTRA, "--divergence", "kl", "--supervised-passes", "1"],
     "plain": [*INTRA, "--loss-implementation", "plain"],
     "one in memory": [*INTRA, "--passes-in-memory", "1"],
     "self-distillation": SELF,

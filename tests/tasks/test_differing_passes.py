@@ -23,6 +23,7 @@ from ..support.training import (
 )
 
 K = 3
+ROUNDING = 1e-3  # of a sum over tokens, in single precision
 OPTIONS = [*INTRA, "--alpha", "1"]
 ALL_DROPOUT = ["--attention-dropout", "0.2", "--activation-dropout", "0.2"]
 LAYERDROP = ["--encoder-layerdrop", "0.3", "--decoder-layerdrop", "0.3"]
@@ -45,9 +46,15 @@ def silence(side: nn.Module) -> None:
             module.dropout_in_module.p = module.dropout_out_module.p = 0.0
 
 
+def build(trainer, *options: str, model: list[str]):
+    """A trainer whose model has parameters so large that its passes differ clearly."""
+    built = trainer(*OPTIONS, *options, model=model)
+    for parameter in built.model.parameters():
+        parameter.data.mul_(4)
+    return built
+
+
 def loss_and_divergence(built, seed: int) -> tuple[float, float]:
-    """Of an update in double precision, in which equal passes have a divergence of rounding."""
-    built.model.double()
     torch.manual_seed(seed)
     loss, _, log = built.task.train_step(
         built.batches[0], built.model, built.criterion, built.optimizer, 0
@@ -58,11 +65,11 @@ def loss_and_divergence(built, seed: int) -> tuple[float, float]:
 @pytest.mark.parametrize("model, options", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize("differing, other", [("encoder", "decoder"), ("decoder", "encoder")])
 def test_only_one_side_makes_passes_differ(trainer, differing, other, model, options):
-    built = trainer(*OPTIONS, *options, "--passes-differ", differing, model=model)
+    built = build(trainer, *options, "--passes-differ", differing, model=model)
     silence(getattr(built.model, other))
-    assert all(loss_and_divergence(built, seed)[1] > 1e-6 for seed in (1, 2))
+    assert all(loss_and_divergence(built, seed)[1] > 1e-2 for seed in (1, 2))
     silence(getattr(built.model, differing))
-    assert abs(loss_and_divergence(built, 1)[1]) < 1e-10
+    assert abs(loss_and_divergence(built, 1)[1]) < ROUNDING
 
 
 @pytest.mark.parametrize("model, options", MODELS.values(), ids=MODELS)
@@ -70,10 +77,10 @@ def test_only_one_side_makes_passes_differ(trainer, differing, other, model, opt
 def test_what_is_random_on_the_other_side_is_the_same_in_all_passes(
     trainer, differing, model, options
 ):
-    built = trainer(*OPTIONS, *options, "--passes-differ", differing, model=model)
+    built = build(trainer, *options, "--passes-differ", differing, model=model)
     silence(getattr(built.model, differing))
     (one, nothing), (other, nothing_either) = (loss_and_divergence(built, seed) for seed in (1, 2))
-    assert max(abs(nothing), abs(nothing_either)) < 1e-10
+    assert max(abs(nothing), abs(nothing_either)) < ROUNDING
     assert one != other  # it was random
 
 
