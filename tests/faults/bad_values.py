@@ -16,7 +16,7 @@ Refusals = dict[str, dict[str, list[str]]]  # option → message → values
 NUMBERS = {
     "prepare": "--vocab-size --workers --max-ratio --max-length --train-pairs --hold-out "
     "--hold-out-every --sentencepiece-sample",
-    "evaluate": "--beam --lenpen --max-tokens --max-len-a --max-len-b",
+    "evaluate": "--nbest --beam --lenpen --max-tokens --max-len-a --max-len-b",
     "average": "--num-epoch-checkpoints --num-update-checkpoints --checkpoint-upper-bound",
     "plot passes": "--num-passes --line --seed",
     "plot alpha": "--updates",
@@ -234,6 +234,10 @@ REFUSED: dict[str, Refusals] = {
         **SEARCHING,
         "--baseline": NO_RESULT,
         "--name": {"--name is blank": [" "]},
+        "--nbest": {
+            "must be at least 1": ["0", "-1"],
+            "--nbest {value} is more than --beam 1 finds": ["2", HUGE],
+        },
         "--score": {"--score x: say by which model": ["x=raw/train.de"]},
         "--score-signature": {"--score-signature x: give its file as well": ["x=y"]},
         "--lower-is-better": {"--lower-is-better x: give its file as well": ["x"]},
@@ -558,6 +562,14 @@ TOGETHER: list[tuple[str, Changes, str]] = [
             ("x", "strange/pipe", "--score x=strange/pipe: there is no such file"),
             ("x", "raw/train.de", "--score is of translations that are not there: evaluate"),
         )
+    ),
+    ("evaluate", {"--path": [CHECKPOINT, CHECKPOINT]}, "is the same as"),
+    ("evaluate", {"--path": [CHECKPOINT, "none"]}, "--path none: there is no such checkpoint"),
+    ("evaluate", {"--path": [CHECKPOINT, PREDICTOR]}, "is not a checkpoint of a translation model"),
+    (
+        "evaluate",
+        {"data": "labelled", "--path": [PREDICTOR, CHECKPOINT], "--beam": None},
+        "--path: only translations have ensembles, labelled has labels",
     ),
     ("plot passes", {"data": "labelled"}, "labelled has labelled text: passes are drawn of a"),
     ("sensitivity", {"data": "labelled"}, "is not a checkpoint of a model that predicts labels"),

@@ -93,6 +93,7 @@ def make_result(
             parameters=parameters,
             num_passes=num_passes,
         ),
+        members=(),
         output=f"test.hyp.{target_lang}",
         output_sha256=f"{system} {dataset} {seed}",
         search=SearchRecord(
@@ -102,6 +103,7 @@ def make_result(
             max_len_b=None,
             cut_hypotheses=0,
             unknown_hypotheses=0,
+            nbest=1,
             generator_arguments=[],
         ),
         segment_scores={},

@@ -17,7 +17,7 @@ from ..config import System
 from ..labelled import is_labelled, open_labelled
 from ..options import make_directory
 from .comparison import significance
-from .evaluator import Evaluator, Inference, OpenCheckpoint, Output
+from .evaluator import Evaluator, Inference, OpenCheckpoint, OpenEnsemble, Output
 from .metrics import Scorer, build_scorers, scores_of, signatures_of
 from .predictions import Predictions
 from .questions import Questions
@@ -70,17 +70,23 @@ class Evaluation:
     scores: tuple[GivenScores, ...] = ()
     baseline: Path | None = None
     name: str | None = None
+    ensemble: tuple[Path, ...] = ()  # the other checkpoints that translate with the first
+
+    @property
+    def checkpoints(self) -> tuple[Path, ...]:
+        return (self.checkpoint, *self.ensemble)
 
     @property
     def system(self) -> str:
-        """The name of the system: by default the checkpoint's folder."""
-        return self.name or self.checkpoint.absolute().parent.name
+        """The name of the system: by default the checkpoints' folders."""
+        return self.name or " & ".join(path.absolute().parent.name for path in self.checkpoints)
 
     def check(self) -> None:
         """Raise UserError for options that can never work."""
         if self.name is not None and not self.name.strip():
             raise UserError("--name is blank: leave it out for the name of the checkpoint's folder")
-        check_checkpoint(self.checkpoint)
+        for path in self.checkpoints:
+            check_checkpoint(path)
         for given in self.scores:
             given.check()
 
@@ -178,7 +184,7 @@ def evaluate(
         )
     if len(subsets) > 1 and evaluation.scores:
         raise UserError(f"--score is of one of the subsets {', '.join(subsets)}: name it")
-    checkpoint = evaluator.open(evaluation.checkpoint)
+    checkpoint = evaluator.open(*evaluation.checkpoints)
     steps = [plan(evaluation, evaluator, checkpoint, subset) for subset in subsets]
     for step in steps:
         step.check()
@@ -191,7 +197,10 @@ def evaluate(
 
 
 def plan(
-    evaluation: Evaluation, evaluator: Evaluator, checkpoint: OpenCheckpoint, subset: str
+    evaluation: Evaluation,
+    evaluator: Evaluator,
+    checkpoint: OpenCheckpoint | OpenEnsemble,
+    subset: str,
 ) -> "Scored | Unscored":
     """Accept the evaluation of a subset, or raise UserError where files or options do not fit.
 
@@ -243,13 +252,13 @@ class Unscored:
     """The evaluation of a subset without labels: its predictions alone."""
 
     evaluator: Evaluator
-    checkpoint: OpenCheckpoint
+    checkpoint: OpenCheckpoint | OpenEnsemble
     subset: str
     results_path: Path
 
     def check(self) -> None:
         """Raise UserError if the checkpoint cannot be run on the subset."""
-        self.evaluator.refuse_misfit(self.checkpoint, self.subset)
+        refuse_misfits(self.evaluator, self.checkpoint, self.subset)
 
     def take(self) -> None:
         """Run the model, and write its output."""
@@ -269,12 +278,14 @@ class Scored:
     given: list[ReadScores]  # for the translations that are there
     baseline_path: Path | None
     baseline: Result | None
-    checkpoint: OpenCheckpoint | None  # to run; None if the stored result's output is reused
+    checkpoint: (
+        OpenCheckpoint | OpenEnsemble | None
+    )  # to run; None if the stored result's output is reused
 
     def check(self) -> None:
         """Raise UserError if the checkpoint is to run on the subset, and cannot be."""
         if self.checkpoint:
-            self.evaluator.refuse_misfit(self.checkpoint, self.scoring.test_set.subset)
+            refuse_misfits(self.evaluator, self.checkpoint, self.scoring.test_set.subset)
 
     def take(self) -> Result:
         """Run the model unless its output is stored, score, compare and write."""
@@ -320,14 +331,29 @@ class Scored:
         return replace(result, significance=compared)
 
 
+def refuse_misfits(
+    evaluator: Evaluator, checkpoint: OpenCheckpoint | OpenEnsemble, subset: str
+) -> None:
+    """Raise UserError if a model of an ensemble cannot be run on a subset."""
+    for member in checkpoint.members:
+        evaluator.refuse_misfit(member, subset)
+
+
 def write_output(
-    evaluator: Evaluator, checkpoint: OpenCheckpoint, subset: str, results_path: Path
+    evaluator: Evaluator,
+    checkpoint: OpenCheckpoint | OpenEnsemble,
+    subset: str,
+    results_path: Path,
 ) -> tuple[Output, Path]:
     """Run a model on a subset, and write its output to a file, which is returned as well."""
     make_directory(results_path)
     output = evaluator.run(checkpoint, subset)
     path = results_path / evaluator.output_name(subset)
     write_lines(path, output.lines)
+    if name := evaluator.nbest_name(subset):
+        (results_path / name).unlink(missing_ok=True)  # of an earlier output
+        if output.nbest:
+            write_lines(results_path / name, output.nbest)
     return output, path
 
 
@@ -341,7 +367,7 @@ def put_text(evaluator: Evaluator, test_set: TestSet, results_path: Path) -> Non
 
 
 def make_result(
-    checkpoint: OpenCheckpoint,
+    checkpoint: OpenCheckpoint | OpenEnsemble,
     system: str,
     evaluator: Evaluator,
     scoring: Scoring,
@@ -349,6 +375,7 @@ def make_result(
 ) -> Result:
     """Run a model on a test set, score it, and write output and text to ``results_path``."""
     test_set = scoring.test_set
+    members = tuple(member.record for member in checkpoint.members)
     output, path = write_output(evaluator, checkpoint, test_set.subset, results_path)
     put_text(evaluator, test_set, results_path)
     return Result(
@@ -361,6 +388,7 @@ def make_result(
         significance=None,
         test_set=test_set,
         checkpoint=checkpoint.record,
+        members=members if len(members) > 1 else (),
         output=path.name,
         output_sha256=sha256(path),
         search=output.search,
@@ -417,7 +445,7 @@ def is_output_of(
     path = results_path / result.output
     return (
         result.test_set == test_set
-        and evaluator.has_made(result)
+        and evaluator.has_made(result, results_path)
         and path.is_file()
         and result.output_sha256 == sha256(path)
     )

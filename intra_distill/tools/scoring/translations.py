@@ -1,5 +1,6 @@
 """The evaluation of translations: test sets of parallel text, and beam search on them."""
 
+import os
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from ...checkpoints import check_fits
 from ...errors import UserError
 from ...files import read_lines, sha256
 from ..prepared import open_prepared
-from .evaluator import Evaluator, Inference, OpenCheckpoint, Output
+from .evaluator import Evaluator, Inference, OpenCheckpoint, OpenEnsemble, Output
 from .metrics import DEFAULT_METRICS, default_tokenizer
 from .results import Result, SearchRecord, TestSet, TextRecord
 from .search import (
@@ -97,8 +98,7 @@ class Translations(Evaluator):
         for path, lines in text.items():
             if len(lines) != sentences:
                 raise UserError(
-                    f"{self.data}: {path.name} has {len(lines)} lines for {sentences} sentences: "
-                    f"{self.REMEDY}"
+                    f"{path} has {len(lines)} lines for {sentences} sentences: {self.REMEDY}"
                 )
         binary = self.source_binary(subset)
         test_set = TestSet(
@@ -132,6 +132,17 @@ class Translations(Evaluator):
     def output_name(self, subset: str) -> str:
         return f"{subset}.hyp.{self.langs(subset)[1]}"
 
+    def nbest_name(self, subset: str) -> str:
+        return f"{subset}.nbest.{self.langs(subset)[1]}"
+
+    def open(self, *checkpoints: Path) -> OpenCheckpoint | OpenEnsemble:
+        for path in checkpoints:
+            if os.pathsep in str(path):
+                raise UserError(
+                    f"--path {path} has a {os.pathsep!r}, where fairseq would split it: rename it"
+                )
+        return super().open(*checkpoints)
+
     def task_of(self, checkpoint: Path, state: dict[str, Any]) -> TranslationTask:
         check_fits(self.task, checkpoint, state)
         return self.task
@@ -144,13 +155,17 @@ class Translations(Evaluator):
             self.dataset(subset), subset, max_positions, self.inference.max_tokens
         )
 
-    def run(self, checkpoint: OpenCheckpoint, subset: str) -> Output:
+    def as_text(self, hypothesis: str) -> str:
+        """Make text of a hypothesis in words."""
+        return hypothesis
+
+    def run(self, checkpoint: OpenCheckpoint | OpenEnsemble, subset: str) -> Output:
         search = self.search
         arguments = generator_arguments(
             search,
             self.inference,
             self.task_arguments(subset),
-            [checkpoint.path],
+            [member.path for member in checkpoint.members],
             self.post_process,
         )
         cfg, sentences = generator_config(arguments), len(self.dataset(subset))
@@ -162,12 +177,23 @@ class Translations(Evaluator):
             max_len_b=search.max_len_b,
             cut_hypotheses=translation.cut,
             unknown_hypotheses=translation.unknown,
+            nbest=search.nbest,
             generator_arguments=arguments,
         )
-        return Output(translation.hypotheses, record)
+        nbest = [
+            f"{number}\t{hypothesis.score}\t{self.as_text(hypothesis.text)}"
+            for number, hypotheses in enumerate(translation.nbest)
+            for hypothesis in hypotheses
+        ]
+        lines = list(map(self.as_text, translation.hypotheses))
+        return Output(lines, record, nbest if search.nbest > 1 else [])
 
-    def has_made(self, result: Result) -> bool:
-        names = ("beam", "lenpen", "max_len_a", "max_len_b")
+    def has_made(self, result: Result, directory: Path) -> bool:
+        names = ["beam", "lenpen", "max_len_a", "max_len_b"]
+        if self.search.nbest > 1:
+            names.append("nbest")
+            if not (directory / self.nbest_name(result.test_set.subset)).is_file():
+                return False
         return result.search is not None and all(
             getattr(result.search, name) == getattr(self.search, name) for name in names
         )
