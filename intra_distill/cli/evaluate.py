@@ -2,7 +2,8 @@
 
 DIR is a data directory of parallel text, made by ``intra-distill prepare``, or of labelled text:
 of sentences, made by ``intra-distill glue``, of tagged words, made by ``prepare-tags``, or of
-questions, made by ``prepare-spans``::
+questions, made by ``prepare-spans``. Of parallel text that ``fairseq-preprocess`` made, say by
+options what only ``prepare`` records::
 
     intra-distill evaluate DIR --path run/checkpoint_best.pt --results-path run
 
@@ -36,6 +37,7 @@ from ..tools.options import add_data_argument, names
 from ..tools.scoring.evaluation import Evaluation, evaluate
 from ..tools.scoring.evaluator import Inference, add_inference_arguments
 from ..tools.scoring.metrics import add_metric_arguments
+from ..tools.scoring.preprocessed import GivenText, add_given_text_arguments
 from ..tools.scoring.results import Result, SearchRecord
 from ..tools.scoring.search import Search, add_nbest_argument, add_search_arguments, quieten_fairseq
 from ..tools.scoring.segment_scores import add_score_arguments, given_scores
@@ -87,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", metavar="SYSTEM", help="the system's name (default: the checkpoint's folder)"
     )
+    add_given_text_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -103,6 +106,7 @@ def main(args: argparse.Namespace) -> None:
         metrics=tuple(args.metrics),
         tokenizer=args.tokenize,
         scores=given_scores(args),
+        given_text=GivenText.of(args),
         baseline=args.baseline,
         name=args.name,
     )

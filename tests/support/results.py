@@ -79,6 +79,7 @@ def make_result(
                 lowercase=True,
                 sentencepiece_text="train",
                 post_process="sentencepiece",
+                detokenizer=None,
                 source=f"test.src.{source_lang}",
                 source_sha256=f"source of {dataset}",
             ),

@@ -20,6 +20,7 @@ from .comparison import significance
 from .evaluator import Evaluator, Inference, OpenCheckpoint, OpenEnsemble, Output
 from .metrics import Scorer, build_scorers, scores_of, signatures_of
 from .predictions import Predictions
+from .preprocessed import GivenText, PreprocessedTranslations
 from .questions import Questions
 from .results import (
     Result,
@@ -56,7 +57,8 @@ class Evaluation:
     ``subsets`` defaults to those that the kind of data has for it. The first of ``metrics`` is
     the primary one. The default is the metrics of a stored result that is reused, or those of the
     data. ``search``, ``tokenizer``, which is BLEU's, and ``scores`` of other programs are of
-    translation alone. ``baseline`` is a result, or the folder with one for each subset.
+    translation alone, ``given_text`` of data that fairseq-preprocess made. ``baseline`` is a
+    result, or the folder with one for each subset.
     """
 
     data: Path
@@ -68,6 +70,7 @@ class Evaluation:
     metrics: tuple[str, ...] = ()
     tokenizer: str | None = None
     scores: tuple[GivenScores, ...] = ()
+    given_text: GivenText | None = None
     baseline: Path | None = None
     name: str | None = None
     ensemble: tuple[Path, ...] = ()  # the other checkpoints that translate with the first
@@ -105,7 +108,11 @@ class Scoring:
 
 
 def open_evaluator(
-    data: Path, inference: Inference, search: Search | None = None, tokenizer: str | None = None
+    data: Path,
+    inference: Inference,
+    search: Search | None = None,
+    tokenizer: str | None = None,
+    given_text: GivenText | None = None,
 ) -> Evaluator:
     """Open a data directory of any kind.
 
@@ -114,6 +121,7 @@ def open_evaluator(
         inference: how models are run
         search: of translation; None for the default
         tokenizer: BLEU's, of translation; None for that of the target language
+        given_text: of data that fairseq-preprocess made
     Raises:
         UserError: an option is out of range, the directory is of no kind, or it has labelled
             text and options are of translation
@@ -121,6 +129,8 @@ def open_evaluator(
     inference.check()
     if search:
         search.check()
+    if given_text:
+        return PreprocessedTranslations(data, search or Search(), inference, tokenizer, given_text)
     if not is_labelled(data):
         return PreparedTranslations(data, search or Search(), inference, tokenizer)
     if search or tokenizer:
@@ -174,7 +184,11 @@ def evaluate(
     """
     evaluation.check()
     evaluator = open_evaluator(
-        evaluation.data, evaluation.inference, evaluation.search, evaluation.tokenizer
+        evaluation.data,
+        evaluation.inference,
+        evaluation.search,
+        evaluation.tokenizer,
+        evaluation.given_text,
     )
     subsets = tuple(dict.fromkeys(evaluation.subsets)) or evaluator.default_subsets
     if len(subsets) > 1 and evaluation.baseline and evaluation.baseline.is_file():
@@ -182,8 +196,9 @@ def evaluate(
             f"--baseline {evaluation.baseline} is of one of the subsets {', '.join(subsets)}: give "
             "the folder that has a result of each"
         )
-    if len(subsets) > 1 and evaluation.scores:
-        raise UserError(f"--score is of one of the subsets {', '.join(subsets)}: name it")
+    for option, given in (("--score", evaluation.scores), ("--references", evaluation.given_text)):
+        if len(subsets) > 1 and given:
+            raise UserError(f"{option} is of one of the subsets {', '.join(subsets)}: name it")
     checkpoint = evaluator.open(*evaluation.checkpoints)
     steps = [plan(evaluation, evaluator, checkpoint, subset) for subset in subsets]
     for step in steps:

@@ -53,6 +53,7 @@ class TextRecord:
     lowercase: bool
     sentencepiece_text: str | None  # that prepare learnt the pieces from: train or all
     post_process: str  # how pieces become words, as fairseq's --post-process
+    detokenizer: str | None  # what makes text of words, with its version; null if they are text
     source: str | None  # file beside the result; null if the source was not given as text
     source_sha256: str | None
 

@@ -13,7 +13,8 @@ from fairseq.tasks.translation import TranslationTask
 from ...checkpoints import check_fits
 from ...errors import UserError
 from ...files import read_lines, sha256
-from ..prepared import open_prepared
+from ..directory import WORK
+from ..prepared import REPORT, open_prepared
 from .evaluator import Evaluator, Inference, OpenCheckpoint, OpenEnsemble, Output
 from .metrics import DEFAULT_METRICS, default_tokenizer
 from .results import Result, SearchRecord, TestSet, TextRecord
@@ -43,6 +44,7 @@ class Translations(Evaluator):
         sentencepiece_text: the text that ``prepare`` learnt pieces from: "train" or "all"; None
             for data of another program
         post_process: how pieces become words, as fairseq's --post-process
+        detokenizer: what makes text of words, with its version; None if they are text
     """
 
     TASK, DEFAULT_SUBSET, DONE = "translation", "test", "translated"
@@ -52,6 +54,7 @@ class Translations(Evaluator):
     lowercase: bool
     sentencepiece_text: str | None
     post_process: str = "sentencepiece"
+    detokenizer: str | None = None
 
     def __init__(
         self, data: Path, search: Search, inference: Inference, tokenizer: str | None
@@ -95,6 +98,8 @@ class Translations(Evaluator):
         files, langs = self.plain_text(subset), self.langs(subset)
         text = {path: list(read_lines(path)) for path in files if path}
         sentences = len(self.dataset(subset))
+        if not sentences:
+            raise UserError(f"{self.data}: {subset} has no sentences")
         for path, lines in text.items():
             if len(lines) != sentences:
                 raise UserError(
@@ -114,6 +119,7 @@ class Translations(Evaluator):
                 lowercase=self.lowercase,
                 sentencepiece_text=self.sentencepiece_text,
                 post_process=self.post_process,
+                detokenizer=self.detokenizer,
                 source=files.source and f"{subset}.src.{langs[0]}",
                 source_sha256=files.source and sha256(files.source),
             ),
@@ -210,6 +216,12 @@ class PreparedTranslations(Translations):
             UserError: the directory is not prepared
         """
         super().__init__(data, search, inference, tokenizer)
+        begun = (data / REPORT).exists() or (data / WORK).exists()
+        if not begun and any(data.glob("dict.*.txt")):
+            raise UserError(
+                f"{data} has no {REPORT}: make it by intra-distill prepare or, if it was made by "
+                "fairseq-preprocess, tell evaluate of its text: see --references"
+            )
         prepared = open_prepared(data)
         self.text_format = prepared.text_format
         self.lowercase = self.text_format.lowercase
@@ -244,6 +256,8 @@ def refuse_long_sentences(
     for side, sizes, limit in zip(
         ("source", "target"), (dataset.src_sizes, dataset.tgt_sizes), max_positions, strict=True
     ):
+        if sizes is None:  # fairseq-preprocess --only-source
+            continue
         longest = int(sizes.argmax())
         length = f"line {longest + 1} of {subset} has {sizes[longest]} {side} tokens"
         if sizes[longest] > limit:

@@ -102,6 +102,7 @@ def test_result(prepared, checkpoint, base):
                 "lowercase": True,
                 "sentencepiece_text": "train",
                 "post_process": "sentencepiece",
+                "detokenizer": None,
                 "source": "test.src.de",
                 "source_sha256": digest(prepared / "test.src.de"),
             },
