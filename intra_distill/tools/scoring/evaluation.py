@@ -17,7 +17,7 @@ from ..config import System
 from ..labelled import is_labelled, open_labelled
 from ..options import make_directory
 from .comparison import significance
-from .evaluator import Evaluator, Inference, OpenCheckpoint, OpenEnsemble, Output
+from .evaluator import Evaluator, Inference, OpenModel, Output
 from .metrics import Scorer, build_scorers, scores_of, signatures_of
 from .predictions import Predictions
 from .preprocessed import GivenText, PreprocessedTranslations
@@ -214,7 +214,7 @@ def evaluate(
 def plan(
     evaluation: Evaluation,
     evaluator: Evaluator,
-    checkpoint: OpenCheckpoint | OpenEnsemble,
+    checkpoint: OpenModel,
     subset: str,
 ) -> "Scored | Unscored":
     """Accept the evaluation of a subset, or raise UserError where files or options do not fit.
@@ -267,7 +267,7 @@ class Unscored:
     """The evaluation of a subset without labels: its predictions alone."""
 
     evaluator: Evaluator
-    checkpoint: OpenCheckpoint | OpenEnsemble
+    checkpoint: OpenModel
     subset: str
     results_path: Path
 
@@ -293,9 +293,7 @@ class Scored:
     given: list[ReadScores]  # for the translations that are there
     baseline_path: Path | None
     baseline: Result | None
-    checkpoint: (
-        OpenCheckpoint | OpenEnsemble | None
-    )  # to run; None if the stored result's output is reused
+    checkpoint: OpenModel | None  # to run; None if the stored result's output is reused
 
     def check(self) -> None:
         """Raise UserError if the checkpoint is to run on the subset, and cannot be."""
@@ -346,9 +344,7 @@ class Scored:
         return replace(result, significance=compared)
 
 
-def refuse_misfits(
-    evaluator: Evaluator, checkpoint: OpenCheckpoint | OpenEnsemble, subset: str
-) -> None:
+def refuse_misfits(evaluator: Evaluator, checkpoint: OpenModel, subset: str) -> None:
     """Raise UserError if a model of an ensemble cannot be run on a subset."""
     for member in checkpoint.members:
         evaluator.refuse_misfit(member, subset)
@@ -356,7 +352,7 @@ def refuse_misfits(
 
 def write_output(
     evaluator: Evaluator,
-    checkpoint: OpenCheckpoint | OpenEnsemble,
+    checkpoint: OpenModel,
     subset: str,
     results_path: Path,
 ) -> tuple[Output, Path]:
@@ -382,7 +378,7 @@ def put_text(evaluator: Evaluator, test_set: TestSet, results_path: Path) -> Non
 
 
 def make_result(
-    checkpoint: OpenCheckpoint | OpenEnsemble,
+    checkpoint: OpenModel,
     system: str,
     evaluator: Evaluator,
     scoring: Scoring,

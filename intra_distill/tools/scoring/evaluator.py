@@ -131,6 +131,9 @@ class OpenEnsemble:
         )
 
 
+OpenModel = OpenCheckpoint | OpenEnsemble  # what is run as one model
+
+
 class Output(NamedTuple):
     """What a model makes of a subset."""
 
@@ -162,7 +165,7 @@ class Evaluator(ABC):
         """The subsets that a whole evaluation is of; UserError if there are none."""
         return (self.DEFAULT_SUBSET,)
 
-    def open(self, *checkpoints: Path) -> OpenCheckpoint | OpenEnsemble:
+    def open(self, *checkpoints: Path) -> OpenModel:
         """Open a checkpoint, or several that are run together, for all subsets.
 
         Of a single one nothing is read before it is needed.
@@ -210,7 +213,7 @@ class Evaluator(ABC):
         """Raise UserError if a model cannot be run on a subset, as for a sentence too long."""
 
     @abstractmethod
-    def run(self, checkpoint: OpenCheckpoint | OpenEnsemble, subset: str) -> Output:
+    def run(self, checkpoint: OpenModel, subset: str) -> Output:
         """Run a model on a subset that :meth:`refuse_misfit` has let pass, for each member."""
 
     @abstractmethod

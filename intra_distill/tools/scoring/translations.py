@@ -15,7 +15,7 @@ from ...errors import UserError
 from ...files import read_lines, sha256
 from ..directory import WORK
 from ..prepared import REPORT, open_prepared
-from .evaluator import Evaluator, Inference, OpenCheckpoint, OpenEnsemble, Output
+from .evaluator import Evaluator, Inference, OpenCheckpoint, OpenModel, Output
 from .metrics import DEFAULT_METRICS, default_tokenizer
 from .results import Result, SearchRecord, TestSet, TextRecord
 from .search import (
@@ -141,7 +141,7 @@ class Translations(Evaluator):
     def nbest_name(self, subset: str) -> str:
         return f"{subset}.nbest.{self.langs(subset)[1]}"
 
-    def open(self, *checkpoints: Path) -> OpenCheckpoint | OpenEnsemble:
+    def open(self, *checkpoints: Path) -> OpenModel:
         for path in checkpoints:
             if os.pathsep in str(path):
                 raise UserError(
@@ -165,7 +165,7 @@ class Translations(Evaluator):
         """Make text of a hypothesis in words."""
         return hypothesis
 
-    def run(self, checkpoint: OpenCheckpoint | OpenEnsemble, subset: str) -> Output:
+    def run(self, checkpoint: OpenModel, subset: str) -> Output:
         search = self.search
         arguments = generator_arguments(
             search,
