@@ -555,7 +555,10 @@ TOGETHER: list[tuple[str, Changes, str]] = [
         for command, path in (("evaluate", PREDICTOR), ("prune", [PREDICTOR]))
         for changes, message in (
             ({"--beam": "1"}, "which no search translates: leave out --beam"),
-            ({"--tokenize": "char"}, "leave out --beam, --lenpen, --max-len-a, --max-len-b and"),
+            (
+                {"--tokenize": "char"},
+                "leave out --beam, --lenpen, --max-len-a, --max-len-b, --nbest",
+            ),
             ({"--metrics": "BLEU"}, "--metrics BLEU: BLEU is a metric of translations"),
             ({"--gen-subset": "none"}, "has no subset 'none', only train, valid, test"),
             ({"--max-tokens": "2"}, "more than --max-tokens 2: raise it"),

@@ -136,7 +136,7 @@ def open_evaluator(
     if search or tokenizer:
         raise UserError(
             f"{data} has labelled text, which no search translates: leave out --beam, "
-            "--lenpen, --max-len-a, --max-len-b and --tokenize"
+            "--lenpen, --max-len-a, --max-len-b, --nbest and --tokenize"
         )
     labelled = open_labelled(data)
     return OF_FORM[labelled.form](labelled, inference)

@@ -117,9 +117,15 @@ class OpenEnsemble:
 
     @cached_property
     def record(self) -> Checkpoint:
-        """What a result says of it as if it were one model, whose seed is that of the first."""
+        """What a result says of it as if it were one model, whose seed is that of the first.
+
+        A training that several members are of took its time once.
+        """
         records = [member.record for member in self.members]
-        seconds = [record.training_seconds for record in records]
+        runs = [member.path.absolute().parent for member in self.members]
+        seconds = {
+            run: record.training_seconds for run, record in zip(runs, records, strict=True)
+        }.values()
         return Checkpoint(
             path=os.pathsep.join(record.path for record in records),
             sha256=self.sha256,
