@@ -132,7 +132,7 @@ def test_models_of_words_and_questions_are_pruned(kind, model, request, tmp_path
     primary = {"words": "entity-F1", "questions": "answer-F1"}[kind]
     assert pruned["scores"][primary] < whole["scores"][primary]
     files = {file.name for file in (tmp_path / "plain/random/0.9").iterdir()}
-    assert files == {"test-ar.json", "test-ar.pred", "pruning-test-ar.json"}
+    assert files == {"test-ar.json", "test-ar.pred", "test-ar.ref", "pruning-test-ar.json"}
     capsys.readouterr()
     main(["table", str(tmp_path), "--gen-subset=test-ar"])  # nothing else is taken for a result
     assert "plain/random/0.9" in capsys.readouterr().out

@@ -135,7 +135,10 @@ def test_several_subsets_and_one_without_labels(asked, classifier, capsys):
     arguments += ["--results-path", str(asked.results_path), "--gen-subset"]
     main([*arguments, "valid,test,valid1", "--metrics", "accuracy"])
     written = {path.name for path in asked.results_path.iterdir()}
-    assert written == {"valid.pred", "valid.json", "test.pred", "valid1.pred", "valid1.json"}
+    scored = {
+        f"{subset}.{end}" for subset in ("valid", "valid1") for end in ("pred", "ref", "json")
+    }
+    assert written == {*scored, "test.pred"}
     assert lines_of(asked.results_path / "valid1.pred") == lines_of(
         asked.results_path / "valid.pred"
     )
@@ -213,7 +216,10 @@ def refused(asked: Evaluation, message: str) -> None:
     "changes, message",
     [
         ({"search": Search()}, "has labelled text, which no search translates: leave out"),
-        ({"tokenizer": "char"}, "leave out --beam, --lenpen, --max-len-a, --max-len-b and --token"),
+        (
+            {"tokenizer": "char"},
+            "leave out --beam, --lenpen, --max-len-a, --max-len-b, --nbest and",
+        ),
         (
             {"metrics": ("BLEU",)},
             "--metrics BLEU: BLEU is a metric of translations, not of classes",
