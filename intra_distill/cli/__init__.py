@@ -21,6 +21,7 @@ COMMANDS = [
     "prepare",
     "add_test",
     "encode",
+    "translate",
     "args",
     "evaluate",
     "average",
