@@ -22,6 +22,7 @@ COMMANDS = [
     "add_test",
     "encode",
     "translate",
+    "export",
     "args",
     "evaluate",
     "average",

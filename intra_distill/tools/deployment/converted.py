@@ -126,7 +126,9 @@ def converted(model: TransformerModel, task: TranslationTask) -> Any:
 # The comparison with fairseq's model
 
 
-def largest_difference(model: nn.Module, task: TranslationTask, folder: Path) -> float:
+def largest_difference(
+    model: nn.Module, task: TranslationTask, quantization: str, folder: Path
+) -> float:
     """How far the log probabilities of tokens are apart in a model and in its converted one.
 
     Both score the same pairs of random pieces, so that no data is needed.
@@ -136,7 +138,7 @@ def largest_difference(model: nn.Module, task: TranslationTask, folder: Path) ->
     """
     pairs = random_pairs(task)
     ours = fairseq_scores(model.eval(), task, pairs)
-    theirs = converted_scores(folder, task, pairs)
+    theirs = converted_scores(folder, quantization, task, pairs)
     return (ours - theirs).abs().max().item()
 
 
@@ -186,9 +188,17 @@ def fairseq_scores(model: nn.Module, task: TranslationTask, pairs: Pairs) -> tor
     return torch.cat(scores)
 
 
-def converted_scores(folder: Path, task: TranslationTask, pairs: Pairs) -> torch.Tensor:
-    """As :func:`fairseq_scores`, by the converted model."""
-    translator = ctranslate2.Translator(str(folder), intra_threads=1)
+def converted_scores(
+    folder: Path, quantization: str, task: TranslationTask, pairs: Pairs
+) -> torch.Tensor:
+    """As :func:`fairseq_scores`, by the converted model, on the CPU."""
+    supported = ctranslate2.get_supported_compute_types("cpu")
+    near = "int8" if quantization.startswith("int8") else "float32"  # what every CPU has
+    translator = ctranslate2.Translator(
+        str(folder),
+        compute_type=quantization if quantization in supported else near,
+        intra_threads=1,
+    )
     symbols = task.source_dictionary.symbols, task.target_dictionary.symbols
     sources, targets = (
         [[names[token] for token in pair[side][:-1]] for pair in pairs]
