@@ -22,6 +22,13 @@ def translate_words(sentence: str) -> str:
     return " ".join(WORDS[word] for word in sentence.split())
 
 
+def source_text(data: Path, subset: str = "test") -> list[str]:
+    """The source sentences of a subset of a prepared directory, from their references."""
+    back = {translation: word for word, translation in WORDS.items()} | {"train": "Zug"}
+    lines = (data / f"{subset}.ref.en").read_text(encoding="utf-8").split("\n")[:-1]
+    return [" ".join(back[word] for word in line.split()) for line in lines]
+
+
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -37,7 +37,6 @@ ACTIVATIONS = {  # fairseq's name → CTranslate2's
     "gelu": "GELU",
     "gelu_accurate": "GELUTanh",
     "gelu_fast": "GELUTanh",
-    "swish": "SWISH",
 }
 SHARED, SOURCE, TARGET = (f"{name}_vocabulary.json" for name in ("shared", "source", "target"))
 PAIRS, LONGEST = 16, 30  # what is scored to compare the models: pairs, and tokens of the longest
@@ -85,6 +84,9 @@ def obstacle(model: nn.Module) -> str:
         ),
         "no final normalisation in its decoder": (
             cfg.decoder.normalize_before and decoder.layer_norm is None
+        ),
+        "a layer of quantisation noise after its embeddings": (
+            model.encoder.quant_noise is not None or decoder.quant_noise is not None
         ),
         f"the activation {cfg.activation_fn}": cfg.activation_fn not in ACTIVATIONS,
     }
