@@ -78,7 +78,8 @@ def export(request: Export) -> bool:
         UserError: CTranslate2 is not installed or has no place for the model; the checkpoint, the
             data and the results do not belong together; the folder holds other files
     """
-    refuse_without_ctranslate2()
+    if request.license is not None and not request.license.strip():
+        raise UserError("--license is blank: leave it out if it is not known")
     state = read_checkpoint(request.checkpoint)
     refuse_other_tasks(request.checkpoint, state)
     data = request.data or data_of_training(request.checkpoint, state)
@@ -147,6 +148,7 @@ def take_steps(
     directory: Directory,
 ) -> Content:
     """Write all files, and return what the report says of them."""
+    refuse_without_ctranslate2()
     names = [CARD, MODEL, *model_files(translations.task)]
     write = partial(write_files, request, translations, checkpoint, results)
     directory.make_files(directory.path, names, write)

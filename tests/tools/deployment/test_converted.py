@@ -13,7 +13,6 @@ from intra_distill.tools.deployment.converted import (
     model_files,
     obstacle,
     refuse_difference,
-    refuse_without_ctranslate2,
     write_converted,
 )
 
@@ -129,9 +128,3 @@ def test_nan_is_noticed(quantization):
     assert "float32" in TOLERANCE and "int8" not in TOLERANCE
     with pytest.raises(UserError, match="up to nan from fairseq's"):
         refuse_difference(float("nan"), quantization)
-
-
-def test_without_the_package(monkeypatch):
-    monkeypatch.setattr("intra_distill.tools.deployment.converted.ctranslate2", None)
-    with pytest.raises(UserError, match=r"pip install 'intra_distill\[export\]'"):
-        refuse_without_ctranslate2()

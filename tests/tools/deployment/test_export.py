@@ -191,6 +191,13 @@ def test_a_model_that_is_not_the_same_leaves_nothing(asked, monkeypatch):
     assert not asked.output_dir.exists()
 
 
+def test_without_the_package_nothing_is_begun(asked, monkeypatch):
+    monkeypatch.setattr("intra_distill.tools.deployment.converted.ctranslate2", None)
+    with pytest.raises(UserError, match=r"pip install 'intra_distill\[export\]'"):
+        export(asked)
+    assert not asked.output_dir.exists()
+
+
 # What is refused
 
 
