@@ -62,6 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.getLogger().setLevel(logging.WARNING)  # importing fairseq sets DEBUG
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # α′ on a terminal without UTF-8
+    sys.stdin = sys.stdin or open(os.devnull)  # closed by who started it: empty
     try:
         refuse_devices(args)
         args.run(args)

@@ -88,7 +88,7 @@ def export(request: Export) -> bool:
     results = [read_own_result(path, checkpoint) for path in request.results]
     read_sentencepiece(data)
     if reason := obstacle(checkpoint.model):
-        raise UserError(f"{request.checkpoint} is {reason}, which CTranslate2 has no place for")
+        raise UserError(f"{request.checkpoint} holds {reason}, which CTranslate2 has no place for")
     content = {
         "checkpoint": checkpoint.sha256,
         "quantization": request.quantization,

@@ -236,9 +236,7 @@ def test_data_that_moved(prepared, checkpoint, tmp_path):
 
 def test_a_model_without_a_place(asked, monkeypatch):
     monkeypatch.setattr(exporting, "obstacle", lambda _: "a SwitchTransformerModel")
-    with pytest.raises(
-        UserError, match="is a SwitchTransformerModel, which CTranslate2 has no pla"
-    ):
+    with pytest.raises(UserError, match="holds a SwitchTransformerModel, which CTranslate2 has no"):
         export(asked)
 
 

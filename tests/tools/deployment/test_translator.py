@@ -122,3 +122,9 @@ def test_the_command_prints_the_best(prepared, checkpoint, monkeypatch, capfdbin
         assert [line[: len(start)] for line, start in zip(lines, expected, strict=True)] == expected
     scores = [float(line.split(b"\t")[1]) for line in lines]
     assert lines[0].endswith(b"\ta man") and 0 > scores[0] > scores[1]
+
+
+def test_a_standard_input_that_is_closed_is_empty(prepared, checkpoint, monkeypatch, capfdbinary):
+    monkeypatch.setattr(sys, "stdin", None)
+    main(["translate", str(prepared), "--path", str(checkpoint), "--cpu"])
+    assert capfdbinary.readouterr().out == b""
