@@ -17,10 +17,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..tools.deployment.translator import Hypothesis, Translator
+from ..tools.deployment.translator import Translator
 from ..tools.options import add_data_argument, check_number
 from ..tools.scoring.evaluator import Inference, add_inference_arguments
-from ..tools.scoring.search import MAX_BEAM, Search, add_search_arguments, quieten_fairseq
+from ..tools.scoring.search import (
+    Hypothesis,
+    Search,
+    add_nbest_argument,
+    add_search_arguments,
+    quieten_fairseq,
+)
 
 BUFFER_SIZE, MAX_BUFFER_SIZE = 1000, 10**6
 
@@ -38,13 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "probabilities",
     )
     add_search_arguments(parser)
-    parser.add_argument(
-        "--nbest",
-        type=int,
-        metavar="N",
-        help="print the N best translations of each line, at most --beam of them, a line each: the "
-        "number of the source line, the score (mean log probability of a piece in bits), and the "
-        "text, separated by tabs",
+    add_nbest_argument(
+        parser,
+        help="print the N best translations of each line, a line each: the number of the line, "
+        "from 0, fairseq's score and the text, separated by tabs",
     )
     add_inference_arguments(parser)
     parser.add_argument(
@@ -59,21 +62,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Run the command."""
     quieten_fairseq()
-    search = Search.of(args) or Search()
-    search.check()
     check_number("--buffer-size", args.buffer_size, 1, MAX_BUFFER_SIZE)
-    if args.nbest is not None:
-        check_number("--nbest", args.nbest, 1, min(search.beam, MAX_BEAM))
+    search = Search.of(args) or Search()
     translator = Translator(args.data, args.path, search, Inference(args.max_tokens, args.cpu))
     stream = translator.stream(sys.stdin.buffer, args.buffer_size)
-    for number, hypotheses in enumerate(stream, start=1):
+    for number, hypotheses in enumerate(stream):
+        text = lines_of(number, hypotheses) if args.nbest else best_of(hypotheses)
         # as UTF-8 whatever the terminal has, and at once: someone may wait at the pipe's other end
-        sys.stdout.buffer.write(as_text(number, hypotheses, args.nbest).encode())
+        sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
 
 
-def as_text(number: int, hypotheses: list[Hypothesis], nbest: int | None) -> str:
-    """The lines to print for a line of the source."""
-    if nbest is None:
-        return f"{hypotheses[0].text if hypotheses else ''}\n"
-    return "".join(f"{number}\t{each.score:.4f}\t{each.text}\n" for each in hypotheses[:nbest])
+def best_of(hypotheses: list[Hypothesis]) -> str:
+    """The line of the best; an empty one if there was nothing to translate."""
+    return f"{hypotheses[0].text if hypotheses else ''}\n"
+
+
+def lines_of(number: int, hypotheses: list[Hypothesis]) -> str:
+    """The lines of an n-best list."""
+    return "".join(f"{number}\t{each.score}\t{each.text}\n" for each in hypotheses)

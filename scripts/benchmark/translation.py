@@ -24,7 +24,7 @@ from intra_distill.tools.preparation.pieces import PieceEncoder
 from intra_distill.tools.scoring.evaluator import Inference
 from intra_distill.tools.scoring.results import PIECES
 from intra_distill.tools.scoring.search import Search, quieten_fairseq
-from intra_distill.tools.scoring.translations import Translations
+from intra_distill.tools.scoring.translations import PreparedTranslations
 
 Translate = Callable[[], list[str]]
 
@@ -76,7 +76,7 @@ def main() -> None:
     quieten_fairseq()
     torch.set_num_threads(1)
     lines, reference = list(read_lines(args.source)), list(read_lines(args.reference))
-    task = Translations(args.data, Search(), Inference(cpu=True), None).task
+    task = PreparedTranslations(args.data, Search(), Inference(cpu=True), None).task
     read_checkpoint(args.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         models = {name: Path(folder, name) for name in args.quantization}

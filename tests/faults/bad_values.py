@@ -16,8 +16,8 @@ Refusals = dict[str, dict[str, list[str]]]  # option → message → values
 NUMBERS = {
     "prepare": "--vocab-size --workers --max-ratio --max-length --train-pairs --hold-out "
     "--hold-out-every --sentencepiece-sample",
-    "evaluate": "--beam --lenpen --max-tokens --max-len-a --max-len-b",
-    "translate": "--beam --lenpen --max-tokens --max-len-a --max-len-b --nbest --buffer-size",
+    "evaluate": "--nbest --beam --lenpen --max-tokens --max-len-a --max-len-b",
+    "translate": "--nbest --beam --lenpen --max-tokens --max-len-a --max-len-b --buffer-size",
     "average": "--num-epoch-checkpoints --num-update-checkpoints --checkpoint-upper-bound",
     "plot passes": "--num-passes --line --seed",
     "plot alpha": "--updates",
@@ -33,7 +33,7 @@ NUMBERS = {
 FLAGS = {
     "prepare": "--lowercase",
     "args": "--generation --hydra",
-    "evaluate": "--cpu",
+    "evaluate": "--cpu --detokenize --lowercase",
     "translate": "--cpu",
     "sensitivity": "--cpu --dropout --mean-of-absolute",
     "prune": "--cpu --write-checkpoint",
@@ -44,13 +44,12 @@ CHOICES = [
     ("prepare", "--sentencepiece-text", "some"),
     ("evaluate", "--tokenize", "14a"),
     ("evaluate", "--metrics", "bleu"),
+    ("evaluate", "--post-process", "@@ "),
     ("export", "--quantization", "int4"),
     ("prune", "--tokenize", "14a"),
     ("prune", "--metrics", "bleu"),
     ("prune", "--order", "size"),
-    ("table", "--metric", "bleu"),
     ("plot loss", "--log-key", "bleu"),
-    ("plot bleu", "--metric", "bleu"),
     ("iwslt14", "--pair", "de-de"),
     ("xlmr", "--size", "small"),
     ("panx", "--test-split", "train"),
@@ -217,7 +216,7 @@ REFUSED: dict[str, Refusals] = {
     "translate": {
         **BEAM_SEARCH,
         "--max-tokens": {"must be at least 1": ["0", "-1"], "must be at most": [HUGE]},
-        "--nbest": {"must be at least 1": ["0", "-1"], "must be at most 1": ["2", HUGE]},
+        "--nbest": {"must be at least 1": ["0", "-1"], "is more than --beam 1 finds": ["2", HUGE]},
         "--buffer-size": {"must be at least 1": ["0", "-1"], "must be at most": [HUGE]},
     },
     "export": {
@@ -254,7 +253,24 @@ REFUSED: dict[str, Refusals] = {
             "for a pattern of file names": ["task.x=a*"],
         },
     },
-    "evaluate": {**SEARCHING, "--baseline": NO_RESULT, "--name": {"--name is blank": [" "]}},
+    "evaluate": {
+        **SEARCHING,
+        "--baseline": NO_RESULT,
+        "--name": {"--name is blank": [" "]},
+        **dict.fromkeys(
+            ("--source-lang", "--target-lang"), {"is missing, which data of fairseq": ["de"]}
+        ),
+        **dict.fromkeys(
+            ("--references", "--sources"), {"--source-lang is missing": ["raw/train.de"]}
+        ),
+        "--nbest": {
+            "must be at least 1": ["0", "-1"],
+            "--nbest {value} is more than --beam 1 finds": ["2", HUGE],
+        },
+        "--score": {"--score x: say by which model": ["x=raw/train.de"]},
+        "--score-signature": {"--score-signature x: give its file as well": ["x=y"]},
+        "--lower-is-better": {"--lower-is-better x: give its file as well": ["x"]},
+    },
     "average": {
         "--inputs": {**NO_CHECKPOINT, "is not a checkpoint": [SCORES]},
         "--checkpoint-upper-bound": {"goes with --num-epoch-checkpoints": ["3"]},
@@ -274,6 +290,7 @@ REFUSED: dict[str, Refusals] = {
             "there is no folder none": ["none/x.csv"],
             "File name too long": [LONG],
         },
+        "--metric": {"--metric {value}: the results have BLEU, chrF": ["bleu", "none"]},
         "--gen-subset": {
             "runs holds no {value}.json": ["none", "?", "none*"],
             "is no name of a subset": ["/x", "../x"],
@@ -297,6 +314,7 @@ REFUSED: dict[str, Refusals] = {
     "plot bleu": {
         "paths": NO_RESULTS,
         "--plot": NO_PICTURE,
+        "--metric": {"--metric {value}: the results have BLEU, chrF": ["bleu", "none"]},
         "--gen-subset": {"is no name of a subset": ["/x"], "runs holds no none.json": ["none"]},
     },
     "plot sensitivity": {
@@ -540,6 +558,8 @@ REFUSED: dict[str, Refusals] = {
     },
 }
 # what takes several options
+GIVEN_TEXT = {"--source-lang": "de", "--target-lang": "en", "--references": "raw/test.en"}
+GIVEN_TEXT |= {"--post-process": "sentencepiece"}
 UNREACHABLE = {"--downloads": "raw/train.de", "--source": "http://127.0.0.1:9/"}
 TOGETHER: list[tuple[str, Changes, str]] = [
     ("prepare", {"--valid": None}, "give one of --valid"),
@@ -563,6 +583,36 @@ TOGETHER: list[tuple[str, Changes, str]] = [
             ({"--max-tokens": "2"}, "more than --max-tokens 2: raise it"),
             ({"data": "bin"}, "is not a checkpoint of a translation model"),
         )
+    ),
+    *(
+        ("evaluate", {"--score": f"{name}={file}", "--score-signature": f"{name}=y"}, message)
+        for name, file, message in (
+            ("../x", "raw/train.de", "a name has up to 40 letters, digits"),
+            ("bleu", "raw/train.de", "--score bleu: bleu is computed here: see --metrics"),
+            ("x", "strange/none", "--score x=strange/none: there is no such file"),
+            ("x", "strange/pipe", "--score x=strange/pipe: there is no such file"),
+            ("x", "raw/train.de", "--score is of translations that are not there: evaluate"),
+        )
+    ),
+    *(
+        ("evaluate", {**GIVEN_TEXT, **changes}, message)
+        for changes, message in (
+            ({"--post-process": None}, "--post-process is missing, which data of fairseq"),
+            ({"--references": "strange/none"}, "--references strange/none: there is no such file"),
+            ({"--references": "strange/pipe"}, "is a pipe or a device"),
+            ({"--sources": "strange/folder.de"}, "--sources strange/folder.de: there is no such"),
+            ({}, "bin was made by intra-distill prepare, which knows its text: leave out --source"),
+            ({"data": "raw"}, "raw has no dict.de.txt: make it by fairseq-preprocess"),
+            ({"data": "labelled", "--beam": None}, "labelled has no dict.de.txt"),
+        )
+    ),
+    ("evaluate", {"--path": [CHECKPOINT, CHECKPOINT]}, "is the same as"),
+    ("evaluate", {"--path": [CHECKPOINT, "none"]}, "--path none: there is no such checkpoint"),
+    ("evaluate", {"--path": [CHECKPOINT, PREDICTOR]}, "is not a checkpoint of a translation model"),
+    (
+        "evaluate",
+        {"data": "labelled", "--path": [PREDICTOR, CHECKPOINT], "--beam": None},
+        "--path: only translations have ensembles, labelled has labels",
     ),
     ("plot passes", {"data": "labelled"}, "labelled has labelled text: passes are drawn of a"),
     ("sensitivity", {"data": "labelled"}, "is not a checkpoint of a model that predicts labels"),
@@ -594,6 +644,9 @@ def bad_usage() -> Iterator[tuple[str, Changes, str]]:
         yield from ((command, {o: "yes"}, f"{o}: ignored") for o in options.split())
     yield from ((command, {o: value}, f"{o}: invalid choice") for command, o, value in CHOICES)
     yield from ((command, {o: ","}, f"{o}: names nothing") for command, o in NAMES_OF_NOTHING)
+    for option in ("--score", "--score-signature"):
+        for value in ("x", "=x", "x=", "x= "):
+            yield "evaluate", {option: value}, f"{option}: '{value}' is not NAME=…"
     for option in ("--data", "--path"):
         for value in ("labelled", "wnli=labelled", "rte=", "=labelled"):
             message = f"{option}: '{value}' is not TASK=PATH"

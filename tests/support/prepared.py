@@ -22,13 +22,6 @@ def translate_words(sentence: str) -> str:
     return " ".join(WORDS[word] for word in sentence.split())
 
 
-def source_text(data: Path, subset: str = "test") -> list[str]:
-    """The source sentences of a subset of a prepared directory, from their references."""
-    back = {translation: word for word, translation in WORDS.items()} | {"train": "Zug"}
-    lines = (data / f"{subset}.ref.en").read_text(encoding="utf-8").split("\n")[:-1]
-    return [" ".join(back[word] for word in line.split()) for line in lines]
-
-
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -64,7 +57,8 @@ def make_prepared(text: Path, data: Path) -> Path:
             lines = [" ".join(model.encode(s, out_type=str)) + "\n" for s in sentences]
             (text / f"{subset}.{lang}").write_text("".join(lines), encoding="utf-8")
         if subset != "train":
-            (data / f"{subset}.ref.en").write_text("".join(f"{s}\n" for s in sides[1]))
+            for name, sentences in zip(("src.de", "ref.en"), sides, strict=True):
+                (data / f"{subset}.{name}").write_text("".join(f"{s}\n" for s in sentences))
     arguments = ["--source-lang", "de", "--target-lang", "en", "--destdir", str(data)]
     arguments += ["--trainpref", f"{text}/train", "--testpref", f"{text}/test,{text}/test1"]
     arguments += ["--srcdict", str(dictionary), "--joined-dictionary"]

@@ -18,10 +18,11 @@ from ...errors import UserError
 from ...files import sha256
 from ..directory import Content, Directory
 from ..preparation.pieces import MODEL, read_sentencepiece
+from ..prepared import open_prepared
 from ..scoring.evaluator import Inference, OpenCheckpoint
 from ..scoring.results import Result, read_result
 from ..scoring.search import Search
-from ..scoring.translations import Translations
+from ..scoring.translations import PreparedTranslations
 from .converted import (
     largest_difference,
     model_files,
@@ -83,7 +84,7 @@ def export(request: Export) -> bool:
     state = read_checkpoint(request.checkpoint)
     refuse_other_tasks(request.checkpoint, state)
     data = request.data or data_of_training(request.checkpoint, state)
-    translations = Translations(data, Search(), Inference(cpu=True), tokenizer=None)
+    translations = PreparedTranslations(data, Search(), Inference(cpu=True), tokenizer=None)
     checkpoint = translations.open(request.checkpoint)
     results = [read_own_result(path, checkpoint) for path in request.results]
     read_sentencepiece(data)
@@ -142,7 +143,7 @@ def find_difference(old: Content, new: Content) -> str | None:
 
 def take_steps(
     request: Export,
-    translations: Translations,
+    translations: PreparedTranslations,
     checkpoint: OpenCheckpoint,
     results: list[Result],
     directory: Directory,
@@ -157,7 +158,7 @@ def take_steps(
 
 def write_files(
     request: Export,
-    translations: Translations,
+    translations: PreparedTranslations,
     checkpoint: OpenCheckpoint,
     results: list[Result],
     folder: Path,
@@ -174,7 +175,7 @@ def write_files(
     shutil.copyfile(translations.data / MODEL, folder / MODEL)
     exported = Exported(
         system=results[0].system if results else request.checkpoint.absolute().parent.name,
-        prepared=translations.prepared,
+        prepared=open_prepared(translations.data),
         types=len(task.source_dictionary),
         checkpoint=checkpoint.record,
         state=checkpoint.state,

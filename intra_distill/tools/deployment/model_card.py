@@ -20,7 +20,6 @@ from ..preparation.normalization import WHITE_SPACE, remaining_white_space
 from ..preparation.pieces import MODEL
 from ..prepared import PreparedData, TextFormat
 from ..reports.markdown import duration, escape, table_text
-from ..scoring.metrics import METRICS
 from ..scoring.results import PIECES, Checkpoint, Result
 from ..scoring.search import Search
 
@@ -275,7 +274,7 @@ def score_rows(result: Result) -> Iterator[Sequence[str]]:
         yield (
             escape(f"{result.test_set.subset} {result.dataset}"),
             str(result.test_set.sentences),
-            METRICS[metric].heading,
+            result.measure(metric).heading,
             f"{score:.2f}",
             f"{baseline['mean']:.2f} ({escape(significance['baseline_system'])})"
             if baseline
@@ -306,7 +305,7 @@ def evaluation(result: Result) -> list[str]:
         *("intra-distill", "evaluate", result.test_set.data, "--path", result.checkpoint.path),
         *("--gen-subset", result.test_set.subset, "--results-path", "results"),
         *(f"{name}={value:g}" for name, value in options),
-        *("--metrics", *result.scores, "--tokenize", result.tokenizer),
+        *("--metrics", *result.metrics, "--tokenize", result.tokenizer),
     ]
 
 

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from fairseq import utils
@@ -15,15 +14,14 @@ from fairseq_cli.generate import get_symbols_to_strip_from_output
 from ...errors import UserError
 from ..preparation.pieces import PieceEncoder, read_standard_input
 from ..scoring.evaluator import Inference
-from ..scoring.search import Search, generator_arguments, generator_config, watch_search
-from ..scoring.translations import Translations
-
-
-class Hypothesis(NamedTuple):
-    """A translation, and its score: the mean log probability of its pieces, in bits."""
-
-    text: str
-    score: float
+from ..scoring.search import (
+    Hypothesis,
+    Search,
+    generator_arguments,
+    generator_config,
+    watch_search,
+)
+from ..scoring.translations import PreparedTranslations
 
 
 class Translator:
@@ -40,14 +38,15 @@ class Translator:
         search.check()
         inference.check()
         self._search, self._max_tokens = search, inference.max_tokens
-        translations = Translations(data, search, inference, tokenizer=None)
+        translations = PreparedTranslations(data, search, inference, tokenizer=None)
         self._encoder, self._task = PieceEncoder(data), translations.task
-        arguments = generator_arguments(
-            search, inference, "test", data, checkpoints[0], self._encoder.text_format.langs
+        task = translations.task_arguments(translations.DEFAULT_SUBSET)
+        cfg = generator_config(
+            generator_arguments(search, inference, task, checkpoints, translations.post_process)
         )
-        cfg = generator_config(arguments)
+        self._post_process = cfg.common_eval.post_process
         self._on_gpu = torch.cuda.is_available() and not inference.cpu
-        self._models = [translations.open(path).model for path in checkpoints]
+        self._models = [member.model for member in translations.open(*checkpoints).members]
         for model in self._models:
             model.prepare_for_inference_(cfg)
             if self._on_gpu:
@@ -63,7 +62,7 @@ class Translator:
         return min(source, self._max_tokens) - 1
 
     def stream(self, text: Iterable[bytes], buffer_size: int) -> Iterator[list[Hypothesis]]:
-        """Yield the hypotheses of each line, the best first, in the order of the lines.
+        """Yield the N best hypotheses of each line, the best first, in the order of the lines.
 
         A line with nothing to translate has none. Of a line that is too long the beginning is
         translated, and standard error names the line.
@@ -102,7 +101,9 @@ class Translator:
                 sample = utils.move_to_cuda(sample) if self._on_gpu else sample
                 found = self._task.inference_step(self._generator, self._models, sample)
                 for index, best in zip(sample["id"].tolist(), found, strict=True):
-                    hypotheses[numbers[index]] = [self._hypothesis(each) for each in best]
+                    hypotheses[numbers[index]] = [
+                        self._hypothesis(each) for each in best[: self._search.nbest]
+                    ]
         return hypotheses
 
     def _dataset(self, lines: Sequence[list[str]]) -> LanguagePairDataset:
@@ -115,9 +116,9 @@ class Translator:
     def _hypothesis(self, found: dict[str, torch.Tensor]) -> Hypothesis:
         """What fairseq's generator found, as ``fairseq-generate`` prints it."""
         text = self._task.target_dictionary.string(
-            found["tokens"].int().cpu(), "sentencepiece", extra_symbols_to_ignore=self._ignored
+            found["tokens"].int().cpu(), self._post_process, extra_symbols_to_ignore=self._ignored
         )
-        return Hypothesis(text, float(found["score"]) / math.log(2))
+        return Hypothesis(f"{float(found['score']) / math.log(2)}", text)
 
 
 def buffers(lines: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -1,6 +1,7 @@
 """The evaluation of a checkpoint: its output, the scores, the comparison with a baseline."""
 
 import platform
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -11,13 +12,15 @@ import torch
 
 from ... import __version__
 from ...errors import UserError
-from ...files import sha256, write_lines
+from ...files import sha256, write_lines, written_whole
 from ..config import System
 from ..labelled import is_labelled, open_labelled
 from ..options import make_directory
-from .evaluator import Evaluator, Inference, OpenCheckpoint, Output
-from .metrics import Scorer, build_scorers, compare, scores_of, signatures_of
+from .comparison import significance
+from .evaluator import Evaluator, Inference, OpenCheckpoint, OpenEnsemble, Output
+from .metrics import Scorer, build_scorers, scores_of, signatures_of
 from .predictions import Predictions
+from .preprocessed import GivenText, PreprocessedTranslations
 from .questions import Questions
 from .results import (
     Result,
@@ -29,8 +32,15 @@ from .results import (
     write_result,
 )
 from .search import Search
+from .segment_scores import (
+    GivenScores,
+    ReadScores,
+    segment_signatures,
+    with_kept_scores,
+    with_scores,
+)
 from .sentences import Sentences
-from .translations import Translations
+from .translations import PreparedTranslations
 from .words import Words
 
 OF_FORM: dict[str, type[Predictions]] = {
@@ -46,7 +56,8 @@ class Evaluation:
 
     ``subsets`` defaults to those that the kind of data has for it. The first of ``metrics`` is
     the primary one. The default is the metrics of a stored result that is reused, or those of the
-    data. ``search`` and ``tokenizer``, which is BLEU's, are of translation alone. ``baseline`` is a
+    data. ``search``, ``tokenizer``, which is BLEU's, and ``scores`` of other programs are of
+    translation alone, ``given_text`` of data that fairseq-preprocess made. ``baseline`` is a
     result, or the folder with one for each subset.
     """
 
@@ -58,19 +69,29 @@ class Evaluation:
     inference: Inference = Inference()
     metrics: tuple[str, ...] = ()
     tokenizer: str | None = None
+    scores: tuple[GivenScores, ...] = ()
+    given_text: GivenText | None = None
     baseline: Path | None = None
     name: str | None = None
+    ensemble: tuple[Path, ...] = ()  # the other checkpoints that translate with the first
+
+    @property
+    def checkpoints(self) -> tuple[Path, ...]:
+        return (self.checkpoint, *self.ensemble)
 
     @property
     def system(self) -> str:
-        """The name of the system: by default the checkpoint's folder."""
-        return self.name or self.checkpoint.absolute().parent.name
+        """The name of the system: by default the checkpoints' folders."""
+        return self.name or " & ".join(path.absolute().parent.name for path in self.checkpoints)
 
     def check(self) -> None:
         """Raise UserError for options that can never work."""
         if self.name is not None and not self.name.strip():
             raise UserError("--name is blank: leave it out for the name of the checkpoint's folder")
-        check_checkpoint(self.checkpoint)
+        for path in self.checkpoints:
+            check_checkpoint(path)
+        for given in self.scores:
+            given.check()
 
 
 @dataclass(frozen=True)
@@ -87,7 +108,11 @@ class Scoring:
 
 
 def open_evaluator(
-    data: Path, inference: Inference, search: Search | None = None, tokenizer: str | None = None
+    data: Path,
+    inference: Inference,
+    search: Search | None = None,
+    tokenizer: str | None = None,
+    given_text: GivenText | None = None,
 ) -> Evaluator:
     """Open a data directory of any kind.
 
@@ -96,6 +121,7 @@ def open_evaluator(
         inference: how models are run
         search: of translation; None for the default
         tokenizer: BLEU's, of translation; None for that of the target language
+        given_text: of data that fairseq-preprocess made
     Raises:
         UserError: an option is out of range, the directory is of no kind, or it has labelled
             text and options are of translation
@@ -103,8 +129,10 @@ def open_evaluator(
     inference.check()
     if search:
         search.check()
+    if given_text:
+        return PreprocessedTranslations(data, search or Search(), inference, tokenizer, given_text)
     if not is_labelled(data):
-        return Translations(data, search or Search(), inference, tokenizer)
+        return PreparedTranslations(data, search or Search(), inference, tokenizer)
     if search or tokenizer:
         raise UserError(
             f"{data} has labelled text, which no search translates: leave out --beam, "
@@ -129,9 +157,10 @@ def open_scoring(evaluator: Evaluator, subset: str, metrics: tuple[str, ...]) ->
 def scoring_of(
     evaluator: Evaluator, test_set: TestSet, references: list[str], metrics: tuple[str, ...]
 ) -> Scoring:
-    kind = test_set.kind(evaluator.TASK, evaluator.tokenizer)
+    tokenizer = evaluator.tokenizer_of(test_set)
+    kind = test_set.kind(evaluator.TASK, tokenizer)
     scorers = build_scorers(metrics or evaluator.default_metrics, kind, references)
-    return Scoring(test_set, evaluator.tokenizer, scorers)
+    return Scoring(test_set, tokenizer, scorers)
 
 
 # The evaluation
@@ -155,7 +184,11 @@ def evaluate(
     """
     evaluation.check()
     evaluator = open_evaluator(
-        evaluation.data, evaluation.inference, evaluation.search, evaluation.tokenizer
+        evaluation.data,
+        evaluation.inference,
+        evaluation.search,
+        evaluation.tokenizer,
+        evaluation.given_text,
     )
     subsets = tuple(dict.fromkeys(evaluation.subsets)) or evaluator.default_subsets
     if len(subsets) > 1 and evaluation.baseline and evaluation.baseline.is_file():
@@ -163,7 +196,10 @@ def evaluate(
             f"--baseline {evaluation.baseline} is of one of the subsets {', '.join(subsets)}: give "
             "the folder that has a result of each"
         )
-    checkpoint = evaluator.open(evaluation.checkpoint)
+    for option, given in (("--score", evaluation.scores), ("--references", evaluation.given_text)):
+        if len(subsets) > 1 and given:
+            raise UserError(f"{option} is of one of the subsets {', '.join(subsets)}: name it")
+    checkpoint = evaluator.open(*evaluation.checkpoints)
     steps = [plan(evaluation, evaluator, checkpoint, subset) for subset in subsets]
     for step in steps:
         step.check()
@@ -176,13 +212,18 @@ def evaluate(
 
 
 def plan(
-    evaluation: Evaluation, evaluator: Evaluator, checkpoint: OpenCheckpoint, subset: str
+    evaluation: Evaluation,
+    evaluator: Evaluator,
+    checkpoint: OpenCheckpoint | OpenEnsemble,
+    subset: str,
 ) -> "Scored | Unscored":
     """Accept the evaluation of a subset, or raise UserError where files or options do not fit.
 
     The checkpoint is hashed at most, not read.
     """
     opened = evaluator.open_test_set(subset)
+    if evaluation.scores and not (opened and opened[0].text):
+        raise UserError(f"--score: {evaluator.data} has no translations: leave it out")
     if opened is None:
         return Unscored(evaluator, checkpoint, subset, evaluation.results_path)
     path = evaluation.results_path / f"{subset}.json"
@@ -192,8 +233,19 @@ def plan(
         and is_output_of(stored, evaluation.results_path, evaluator, opened[0])
         and stored.checkpoint.sha256 == checkpoint.sha256
     )
-    metrics = evaluation.metrics or (tuple(stored.scores) if is_current else ())
+    metrics = evaluation.metrics or (stored.metrics if is_current else ())
     scoring = scoring_of(evaluator, *opened, metrics)
+    if evaluation.scores and not is_current:
+        raise UserError(
+            f"--score is of translations that are not there: evaluate without it, score "
+            f"{evaluation.results_path / evaluator.output_name(subset)}, then give the scores"
+        )
+    given = [scores.read(stored, evaluation.results_path) for scores in evaluation.scores]
+    signatures = {
+        **scoring.signatures,
+        **(segment_signatures(stored) if is_current else {}),
+        **{scores.name: scores.signature for scores in given},
+    }
     baseline_path = evaluation.baseline
     if baseline_path and baseline_path.is_dir():
         baseline_path /= f"{subset}.json"
@@ -204,7 +256,8 @@ def plan(
         path=path,
         stored=stored,
         baseline_path=baseline_path,
-        baseline=baseline_path and read_baseline(baseline_path, scoring),
+        given=given,
+        baseline=baseline_path and read_baseline(baseline_path, scoring.test_set, signatures),
         checkpoint=None if is_current else checkpoint,
     )
 
@@ -214,13 +267,13 @@ class Unscored:
     """The evaluation of a subset without labels: its predictions alone."""
 
     evaluator: Evaluator
-    checkpoint: OpenCheckpoint
+    checkpoint: OpenCheckpoint | OpenEnsemble
     subset: str
     results_path: Path
 
     def check(self) -> None:
         """Raise UserError if the checkpoint cannot be run on the subset."""
-        self.evaluator.refuse_misfit(self.checkpoint, self.subset)
+        refuse_misfits(self.evaluator, self.checkpoint, self.subset)
 
     def take(self) -> None:
         """Run the model, and write its output."""
@@ -237,18 +290,22 @@ class Scored:
     scoring: Scoring
     path: Path  # of the result
     stored: Result | None  # what is there
+    given: list[ReadScores]  # for the translations that are there
     baseline_path: Path | None
     baseline: Result | None
-    checkpoint: OpenCheckpoint | None  # to run; None if the stored result's output is reused
+    checkpoint: (
+        OpenCheckpoint | OpenEnsemble | None
+    )  # to run; None if the stored result's output is reused
 
     def check(self) -> None:
         """Raise UserError if the checkpoint is to run on the subset, and cannot be."""
         if self.checkpoint:
-            self.evaluator.refuse_misfit(self.checkpoint, self.scoring.test_set.subset)
+            refuse_misfits(self.evaluator, self.checkpoint, self.scoring.test_set.subset)
 
     def take(self) -> Result:
         """Run the model unless its output is stored, score, compare and write."""
         result = self._run() if self.checkpoint else self._reuse()
+        result = self._with_scores(result)
         if self.baseline and not is_compared(result, self.baseline):
             result = self._compare(result)
         if result != self.stored:
@@ -263,44 +320,79 @@ class Scored:
     def _reuse(self) -> Result:
         done = self.evaluator.DONE
         print(f"{self.path} is of this checkpoint and these settings: not {done} again")
+        put_text(self.evaluator, self.scoring.test_set, self.path.parent)
         result = replace(self.stored, **named(self.system))
-        if list(result.signatures.items()) != list(self.scoring.signatures.items()):
+        signatures = {metric: result.signatures[metric] for metric in result.metrics}
+        if list(signatures.items()) != list(self.scoring.signatures.items()):
             result = score_again(result, self.path.parent, self.scoring)
         return result
 
+    def _with_scores(self, result: Result) -> Result:
+        """Add segment scores: those of the same translations that were there, and the given."""
+        if self.stored and self.stored.segment_scores:
+            if result.output_sha256 == self.stored.output_sha256:
+                result = with_kept_scores(result, self.stored)
+            else:
+                names = ", ".join(self.stored.segment_scores)
+                print(f"{names} is left out, which is of other translations: score these")
+        for scores in self.given:
+            result = with_scores(result, scores, self.path.parent)
+        return result
+
     def _compare(self, result: Result) -> Result:
-        output = read_output(self.path.parent, result)
-        other_output = read_output(self.baseline_path.parent, self.baseline)
-        significance = {
-            "baseline": str(self.baseline_path),
-            "baseline_system": self.baseline.system,
-            "baseline_output_sha256": self.baseline.output_sha256,
-            "tests": compare(output, other_output, self.scoring.scorers),
-        }
-        return replace(result, significance=significance)
+        compared = significance(
+            self.path, result, self.baseline_path, self.baseline, self.scoring.scorers
+        )
+        return replace(result, significance=compared)
+
+
+def refuse_misfits(
+    evaluator: Evaluator, checkpoint: OpenCheckpoint | OpenEnsemble, subset: str
+) -> None:
+    """Raise UserError if a model of an ensemble cannot be run on a subset."""
+    for member in checkpoint.members:
+        evaluator.refuse_misfit(member, subset)
 
 
 def write_output(
-    evaluator: Evaluator, checkpoint: OpenCheckpoint, subset: str, results_path: Path
+    evaluator: Evaluator,
+    checkpoint: OpenCheckpoint | OpenEnsemble,
+    subset: str,
+    results_path: Path,
 ) -> tuple[Output, Path]:
     """Run a model on a subset, and write its output to a file, which is returned as well."""
     make_directory(results_path)
     output = evaluator.run(checkpoint, subset)
     path = results_path / evaluator.output_name(subset)
     write_lines(path, output.lines)
+    if name := evaluator.nbest_name(subset):
+        (results_path / name).unlink(missing_ok=True)  # of an earlier output
+        if output.nbest:
+            write_lines(results_path / name, output.nbest)
     return output, path
 
 
+def put_text(evaluator: Evaluator, test_set: TestSet, results_path: Path) -> None:
+    """Put the text of a test set beside its result, unless it is there."""
+    for name, source in evaluator.text_files(test_set).items():
+        copy = results_path / name
+        if not copy.is_file() or sha256(copy) != sha256(source):
+            with written_whole(copy) as temporary:
+                shutil.copyfile(source, temporary)
+
+
 def make_result(
-    checkpoint: OpenCheckpoint,
+    checkpoint: OpenCheckpoint | OpenEnsemble,
     system: str,
     evaluator: Evaluator,
     scoring: Scoring,
     results_path: Path,
 ) -> Result:
-    """Run a model on a test set, write its output to ``results_path`` and score it."""
+    """Run a model on a test set, score it, and write output and text to ``results_path``."""
     test_set = scoring.test_set
+    members = tuple(member.record for member in checkpoint.members)
     output, path = write_output(evaluator, checkpoint, test_set.subset, results_path)
+    put_text(evaluator, test_set, results_path)
     return Result(
         **named(system),
         task=evaluator.TASK,
@@ -311,9 +403,11 @@ def make_result(
         significance=None,
         test_set=test_set,
         checkpoint=checkpoint.record,
+        members=members if len(members) > 1 else (),
         output=path.name,
         output_sha256=sha256(path),
         search=output.search,
+        segment_scores={},
         versions={
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -333,6 +427,7 @@ def score_again(result: Result, results_path: Path, scoring: Scoring) -> Result:
         signatures=scoring.signatures,
         tokenizer=scoring.tokenizer,
         significance=None,
+        segment_scores={},
         versions={**result.versions, "sacrebleu": metadata.version("sacrebleu")},
     )
 
@@ -348,10 +443,10 @@ def check_checkpoint(path: Path) -> None:
         raise UserError(f"--path {path}: there is no such checkpoint")
 
 
-def read_baseline(path: Path, scoring: Scoring) -> Result:
+def read_baseline(path: Path, test_set: TestSet, signatures: dict[str, str]) -> Result:
     """Read the result of a baseline, and raise UserError if it is not comparable."""
     baseline = read_result(path)
-    obstacle = why_incomparable(baseline, scoring.test_set, scoring.signatures)
+    obstacle = why_incomparable(baseline, test_set, signatures)
     if obstacle:
         raise UserError(f"--baseline {path} cannot be compared with: {obstacle}")
     read_output(path.parent, baseline)
@@ -365,7 +460,7 @@ def is_output_of(
     path = results_path / result.output
     return (
         result.test_set == test_set
-        and evaluator.has_made(result)
+        and evaluator.has_made(result, results_path)
         and path.is_file()
         and result.output_sha256 == sha256(path)
     )

@@ -38,7 +38,7 @@ class Predictions(Evaluator):
         Raises:
             UserError: the directory names an unknown metric
         """
-        self.data, self.inference, self.tokenizer = labelled.path, inference, None
+        self.data, self.inference = labelled.path, inference
         self.labelled = labelled
         self.default_metrics = self.labelled.metrics
         for metric in self.default_metrics:
@@ -58,6 +58,11 @@ class Predictions(Evaluator):
     @abstractmethod
     def lines(self, kept: list[Any], subset: str) -> list[str]:
         """The predictions, from what is kept of all items of a subset."""
+
+    def open(self, *checkpoints: Path) -> OpenCheckpoint:
+        if len(checkpoints) > 1:
+            raise UserError(f"--path: only translations have ensembles, {self.data} has labels")
+        return super().open(*checkpoints)
 
     def open_test_set(self, subset: str) -> tuple[TestSet, list[str]] | None:
         splits = self.labelled.splits
@@ -97,6 +102,9 @@ class Predictions(Evaluator):
     def inputs(self, subset: str) -> list[str]:
         """The files that a prediction depends on, besides the model."""
         return [f"{folder}/{subset}.bin" for folder in (FIRST, SECOND)[: 1 + self.labelled.pairs]]
+
+    def text_files(self, test_set: TestSet) -> dict[str, Path]:
+        return {test_set.references: self.data / test_set.references}
 
     def output_name(self, subset: str) -> str:
         return f"{subset}.pred"
@@ -141,7 +149,7 @@ class Predictions(Evaluator):
             numbers = sample["id"].tolist()
             self._refuse_nan(outputs, numbers, checkpoint, subset)
             kept.update(zip(numbers, self.keep(checkpoint.task, sample, outputs), strict=True))
-        return Output(self.lines([kept[number] for number in range(len(dataset))], subset), None)
+        return Output(self.lines([kept[number] for number in range(len(dataset))], subset))
 
     def _refuse_nan(
         self, outputs: Tensor, numbers: list[int], checkpoint: OpenCheckpoint, subset: str
@@ -152,7 +160,7 @@ class Predictions(Evaluator):
                 "is NaN or infinite"
             )
 
-    def has_made(self, result: Result) -> bool:
+    def has_made(self, result: Result, directory: Path) -> bool:
         return True  # no option changes a prediction
 
 

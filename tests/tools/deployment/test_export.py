@@ -15,6 +15,7 @@ import yaml
 from intra_distill.checkpoints import save_checkpoint
 from intra_distill.cli import main
 from intra_distill.errors import UserError
+from intra_distill.files import read_lines
 from intra_distill.tools.averaging import average
 from intra_distill.tools.deployment import export as exporting
 from intra_distill.tools.deployment.export import CARD, REPORT, Export, export
@@ -23,9 +24,12 @@ from intra_distill.tools.scoring.evaluator import Inference
 from intra_distill.tools.scoring.search import Search
 
 from ...support.checkpoints import change_checkpoint, remove_half
-from ...support.prepared import source_text
 
 pytest.importorskip("ctranslate2", reason="the optional package ctranslate2")
+
+
+def lines_of(path: Path) -> list[str]:
+    return list(read_lines(path))
 
 
 def run_program(folder: Path, lines: list[str], monkeypatch) -> list[str]:
@@ -45,7 +49,7 @@ def card(folder: Path) -> str:
 
 def hypotheses(folder: Path, lines: list[str]) -> list[str]:
     """Those of an evaluation; an empty line has none outside of fairseq."""
-    found = (folder / "test.hyp.en").read_text(encoding="utf-8").split("\n")[:-1]
+    found = lines_of(folder / "test.hyp.en")
     return [text if line else "" for line, text in zip(lines, found, strict=True)]
 
 
@@ -60,7 +64,7 @@ def test_the_program_of_the_card_prints_fairseqs_hypotheses(
     assert f"beam_size={beam}, length_penalty=0.6, max_decoding_length=9\n" in card(
         tmp_path / "out"
     )
-    lines = source_text(prepared)
+    lines = lines_of(prepared / "test.src.de")
     assert run_program(tmp_path / "out", lines, monkeypatch) == hypotheses(tmp_path, lines)
 
 
@@ -69,9 +73,11 @@ def test_rounded_parameters_translate_the_toy_text_as_well(
     prepared, checkpoint, base, tmp_path, monkeypatch, quantization
 ):
     export(Export(checkpoint, tmp_path / "out", quantization=quantization))
-    lines = [f" {line.upper()}" for line in source_text(prepared)]  # case and white space
+    lines = [
+        f" {line.upper()}" for line in lines_of(prepared / "test.src.de")
+    ]  # case and white space
     found = run_program(tmp_path / "out", lines, monkeypatch)
-    expected = hypotheses(base.parent, source_text(prepared))
+    expected = hypotheses(base.parent, lines_of(prepared / "test.src.de"))
     assert sum(map(str.__eq__, found, expected)) >= len(lines) - 1
     assert f"converted to CTranslate2 ({quantization})" in card(tmp_path / "out")
 

@@ -111,7 +111,7 @@ def test_results_of_several_tasks_are_refused(tmp_path):
     [
         (
             replace(BASE, test_set=replace(BASE.test_set, data="new", references_sha256="x")),
-            "its references, new/test.ref.en, are different",
+            "its references, test.ref.en of new, are different",
         ),
         (make_result(parameters=3), "its transformer has 3 parameters, not 49976832"),
     ],
@@ -206,7 +206,7 @@ def cell_of(tmp_path: Path, system: str = "intra_x") -> grid.Cell:
 
 
 def test_the_largest_stored_p_value_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(significance, "compare", lambda *_: pytest.fail("compared again"))
+    monkeypatch.setattr(significance, "compare_results", lambda *_: pytest.fail("compared again"))
     for seed, p_value in {1: 0.001, 2: 0.04}.items():
         put(tmp_path, make_result(seed=seed))
         put(tmp_path, compared(make_result("intra_x", seed=seed, bleu=31), p_value, p_value / 2))
@@ -283,9 +283,12 @@ def test_a_comparison_with_other_hypotheses_does_not_count(tmp_path):
 @pytest.mark.parametrize(
     "spoil, reason",
     [
-        (lambda root: (root / "data/test.ref.en").unlink(), "test.ref.en are not there"),
         (
-            lambda root: (root / "data/test.ref.en").write_text("others\n"),
+            lambda root: (root / "runs/de-en/intra_x/seed1/test.ref.en").unlink(),
+            "test.ref.en are not there",
+        ),
+        (
+            lambda root: (root / "runs/de-en/intra_x/seed1/test.ref.en").write_text("others\n"),
             "test.ref.en are no longer what was scored against",
         ),
         (
