@@ -16,7 +16,6 @@ import ctranslate2
 import sacrebleu
 import torch
 
-from intra_distill.checkpoints import load_model, read_checkpoint
 from intra_distill.files import read_lines
 from intra_distill.tools.deployment.converted import QUANTIZATIONS, write_converted
 from intra_distill.tools.deployment.translator import Translator
@@ -76,13 +75,13 @@ def main() -> None:
     quieten_fairseq()
     torch.set_num_threads(1)
     lines, reference = list(read_lines(args.source)), list(read_lines(args.reference))
-    task = PreparedTranslations(args.data, Search(), Inference(cpu=True), None).task
-    read_checkpoint(args.checkpoint)
+    translations = PreparedTranslations(args.data, Search(), Inference(cpu=True), None)
+    model = translations.open(args.checkpoint).model
     with tempfile.TemporaryDirectory() as folder:
         models = {name: Path(folder, name) for name in args.quantization}
         for name, path in models.items():
             path.mkdir()
-            write_converted(load_model(args.checkpoint, task), task, name, path)
+            write_converted(model, translations.task, name, path)
         for beam in args.beams:
             searches = {"fairseq": fairseq_search(args.data, args.checkpoint, beam, lines)}
             for name, path in models.items():
