@@ -16,6 +16,7 @@ import torch
 from intra_distill.core.divergence import x_divergence
 from intra_distill.core.loss import intra_distillation_loss
 
+from .support.checkpoints import train_model
 from .support.training import TINY_TRANSFORMER
 
 SCRIPTS = Path(__file__).parents[1] / "scripts" / "benchmark"
@@ -206,3 +207,16 @@ def test_a_bad_option_is_refused_before_any_work(script, options, reason, monkey
         import_module(script).main()
     assert refusal.value.code == 2
     assert reason in capsys.readouterr().err
+
+
+def test_translation_compares_fairseq_with_its_export(prepared, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("ctranslate2", reason="an optional package")
+    checkpoint = train_model(prepared, tmp_path, 1, "--task", "translation")
+    text = [str(prepared / name) for name in ("test.src.de", "test.ref.en")]
+    options = ["--beams", "2", "--rounds", "1", "--quantization", "float32"]
+    argv = ["translation.py", str(prepared), str(checkpoint), *text, *options]
+    monkeypatch.setattr(sys, "argv", argv)
+    import_module("translation").main()
+    fairseq, exported = capsys.readouterr().out.splitlines()
+    assert fairseq.startswith("beam 2 fairseq    BLEU ") and "  1.0 times as fast" in fairseq
+    assert exported.startswith("beam 2 float32    BLEU ") and "   0 of 19 differ" in exported

@@ -24,6 +24,7 @@ ORDER = [
     ["preparation/"],
     ["reports/"],
     ["analysis/"],
+    ["deployment/"],
 ]
 # the files with this beginning → what they may import of the package, by the same kind of beginning
 MAY_IMPORT = {

@@ -21,6 +21,8 @@ COMMANDS = [
     "prepare",
     "add_test",
     "encode",
+    "translate",
+    "export",
     "args",
     "evaluate",
     "average",
@@ -60,6 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.getLogger().setLevel(logging.WARNING)  # importing fairseq sets DEBUG
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # α′ on a terminal without UTF-8
+    sys.stdin = sys.stdin or open(os.devnull)  # closed by who started it: empty
     try:
         refuse_devices(args)
         args.run(args)

@@ -27,7 +27,7 @@ MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 @dataclass(frozen=True)
 class Directory:
-    """The directory that a command makes in several steps, its ``--destdir``.
+    """The directory that a command makes in several steps, such as its ``--destdir``.
 
     A run that is killed leaves whole files only. The next run with the same request resumes after
     the last finished step; a run with another request is refused.
@@ -40,6 +40,7 @@ class Directory:
             that changes the files, in words such as ``--vocab-size 80, not 70``, or None. It may
             get a report for the earlier request: a report includes its request.
         beside: the names of other files and folders that may be in the directory.
+        option: what names the directory on the command line.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Directory:
     request: Content
     find_difference: Callable[[Content, Content], str | None]
     beside: Collection[str] = ()
+    option: str = "--destdir"
 
     @property
     def work(self) -> Path:
@@ -79,7 +81,9 @@ class Directory:
             shutil.rmtree(self.work)
         except OSError as error:
             self._discard(from_disk=True)
-            raise UserError(f"cannot write to --destdir {self.path}: {error.strerror}") from error
+            raise UserError(
+                f"cannot write to {self.option} {self.path}: {error.strerror}"
+            ) from error
         except UserError as error:
             self._discard(from_disk=isinstance(error.__cause__, OSError))
             raise
@@ -93,17 +97,17 @@ class Directory:
                 other files or says nothing that can be read of its request.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"--destdir {self.path} is not a directory: choose another")
+            raise UserError(f"{self.option} {self.path} is not a directory: choose another")
         for state in (self.path / self.report, self.work / REQUEST):
             if state.exists():
                 if difference := self._find_difference(state):
                     raise UserError(
-                        f"{self.path} was made with {difference}: choose another --destdir or "
-                        "delete this one"
+                        f"{self.path} was made with {difference}: choose another {self.option} "
+                        "or delete this one"
                     )
                 return state.name == self.report
         if self.path.exists() and self._files():
-            raise UserError(f"{self.path} holds other files: choose another --destdir")
+            raise UserError(f"{self.path} holds other files: choose another {self.option}")
         return False
 
     def make_files(
@@ -129,8 +133,8 @@ class Directory:
             return self.find_difference(read_json(state), self.request)
         except MALFORMED as error:
             raise UserError(
-                f"{state} is damaged or another program's: choose another --destdir or delete "
-                "this one"
+                f"{state} is damaged or another program's: choose another {self.option} or "
+                "delete this one"
             ) from error
 
     def _begin(self) -> None:

@@ -17,6 +17,7 @@ NUMBERS = {
     "prepare": "--vocab-size --workers --max-ratio --max-length --train-pairs --hold-out "
     "--hold-out-every --sentencepiece-sample",
     "evaluate": "--nbest --beam --lenpen --max-tokens --max-len-a --max-len-b",
+    "translate": "--nbest --beam --lenpen --max-tokens --max-len-a --max-len-b --buffer-size",
     "average": "--num-epoch-checkpoints --num-update-checkpoints --checkpoint-upper-bound",
     "plot passes": "--num-passes --line --seed",
     "plot alpha": "--updates",
@@ -33,6 +34,7 @@ FLAGS = {
     "prepare": "--lowercase",
     "args": "--generation --hydra",
     "evaluate": "--cpu --detokenize --lowercase",
+    "translate": "--cpu",
     "sensitivity": "--cpu --dropout --mean-of-absolute",
     "prune": "--cpu --write-checkpoint",
     "glue-submission": "--cpu --fill",
@@ -43,6 +45,7 @@ CHOICES = [
     ("evaluate", "--tokenize", "14a"),
     ("evaluate", "--metrics", "bleu"),
     ("evaluate", "--post-process", "@@ "),
+    ("export", "--quantization", "int4"),
     ("prune", "--tokenize", "14a"),
     ("prune", "--metrics", "bleu"),
     ("prune", "--order", "size"),
@@ -134,7 +137,7 @@ NOT_PREPARED = {
     "File name too long": [LONG],
 }
 
-SEARCHING: Refusals = {  # evaluate, prune
+BEAM_SEARCH: Refusals = {  # evaluate, prune, translate
     "--beam": {"must be at least 1": ["0", "-1"], "must be at most 1000": ["1001", HUGE]},
     "--lenpen": {"must be from 0 to 100": ["nan", "-0.1", "inf", "1e308"]},
     "--max-len-a": {
@@ -142,14 +145,17 @@ SEARCHING: Refusals = {  # evaluate, prune
         "must be at most 10000": ["inf", "1e308"],
     },
     "--max-len-b": {"must be at least 1": ["0", "-1"], "must be at most 10000": [HUGE]},
+    "data": NOT_PREPARED,
+    "--path": NO_CHECKPOINT,
+}
+SEARCHING: Refusals = {  # evaluate, prune
+    **BEAM_SEARCH,
     "--max-tokens": {
         "must be at least 1": ["0"],
         "must be at most": [HUGE],
         "more than --max-tokens 2: raise it": ["2"],
     },
     "--gen-subset": {"has no subset": ["none", "train", "../bin/test", "*", LONG]},
-    "data": NOT_PREPARED,
-    "--path": NO_CHECKPOINT,
     "--results-path": NO_FOLDER,
 }
 FETCHING: Refusals = {  # iwslt14, wmt17, bert, xlmr, glue, panx, tydiqa, xquad
@@ -207,6 +213,22 @@ REFUSED: dict[str, Refusals] = {
         "--test": {**NO_TEXT, "cannot read .de": ["raw/test,"]},
     },
     "encode": {"data": NOT_PREPARED},
+    "translate": {
+        **BEAM_SEARCH,
+        "--max-tokens": {"must be at least 1": ["0", "-1"], "must be at most": [HUGE]},
+        "--nbest": {"must be at least 1": ["0", "-1"], "is more than --beam 1 finds": ["2", HUGE]},
+        "--buffer-size": {"must be at least 1": ["0", "-1"], "must be at most": [HUGE]},
+    },
+    "export": {
+        "checkpoint": {
+            **NO_CHECKPOINT,
+            "was trained by --task sentence_prediction_intra_distillation": [PREDICTOR],
+        },
+        "--output-dir": FETCHING["--destdir"],
+        "--data": NOT_PREPARED,
+        "--result": {**NO_RESULT, "is of runs/other/checkpoint_best.pt": ["runs/other/test.json"]},
+        "--license": {"--license is blank": [" "]},
+    },
     "args": {
         "--dataset": {"--dataset {value}: there is no datasets.yaml": ["rte", "*"]},
         "config": {

@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -181,6 +182,7 @@ def tools(prepared, checkpoints, scores, tmp_path_factory):
             "--write-checkpoint --results-path {folder} --cpu",
             "sensitivity": " ".join(sensitivity(prepared, last, "{folder}", "{n}")),
             "average": f"average --inputs {first} {last} --output {{folder}}/average.pt",
+            "export": f"export {last} --license no{{n}} --output-dir {{folder}}",
         }
         yield {
             name: lambda folder, n, command=command: command.format(folder=folder, n=n).split()
@@ -202,6 +204,10 @@ TOOLS = [
     "prune, kept",
     "sensitivity",
     "average",
+    pytest.param(
+        "export",
+        marks=pytest.mark.skipif(not find_spec("ctranslate2"), reason="an optional package"),
+    ),
 ]
 
 
@@ -334,7 +340,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     command, folder, expected, _, _ = undisturbed()
     earlier = contents(start)
     largest = max(len(expected[name]) for name in expected.keys() - earlier.keys())
-    only_once = ("prepare", "download", "glue", "panx", "add-test")
+    only_once = ("prepare", "download", "glue", "panx", "add-test", "export")
     if not any(name in request.node.name for name in only_once):
         assert run(tool(folder, 3)) == (0, "")
         earlier = contents(folder)

@@ -22,6 +22,8 @@ WORKING: dict[str, Changes] = {
     },
     "add-test": {"data": "bin", "--test": "raw/train"},
     "encode": {"data": "bin"},
+    "translate": {"data": "bin", "--path": [CHECKPOINT], **SEARCH},
+    "export": {"checkpoint": CHECKPOINT, "--output-dir": "new"},
     "args": {"config": "config.yaml"},
     "evaluate": {"data": "bin", "--path": [CHECKPOINT], "--results-path": "new", **SEARCH},
     "average": {"--inputs": [CHECKPOINT, "runs/other/checkpoint_best.pt"], "--output": "new.pt"},

@@ -1,0 +1,1 @@
+"""Trained models at work: raw text translated, and models exported to other programs."""
