@@ -1,8 +1,8 @@
 """fairseq's task of multilingual translation with K passes in training.
 
-fairseq samples the sentences of each epoch anew, and makes its batches then. What it samples depends
-on the epoch alone, but for the cases that :meth:`~.load_dataset` corrects: so a resumed run trains on
-the batches of one that was not interrupted.
+fairseq samples the sentences of each epoch anew, and makes its batches then. They depend on the
+epoch alone, except where ``load_dataset`` and ``can_reuse_epoch_itr`` say so. There they depend on
+the epoch in which the process started too, and a resumed run would train on other batches.
 """
 
 import argparse
@@ -63,11 +63,11 @@ class TranslationMultiSimpleEpochIntraDistillationTask(
     def load_dataset(
         self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any
     ) -> None:
-        """Load a split, for a process that starts in any epoch as for one that started in the first.
+        """Load a split; in the epoch in which a process starts, as an earlier start would have it.
 
-        The sizes of the shards before that epoch are counted, since fairseq samples by the sizes of
-        all shards that it has seen. And the sentences of a ``--virtual-epoch-size`` are drawn as in
-        the epoch that began this pass over the data.
+        fairseq samples by the sizes of the shards that it has loaded: those before this epoch are
+        counted. And it draws the sentences of all virtual epochs of a pass over the data at once:
+        they are drawn as in the first of them.
         """
         starts = split == self.args.train_subset and split not in self.datasets
         if starts:

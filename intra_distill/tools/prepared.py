@@ -46,6 +46,27 @@ class TextFormat:
 
 
 @dataclass(frozen=True)
+class DirectionFormat(TextFormat):
+    """A direction of translation in a data directory of several language pairs.
+
+    Attributes:
+        pair: the direction after which the binaries of both directions are named
+    """
+
+    pair: str
+
+    def subset(self, split: str) -> str:
+        """The name of a split in this direction, as it is evaluated."""
+        return "-".join((split, *self.langs))
+
+    def reference(self, split: str) -> str:
+        return f"{split}.{'-'.join(self.langs)}.ref.{self.target_lang}"
+
+    def binary(self, split: str, lang: str) -> str:
+        return f"{split}.{self.pair}.{lang}"
+
+
+@dataclass(frozen=True)
 class PreparedData:
     """A finished data directory.
 
