@@ -60,7 +60,7 @@ class DirectionFormat(TextFormat):
         return "-".join((split, *self.langs))
 
     def reference(self, split: str) -> str:
-        return f"{split}.{'-'.join(self.langs)}.ref.{self.target_lang}"
+        return super().reference(self.subset(split))
 
     def binary(self, split: str, lang: str) -> str:
         return f"{split}.{self.pair}.{lang}"
