@@ -11,6 +11,8 @@ The directory of ``--results-path`` gets for each subset
 - ``SUBSET.hyp.TARGET``: the detokenised translations, one per line, in corpus order; or
   ``SUBSET.pred``: the predictions, likewise: a class or a number, the tags of the words, separated
   by spaces, or an answer;
+- ``SUBSET.src.SOURCE`` and ``SUBSET.ref.TARGET``, or ``SUBSET.ref``: the text that was translated
+  and the references, for comparisons and for metrics of other programs;
 - ``SUBSET.json``: the scores with their signatures, and all that is needed to reproduce them. Of a
   subset without labels there is none.
 

@@ -6,7 +6,7 @@ The raw text PREFIX.SOURCE and PREFIX.TARGET of each split, one sentence a line,
   languages (Kudo, 2018), by default trained on the filtered training text alone;
 - ``dict.LANG.txt`` and ``{train,valid,test,test1,...}.SOURCE-TARGET.LANG.{bin,idx}``: the
   dictionary and the binaries that fairseq-train reads;
-- ``{valid,test,test1,...}.ref.TARGET``: the detokenised references;
+- ``{valid,test,test1,...}.{src.SOURCE,ref.TARGET}``: the sources and the references as text;
 - ``prepare.json``: the options, the text and the counts; it is written last and marks a finished
   directory.
 

@@ -40,6 +40,14 @@ class TextFormat:
         """The name of the references of a split, as plain text."""
         return f"{split}.ref.{self.target_lang}"
 
+    def source(self, split: str) -> str:
+        """The name of the source side of a split, as plain text."""
+        return f"{split}.src.{self.source_lang}"
+
+    def text(self, split: str) -> list[str]:
+        """The names of both sides of a split, as plain text."""
+        return [self.source(split), self.reference(split)]
+
     def binary(self, split: str, lang: str) -> str:
         """fairseq's name of the two files of a side of a split, without their extensions."""
         return f"{split}.{'-'.join(self.langs)}.{lang}"

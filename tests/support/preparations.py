@@ -66,4 +66,4 @@ def decoded(destdir: Path, split: str) -> list[tuple[str, str]]:
 def files_of(split: str, langs: Collection[str] = ("de", "en")) -> set[str]:
     """The names of the files of a validation or test set."""
     binaries = {f"{split}.de-en.{lang}.{end}" for lang in langs for end in ("bin", "idx")}
-    return {*binaries, f"{split}.ref.en"}
+    return {*binaries, f"{split}.src.de", f"{split}.ref.en"}

@@ -57,7 +57,8 @@ def make_prepared(text: Path, data: Path) -> Path:
             lines = [" ".join(model.encode(s, out_type=str)) + "\n" for s in sentences]
             (text / f"{subset}.{lang}").write_text("".join(lines), encoding="utf-8")
         if subset != "train":
-            (data / f"{subset}.ref.en").write_text("".join(f"{s}\n" for s in sides[1]))
+            for name, sentences in zip(("src.de", "ref.en"), sides, strict=True):
+                (data / f"{subset}.{name}").write_text("".join(f"{s}\n" for s in sentences))
     arguments = ["--source-lang", "de", "--target-lang", "en", "--destdir", str(data)]
     arguments += ["--trainpref", f"{text}/train", "--testpref", f"{text}/test,{text}/test1"]
     arguments += ["--srcdict", str(dictionary), "--joined-dictionary"]

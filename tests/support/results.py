@@ -73,7 +73,15 @@ def make_result(
             input_sha256={f"test.{dataset}.{source_lang}.bin": "a"},
             references=f"test.ref.{target_lang}",
             references_sha256=f"references of {dataset}",
-            text=TextRecord(source_lang, target_lang, True, "train"),
+            text=TextRecord(
+                source_lang=source_lang,
+                target_lang=target_lang,
+                lowercase=True,
+                sentencepiece_text="train",
+                post_process="sentencepiece",
+                source=f"test.src.{source_lang}",
+                source_sha256=f"source of {dataset}",
+            ),
             classes=None,
         ),
         checkpoint=Checkpoint(
@@ -201,15 +209,12 @@ def put(folder: Path, result: Result) -> Path:
 
 
 def put_scored(folder: Path, system: str, hypotheses: list[str], seed: int = 1) -> Path:
-    """Write a result with its hypotheses, and its references in ``folder/data``."""
-    references = folder / "data" / "test.ref.en"
-    references.parent.mkdir(parents=True, exist_ok=True)
-    references.write_text("".join(f"{line}\n" for line in REFERENCES), encoding="utf-8")
+    """Write a result with its hypotheses and its references."""
     result = make_result(system, seed=seed, bleu=10.0 * (system != "transformer"))
-    test_set = replace(
-        result.test_set, data=str(references.parent), references_sha256=sha256(references)
-    )
     path = put(folder / "runs", result)
+    references = path.with_name("test.ref.en")
+    references.write_text("".join(f"{line}\n" for line in REFERENCES), encoding="utf-8")
+    test_set = replace(result.test_set, references_sha256=sha256(references))
     path.with_name("test.hyp.en").write_text("".join(f"{line}\n" for line in hypotheses))
     digest = sha256(path.with_name("test.hyp.en"))
     return put(folder / "runs", replace(result, test_set=test_set, output_sha256=digest))

@@ -2,7 +2,8 @@
 
 ::
 
-    DIR/testN.ref.TARGET, DIR/testN.SOURCE-TARGET.LANG.{bin,idx}   as ``prepare`` makes them
+    DIR/testN.{src.SOURCE,ref.TARGET}, DIR/testN.SOURCE-TARGET.LANG.{bin,idx}
+                              as ``prepare`` makes them
     DIR/prepare.testN.json    written last: it marks the set as finished
     DIR/.add-test/            the files of the set that is being made
 """
@@ -33,7 +34,7 @@ from .splits import (
     find_long_pairs,
     raw_files,
     versions,
-    write_references,
+    write_plain_text,
     write_text,
 )
 
@@ -87,7 +88,7 @@ def add_test_set(prepared: PreparedData, name: str, prefix: str, inputs: Content
     data, text_format = prepared.path, prepared.text_format
     scratch = data / SCRATCH
     # in this order: without references, evaluate sees no test set
-    files = [*binary_files(text_format, name), text_format.reference(name), report_name(name)]
+    files = [*binary_files(text_format, name), *text_format.text(name), report_name(name)]
     try:
         scratch.mkdir()
         report = write_test_set(prepared, scratch, name, prefix, inputs)
@@ -113,7 +114,7 @@ def write_test_set(
     lines = inputs[f"test.{text_format.source_lang}"]["lines"]
     write_text(text_format, prefix, scratch, name)
     check_unchanged(inputs)
-    write_references(text_format, scratch, scratch, name)
+    write_plain_text(text_format, scratch, scratch, name)
     unknown = encoder.write_binaries(scratch, scratch, name, lines)
     return {
         "inputs": {f"{name}.{lang}": inputs[f"test.{lang}"] for lang in text_format.langs},

@@ -30,10 +30,10 @@ def write_text(text_format: TextFormat, prefix: str, folder: Path, split: str) -
         write_lines(folder / f"{split}.{lang}", lines)
 
 
-def write_references(text_format: TextFormat, text: Path, folder: Path, split: str) -> None:
-    """Write the references of a split: the target side of its ``text`` as it is."""
-    source = text / f"{split}.{text_format.target_lang}"
-    shutil.copyfile(source, folder / text_format.reference(split))
+def write_plain_text(text_format: TextFormat, text: Path, folder: Path, split: str) -> None:
+    """Write both sides of a split as text: what metrics read, some of them the source too."""
+    for lang, name in zip(text_format.langs, text_format.text(split), strict=True):
+        shutil.copyfile(text / f"{split}.{lang}", folder / name)
 
 
 def binary_files(text_format: TextFormat, split: str) -> list[str]:

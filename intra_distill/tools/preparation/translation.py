@@ -39,7 +39,7 @@ from .splits import (
     progress,
     raw_files,
     versions,
-    write_references,
+    write_plain_text,
     write_text,
 )
 from .subwords import make_dictionary, train_sentencepiece
@@ -84,7 +84,7 @@ def take_steps(preparation: TranslationPreparation, directory: Directory) -> dic
     counts = read_json(work / "counts.json")
     print_counts(preparation, counts)
     make(destdir, MODEL_NAMES, write_sentencepiece)
-    make(destdir, reference_names(preparation), write_all_references)
+    make(destdir, plain_text_names(preparation), write_all_plain_text)
     make(destdir, fairseq_names(preparation), write_fairseq)
     counts["unknown"] = read_json(work / "unknown.json")
     print_unknown(counts["unknown"])
@@ -244,12 +244,12 @@ def train_pieces(preparation: Preparation, texts: dict[Path, int], scratch: Path
     )
 
 
-def write_all_references(
+def write_all_plain_text(
     preparation: TranslationPreparation, directory: Directory, scratch: Path
 ) -> None:
-    """Write the target side of the validation and test sets as plain text."""
+    """Write both sides of the validation and test sets as plain text."""
     for split in preparation.splits[1:]:
-        write_references(preparation.text_format, directory.work, scratch, split)
+        write_plain_text(preparation.text_format, directory.work, scratch, split)
 
 
 def write_fairseq(preparation: TranslationPreparation, directory: Directory, scratch: Path) -> None:
@@ -293,7 +293,7 @@ def print_long_pairs(preparation: TranslationPreparation, found: dict[str, Conte
         if split in preparation.prefixes:
             files = raw_files(preparation.prefixes[split], preparation.langs)
         else:
-            files = f"{preparation.destdir / text_format.reference(split)} and its source"
+            files = f"{' and '.join(str(preparation.destdir / name) for name in text_format.text(split))}"
         print(describe_long_pairs(text_format, split, files, long))
 
 
@@ -324,8 +324,8 @@ def text_names(preparation: TranslationPreparation) -> list[str]:
     return [f"{split}.{lang}" for split in preparation.splits for lang in preparation.langs]
 
 
-def reference_names(preparation: TranslationPreparation) -> list[str]:
-    return [preparation.text_format.reference(split) for split in preparation.splits[1:]]
+def plain_text_names(preparation: TranslationPreparation) -> list[str]:
+    return list(chain.from_iterable(map(preparation.text_format.text, preparation.splits[1:])))
 
 
 def fairseq_names(preparation: TranslationPreparation) -> list[str]:

@@ -1,11 +1,9 @@
 """The significance of a difference between two systems over several seeds."""
 
-import functools
 import sys
-from pathlib import Path
 
 from ...errors import UserError
-from ..scoring.metrics import Kind, Scorer, compare, signatures_of
+from ..scoring.metrics import compare, signatures_of
 from ..scoring.results import is_compared, load_scorers, read_output
 from .runs import Run
 
@@ -44,10 +42,9 @@ def paired_bootstrap(run: Run, reference: Run, metrics: list[str]) -> dict[str, 
     else:
         output = read_output(run.path.parent, run.result)
         reference_output = read_output(reference.path.parent, reference.result)
-        test_set = run.result.test_set
-        references = Path(test_set.data, test_set.references)
-        digest = test_set.references_sha256
-        scorers = cached_scorers(run.result.kind, references, digest, tuple(metrics))
+        references = run.path.with_name(run.result.test_set.references)
+        digest = run.result.test_set.references_sha256
+        scorers = load_scorers(run.result.kind, references, digest, metrics)
         for metric, signature in signatures_of(scorers).items():
             if signature != run.result.signatures[metric]:
                 raise UserError(
@@ -59,10 +56,3 @@ def paired_bootstrap(run: Run, reference: Run, metrics: list[str]) -> dict[str, 
         if tests[metric]["p_value"] is None:
             raise UserError(f"{run.system} on {run.dataset}: {tests[metric]['why_none']}")
     return {metric: tests[metric]["p_value"] for metric in metrics}
-
-
-@functools.lru_cache(maxsize=1)  # scorers hold the tokenised references
-def cached_scorers(
-    kind: Kind, references: Path, references_sha256: str, metrics: tuple[str, ...]
-) -> dict[str, Scorer]:
-    return load_scorers(kind, references, references_sha256, metrics)

@@ -1,6 +1,7 @@
 """The evaluation of a checkpoint: its output, the scores, the comparison with a baseline."""
 
 import platform
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -11,7 +12,7 @@ import torch
 
 from ... import __version__
 from ...errors import UserError
-from ...files import sha256, write_lines
+from ...files import sha256, write_lines, written_whole
 from ..config import System
 from ..labelled import is_labelled, open_labelled
 from ..options import make_directory
@@ -30,7 +31,7 @@ from .results import (
 )
 from .search import Search
 from .sentences import Sentences
-from .translations import Translations
+from .translations import PreparedTranslations
 from .words import Words
 
 OF_FORM: dict[str, type[Predictions]] = {
@@ -104,7 +105,7 @@ def open_evaluator(
     if search:
         search.check()
     if not is_labelled(data):
-        return Translations(data, search or Search(), inference, tokenizer)
+        return PreparedTranslations(data, search or Search(), inference, tokenizer)
     if search or tokenizer:
         raise UserError(
             f"{data} has labelled text, which no search translates: leave out --beam, "
@@ -129,9 +130,10 @@ def open_scoring(evaluator: Evaluator, subset: str, metrics: tuple[str, ...]) ->
 def scoring_of(
     evaluator: Evaluator, test_set: TestSet, references: list[str], metrics: tuple[str, ...]
 ) -> Scoring:
-    kind = test_set.kind(evaluator.TASK, evaluator.tokenizer)
+    tokenizer = evaluator.tokenizer_of(test_set)
+    kind = test_set.kind(evaluator.TASK, tokenizer)
     scorers = build_scorers(metrics or evaluator.default_metrics, kind, references)
-    return Scoring(test_set, evaluator.tokenizer, scorers)
+    return Scoring(test_set, tokenizer, scorers)
 
 
 # The evaluation
@@ -263,6 +265,7 @@ class Scored:
     def _reuse(self) -> Result:
         done = self.evaluator.DONE
         print(f"{self.path} is of this checkpoint and these settings: not {done} again")
+        put_text(self.evaluator, self.scoring.test_set, self.path.parent)
         result = replace(self.stored, **named(self.system))
         if list(result.signatures.items()) != list(self.scoring.signatures.items()):
             result = score_again(result, self.path.parent, self.scoring)
@@ -291,6 +294,15 @@ def write_output(
     return output, path
 
 
+def put_text(evaluator: Evaluator, test_set: TestSet, results_path: Path) -> None:
+    """Put the text of a test set beside its result, unless it is there."""
+    for name, source in evaluator.text_files(test_set).items():
+        copy = results_path / name
+        if not copy.is_file() or sha256(copy) != sha256(source):
+            with written_whole(copy) as temporary:
+                shutil.copyfile(source, temporary)
+
+
 def make_result(
     checkpoint: OpenCheckpoint,
     system: str,
@@ -298,9 +310,10 @@ def make_result(
     scoring: Scoring,
     results_path: Path,
 ) -> Result:
-    """Run a model on a test set, write its output to ``results_path`` and score it."""
+    """Run a model on a test set, score it, and write output and text to ``results_path``."""
     test_set = scoring.test_set
     output, path = write_output(evaluator, checkpoint, test_set.subset, results_path)
+    put_text(evaluator, test_set, results_path)
     return Result(
         **named(system),
         task=evaluator.TASK,

@@ -102,7 +102,6 @@ class Evaluator(ABC):
     Attributes:
         data: the directory
         inference: how models are run
-        tokenizer: BLEU's; None if the output is no translation
         default_metrics: the primary one first
     """
 
@@ -113,7 +112,6 @@ class Evaluator(ABC):
 
     data: Path
     inference: Inference
-    tokenizer: str | None
     default_metrics: tuple[str, ...]
 
     @property
@@ -132,6 +130,14 @@ class Evaluator(ABC):
         Raises:
             UserError: there is no such subset, or its references do not fit
         """
+
+    @abstractmethod
+    def text_files(self, test_set: TestSet) -> dict[str, Path]:
+        """The text of a test set that belongs beside its result: names there, and the files."""
+
+    def tokenizer_of(self, test_set: TestSet) -> str | None:
+        """BLEU's tokeniser; None if the output is no translation."""
+        return None
 
     @abstractmethod
     def output_name(self, subset: str) -> str:

@@ -38,7 +38,7 @@ class Predictions(Evaluator):
         Raises:
             UserError: the directory names an unknown metric
         """
-        self.data, self.inference, self.tokenizer = labelled.path, inference, None
+        self.data, self.inference = labelled.path, inference
         self.labelled = labelled
         self.default_metrics = self.labelled.metrics
         for metric in self.default_metrics:
@@ -97,6 +97,9 @@ class Predictions(Evaluator):
     def inputs(self, subset: str) -> list[str]:
         """The files that a prediction depends on, besides the model."""
         return [f"{folder}/{subset}.bin" for folder in (FIRST, SECOND)[: 1 + self.labelled.pairs]]
+
+    def text_files(self, test_set: TestSet) -> dict[str, Path]:
+        return {test_set.references: self.data / test_set.references}
 
     def output_name(self, subset: str) -> str:
         return f"{subset}.pred"

@@ -41,12 +41,18 @@ PIECES, PIECES_FOR_EACH = 200, 2
 
 @dataclass(frozen=True)
 class TextRecord:
-    """The text of a test set for translation."""
+    """The text of a test set for translation.
+
+    Its source is beside the result, so that metrics can read it that no library here computes.
+    """
 
     source_lang: str
     target_lang: str
     lowercase: bool
-    sentencepiece_text: str  # the text that the pieces were learnt from: train or all
+    sentencepiece_text: str | None  # that prepare learnt the pieces from: train or all
+    post_process: str  # how pieces become words, as fairseq's --post-process
+    source: str | None  # file beside the result; null if the source was not given as text
+    source_sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class TestSet:
     dataset: str  # the language pair, such as de-en; of labelled text its name, or the language
     sentences: int  # or questions
     input_sha256: dict[str, str]  # of the binarised input, by file in data
-    references: str  # file in data
+    references: str  # file beside the result
     references_sha256: str
     text: TextRecord | None  # of a translation
     classes: tuple[str, ...] | None  # to predict; null for translations, numbers and answers
@@ -210,7 +216,10 @@ def contradiction_in(result: Result) -> str:
     for metric in result.scores:
         if obstacle := METRICS[metric].obstacle(result.kind):
             return obstacle
-    for name in (result.output, test_set.references):
+    if text and (text.source is None) != (text.source_sha256 is None):
+        return "it has a source or its SHA-256, not both"
+    source = [text.source] if text and text.source is not None else []
+    for name in (result.output, test_set.references, *source):
         if not name or Path(name).name != name:
             return f"{name!r} is no name of a file"
     return ""
@@ -271,7 +280,7 @@ def why_other_test_set(result: Result, test_set: TestSet) -> str:
     if theirs.subset != test_set.subset:
         return f"its subset is {theirs.subset}, not {test_set.subset}"
     if theirs.references_sha256 != test_set.references_sha256:
-        return f"its references, {theirs.data}/{theirs.references}, are different"
+        return f"its references, {theirs.references} of {theirs.data}, are different"
     return ""
 
 

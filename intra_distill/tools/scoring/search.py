@@ -3,9 +3,10 @@
 import argparse
 import io
 import logging
+import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -111,22 +112,25 @@ def task_arguments(data: Path, langs: tuple[str, str]) -> list[str]:
 def generator_arguments(
     search: Search,
     inference: Inference,
-    subset: str,
-    data: Path,
-    checkpoint: Path,
-    langs: tuple[str, str],
+    task: list[str],
+    checkpoints: Sequence[Path],
+    post_process: str,
 ) -> list[str]:
-    """The command line of fairseq-generate for a search in a data directory.
+    """The command line of fairseq-generate for a search.
 
     The default limit of length becomes 2 · x + 200 pieces, and :func:`translate` lowers it.
+
+    Args:
+        task: the arguments that set up the task and name its subset
+        checkpoints: several are an ensemble
+        post_process: how pieces become words
     """
     a, b = search.max_len_a, search.max_len_b
     if search.has_default_limit:
         a = PIECES_FOR_EACH
     arguments = [
-        *task_arguments(data, langs),
-        *("--gen-subset", subset),
-        *("--path", as_argument(checkpoint)),
+        *task,
+        *("--path", os.pathsep.join(map(as_argument, checkpoints))),
         *("--beam", str(search.beam)),
         *("--lenpen", str(search.lenpen)),
         *("--max-len-a", str(a or 0)),
@@ -136,7 +140,7 @@ def generator_arguments(
         *("--required-batch-size-multiple", "1"),
         # a worker process saves no time here, and fairseq waits for its end
         *("--num-workers", "0"),
-        *("--post-process", "sentencepiece"),
+        *("--post-process", post_process),
         *("--log-interval", "10"),
         # the score is not used, but fairseq's default scorer fails if all hypotheses are empty
         *("--scoring", "sacrebleu"),

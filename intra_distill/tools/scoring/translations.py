@@ -1,8 +1,9 @@
-"""The evaluation of translations: a prepared test set, and beam search on it."""
+"""The evaluation of translations: test sets of parallel text, and beam search on them."""
 
+from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 from fairseq import tasks, utils
 from fairseq.data import LanguagePairDataset
@@ -24,32 +25,64 @@ from .search import (
 )
 
 
+class PlainText(NamedTuple):
+    """The files of a test set's two sides as text, a sentence a line."""
+
+    source: Path | None  # None if there is none
+    references: Path
+
+
 class Translations(Evaluator):
-    """A data directory of ``intra-distill prepare``, and a beam search."""
+    """A data directory of parallel text, and a beam search.
+
+    A subclass is a kind of directory: it says which subsets there are, and of which languages.
+
+    Attributes:
+        lowercase: whether all text is lower-cased
+        sentencepiece_text: the text that ``prepare`` learnt pieces from: "train" or "all"; None
+            for data of another program
+        post_process: how pieces become words, as fairseq's --post-process
+    """
 
     TASK, DEFAULT_SUBSET, DONE = "translation", "test", "translated"
     PACKAGES = ("sacrebleu", "sentencepiece")
+    REMEDY: ClassVar[str] = "prepare the data again"  # where text and binaries differ
+
+    lowercase: bool
+    sentencepiece_text: str | None
+    post_process: str = "sentencepiece"
 
     def __init__(
         self, data: Path, search: Search, inference: Inference, tokenizer: str | None
     ) -> None:
         """
         Args:
-            tokenizer: BLEU's, by default that of the target language
-        Raises:
-            UserError: the directory is not prepared
+            tokenizer: BLEU's; None for that of the target language
         """
         self.data, self.search, self.inference = data, search, inference
-        self.prepared = open_prepared(data)
-        self.text_format = self.prepared.text_format
-        self.tokenizer = tokenizer or default_tokenizer(self.text_format.target_lang)
+        self.tokenizer = tokenizer
         self.default_metrics = DEFAULT_METRICS
+
+    @abstractmethod
+    def langs(self, subset: str) -> tuple[str, str]:
+        """The source and the target language of a subset."""
+
+    @abstractmethod
+    def plain_text(self, subset: str) -> PlainText:
+        """Find the text of a subset; UserError if there is no such subset, or no text of it."""
+
+    @abstractmethod
+    def source_binary(self, subset: str) -> str:
+        """The name of the binary with a subset's source side."""
+
+    def task_arguments(self, subset: str) -> list[str]:
+        """The part of a command line that sets up fairseq's task for a subset, and names it."""
+        return [*task_arguments(self.data, self.langs(subset)), "--gen-subset", subset]
 
     @cached_property
     def task(self) -> TranslationTask:
         """fairseq's task of the data, with its dictionaries."""
-        arguments = task_arguments(self.data, self.text_format.langs)
-        return tasks.setup_task(generator_config(arguments).task)
+        return tasks.setup_task(generator_config(self.task_arguments(self.DEFAULT_SUBSET)).task)
 
     def dataset(self, subset: str) -> LanguagePairDataset:
         """Load a subset, once."""
@@ -58,38 +91,46 @@ class Translations(Evaluator):
         return self.task.dataset(subset)
 
     def open_test_set(self, subset: str) -> tuple[TestSet, list[str]]:
-        text_format = self.text_format
-        suffix = text_format.reference("")
-        subsets = sorted(path.name.removesuffix(suffix) for path in self.data.glob(f"*{suffix}"))
-        if subset not in subsets:
-            raise UserError(
-                f"{self.data} has no subset {subset!r} to score, only {', '.join(subsets)}"
-            )
-        references_path = self.data / text_format.reference(subset)
-        references = list(read_lines(references_path))
-        if len(references) != len(self.dataset(subset)):
-            raise UserError(
-                f"{self.data}: {references_path.name} has {len(references)} lines for "
-                f"{len(self.dataset(subset))} sentences: prepare the data again"
-            )
-        source = f"{text_format.binary(subset, text_format.source_lang)}.bin"
+        files, langs = self.plain_text(subset), self.langs(subset)
+        text = {path: list(read_lines(path)) for path in files if path}
+        sentences = len(self.dataset(subset))
+        for path, lines in text.items():
+            if len(lines) != sentences:
+                raise UserError(
+                    f"{self.data}: {path.name} has {len(lines)} lines for {sentences} sentences: "
+                    f"{self.REMEDY}"
+                )
+        binary = self.source_binary(subset)
         test_set = TestSet(
             data=str(self.data),
             subset=subset,
-            dataset="-".join(text_format.langs),
-            sentences=len(references),
-            input_sha256={source: sha256(self.data / source)},
-            references=references_path.name,
-            references_sha256=sha256(references_path),
+            dataset="-".join(langs),
+            sentences=sentences,
+            input_sha256={binary: sha256(self.data / binary)},
+            references=f"{subset}.ref.{langs[1]}",
+            references_sha256=sha256(files.references),
             text=TextRecord(
-                *text_format.langs, text_format.lowercase, self.prepared.sentencepiece_text
+                *langs,
+                lowercase=self.lowercase,
+                sentencepiece_text=self.sentencepiece_text,
+                post_process=self.post_process,
+                source=files.source and f"{subset}.src.{langs[0]}",
+                source_sha256=files.source and sha256(files.source),
             ),
             classes=None,
         )
-        return test_set, references
+        return test_set, text[files.references]
+
+    def text_files(self, test_set: TestSet) -> dict[str, Path]:
+        files = self.plain_text(test_set.subset)
+        names = (test_set.text.source, test_set.references)
+        return {name: path for name, path in zip(names, files, strict=True) if path}
+
+    def tokenizer_of(self, test_set: TestSet) -> str:
+        return self.tokenizer or default_tokenizer(test_set.text.target_lang)
 
     def output_name(self, subset: str) -> str:
-        return f"{subset}.hyp.{self.text_format.target_lang}"
+        return f"{subset}.hyp.{self.langs(subset)[1]}"
 
     def task_of(self, checkpoint: Path, state: dict[str, Any]) -> TranslationTask:
         check_fits(self.task, checkpoint, state)
@@ -106,7 +147,11 @@ class Translations(Evaluator):
     def run(self, checkpoint: OpenCheckpoint, subset: str) -> Output:
         search = self.search
         arguments = generator_arguments(
-            search, self.inference, subset, self.data, checkpoint.path, self.text_format.langs
+            search,
+            self.inference,
+            self.task_arguments(subset),
+            [checkpoint.path],
+            self.post_process,
         )
         cfg, sentences = generator_config(arguments), len(self.dataset(subset))
         translation = translate(cfg, sentences, search.has_default_limit)
@@ -126,6 +171,44 @@ class Translations(Evaluator):
         return result.search is not None and all(
             getattr(result.search, name) == getattr(self.search, name) for name in names
         )
+
+
+class PreparedTranslations(Translations):
+    """A data directory of ``intra-distill prepare``."""
+
+    def __init__(
+        self, data: Path, search: Search, inference: Inference, tokenizer: str | None
+    ) -> None:
+        """
+        Raises:
+            UserError: the directory is not prepared
+        """
+        super().__init__(data, search, inference, tokenizer)
+        prepared = open_prepared(data)
+        self.text_format = prepared.text_format
+        self.lowercase = self.text_format.lowercase
+        self.sentencepiece_text = prepared.sentencepiece_text
+
+    def langs(self, subset: str) -> tuple[str, str]:
+        return self.text_format.langs
+
+    def plain_text(self, subset: str) -> PlainText:
+        suffix = self.text_format.reference("")
+        subsets = sorted(path.name.removesuffix(suffix) for path in self.data.glob(f"*{suffix}"))
+        if subset not in subsets:
+            raise UserError(
+                f"{self.data} has no subset {subset!r} to score, only {', '.join(subsets)}"
+            )
+        source, references = (self.data / name for name in self.text_format.text(subset))
+        if not source.is_file():
+            raise UserError(
+                f"{self.data} has no {source.name}, the source of {subset} as text: delete the "
+                "directory and prepare it again"
+            )
+        return PlainText(source, references)
+
+    def source_binary(self, subset: str) -> str:
+        return f"{self.text_format.binary(subset, self.text_format.source_lang)}.bin"
 
 
 def refuse_long_sentences(

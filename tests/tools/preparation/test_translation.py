@@ -41,18 +41,19 @@ def test_command_makes_a_directory_that_fairseq_reads(toy, capsys):
         --max-length 175 --destdir {toy.destdir}""".split()
     main(command)
     assert f"{toy.destdir} is finished" in capsys.readouterr().out
-    references = set()
+    plain_text = set()
     for split, pairs in PAIRS.items():
         assert decoded(toy.destdir, split) == toy_pairs(*pairs)
         if split != "train":
-            references.add(f"{split}.ref.en")
-            reference = (toy.destdir / f"{split}.ref.en").read_text()
-            assert reference == "".join(target + "\n" for _, target in toy_pairs(*pairs))
+            for name, side in zip(("src.de", "ref.en"), zip(*toy_pairs(*pairs)), strict=True):
+                plain_text.add(f"{split}.{name}")
+                text = (toy.destdir / f"{split}.{name}").read_text()
+                assert text == "".join(f"{line}\n" for line in side)
     dictionaries = {"dict.de.txt", "dict.en.txt"}
     sides = {f"{split}.de-en.{lang}" for split in PAIRS for lang in ("de", "en")}
     binaries = {f"{side}.{extension}" for side in sides for extension in ("bin", "idx")}
     others = {"sentencepiece.model", "sentencepiece.vocab", "prepare.json"}
-    assert contents(toy.destdir).keys() == dictionaries | binaries | references | others
+    assert contents(toy.destdir).keys() == dictionaries | binaries | plain_text | others
     before = {path: path.stat().st_mtime_ns for path in toy.destdir.iterdir()}
     main([*command, "--workers", "2"])
     assert "nothing to do" in capsys.readouterr().out
@@ -394,7 +395,7 @@ def test_a_long_pair_that_is_held_out_is_named_by_its_reference(toy, capsys):
     write_pairs(toy.train, [*toy_pairs(200, 0), (LONG, LONG)])
     prepare(toy, valid=None, hold_out_every=67, max_length=5000)
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "longer than" in line)
-    assert f"line 3 of {toy.destdir}/valid.ref.en and its source has" in line
+    assert f"line 3 of {toy.destdir}/valid.src.de and {toy.destdir}/valid.ref.en has" in line
 
 
 def test_a_ratio_that_drops_many_pairs_is_said(toy, tmp_path, capsys):
@@ -459,6 +460,7 @@ def whole(request, finished, tmp_path_factory) -> TranslationPreparation:
         "request.json",
         "train.en",
         "sentencepiece.vocab",
+        "test.src.de",
         "test.ref.en",
         "valid.de-en.de.idx",
         "train.de-en.en.bin",

@@ -111,7 +111,7 @@ def test_results_of_several_tasks_are_refused(tmp_path):
     [
         (
             replace(BASE, test_set=replace(BASE.test_set, data="new", references_sha256="x")),
-            "its references, new/test.ref.en, are different",
+            "its references, test.ref.en of new, are different",
         ),
         (make_result(parameters=3), "its transformer has 3 parameters, not 49976832"),
     ],
@@ -283,9 +283,12 @@ def test_a_comparison_with_other_hypotheses_does_not_count(tmp_path):
 @pytest.mark.parametrize(
     "spoil, reason",
     [
-        (lambda root: (root / "data/test.ref.en").unlink(), "test.ref.en are not there"),
         (
-            lambda root: (root / "data/test.ref.en").write_text("others\n"),
+            lambda root: (root / "runs/de-en/intra_x/seed1/test.ref.en").unlink(),
+            "test.ref.en are not there",
+        ),
+        (
+            lambda root: (root / "runs/de-en/intra_x/seed1/test.ref.en").write_text("others\n"),
             "test.ref.en are no longer what was scored against",
         ),
         (

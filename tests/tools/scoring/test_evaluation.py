@@ -96,6 +96,9 @@ def test_result(prepared, checkpoint, base):
                 "target_lang": "en",
                 "lowercase": True,
                 "sentencepiece_text": "train",
+                "post_process": "sentencepiece",
+                "source": "test.src.de",
+                "source_sha256": digest(prepared / "test.src.de"),
             },
             "classes": None,
         },
@@ -124,6 +127,23 @@ def test_result(prepared, checkpoint, base):
         "output": "test.hyp.en",
         "output_sha256": digest(hypotheses),
     }
+
+
+def test_the_text_is_beside_the_result_and_comes_back(prepared, checkpoint, base, no_search):
+    for name in ("test.src.de", "test.ref.en"):
+        copy = base.with_name(name)
+        assert copy.read_bytes() == (prepared / name).read_bytes()
+        copy.unlink()
+        evaluate(Evaluation(prepared, checkpoint, base.parent))
+        assert copy.read_bytes() == (prepared / name).read_bytes()
+
+
+def test_results_may_be_in_the_data_directory(done, no_search):
+    for path in done.results_path.iterdir():
+        shutil.copy(path, done.data)
+    before = (done.data / "test.ref.en").read_bytes()
+    evaluate(replace(done, results_path=done.data))
+    assert (done.data / "test.ref.en").read_bytes() == before
 
 
 def test_hypotheses_are_in_corpus_order(prepared, checkpoint, base, tmp_path):
@@ -304,6 +324,7 @@ def write_subset(asked) -> Callable[[list[str]], None]:
         dictionary = Dictionary.load(str(data / "dict.de.txt"))
         for lang, lines in {"de": sentences, "en": map(translate_words, sentences)}.items():
             binarise(model, dictionary, lines, data / f"long.de-en.{lang}", "nmt_nfkc", 1)
+        (data / "long.src.de").write_text("".join(f"{s}\n" for s in sentences))
         (data / "long.ref.en").write_text("".join(f"{translate_words(s)}\n" for s in sentences))
 
     return write_subset
@@ -484,10 +505,17 @@ def test_data_that_is_not_prepared_is_refused(missing, asked, no_search):
         evaluate(asked)
 
 
-def test_references_of_other_data_are_refused(asked, no_search):
-    with (asked.data / "test.ref.en").open("a") as references:
-        references.write("one more\n")
-    with pytest.raises(UserError, match="test.ref.en has 20 lines for 19 sentences"):
+@pytest.mark.parametrize("name", ["test.src.de", "test.ref.en"])
+def test_text_of_other_data_is_refused(name, asked, no_search):
+    with (asked.data / name).open("a") as text:
+        text.write("one more\n")
+    with pytest.raises(UserError, match=f"{name} has 20 lines for 19 sentences: prepare"):
+        evaluate(asked)
+
+
+def test_data_without_the_source_as_text_is_refused(asked, no_search):
+    (asked.data / "test.src.de").unlink()
+    with pytest.raises(UserError, match=r"has no test\.src\.de.*: delete .* and prepare it again"):
         evaluate(asked)
 
 
@@ -555,7 +583,10 @@ def other(part: str, **changes: str):
     "spoil, message",
     [
         (other("test_set", subset="valid"), "its subset is valid, not test"),
-        (other("test_set", references_sha256="0"), "its references, .*/test.ref.en, are different"),
+        (
+            other("test_set", references_sha256="0"),
+            "its references, test.ref.en of .*, are different",
+        ),
         (other("signatures", BLEU="tok:intl"), "its BLEU is tok:intl, not nrefs:1"),
         (lambda path: path.with_name("test.hyp.en").unlink(), "test.hyp.en.*is not there"),
         (
