@@ -26,6 +26,7 @@ command prints how many were cut, and how many have an <unk>.
 """
 
 import argparse
+import shlex
 from pathlib import Path
 
 from ..tools.labelled import COMMANDS
@@ -35,6 +36,7 @@ from ..tools.scoring.evaluator import Inference, add_inference_arguments
 from ..tools.scoring.metrics import add_metric_arguments
 from ..tools.scoring.results import Result, SearchRecord
 from ..tools.scoring.search import Search, add_search_arguments, quieten_fairseq
+from ..tools.scoring.segment_scores import add_score_arguments, given_scores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_inference_arguments(parser)
     add_search_arguments(parser)
     add_metric_arguments(parser)
+    add_score_arguments(parser)
     parser.add_argument(
         "--results-path",
         required=True,
@@ -86,10 +89,13 @@ def main(args: argparse.Namespace) -> None:
         inference=Inference(args.max_tokens, args.cpu),
         metrics=tuple(args.metrics),
         tokenizer=args.tokenize,
+        scores=given_scores(args),
         baseline=args.baseline,
         name=args.name,
     )
-    evaluate(evaluation, print_result)
+    results = evaluate(evaluation, print_result)
+    for result in [result for result in results if result.test_set.text][:1]:
+        print_other_metrics(result, args.results_path)
 
 
 # What is printed
@@ -101,7 +107,8 @@ def print_result(result: Result) -> None:
     size = f"{test_set.sentences} {result.counted}"
     print(f"{result.system}, {test_set.subset} {result.dataset}, {size}")
     for metric, score in result.scores.items():
-        print(f"{metric} = {score:.2f}  {result.signatures[metric]}")
+        decimals = result.measure(metric).decimals + 1
+        print(f"{metric} = {score:.{decimals}f}  {result.signatures[metric]}")
     if result.search:
         print_search(result.search, test_set.sentences)
     if result.significance:
@@ -110,8 +117,9 @@ def print_result(result: Result) -> None:
             if test["p_value"] is None:
                 print(f"{metric}: no p-value: {test['why_none']}")
                 continue
+            digits = result.measure(metric).decimals + 1
             ours, theirs = (
-                f"{test[side]['mean']:.2f} ± {test[side]['ci']:.2f}"
+                f"{test[side]['mean']:.{digits}f} ± {test[side]['ci']:.{digits}f}"
                 for side in ("system", "baseline")
             )
             print(f"{metric} {ours}, {theirs}, p = {test['p_value']:.4f}  {test['signature']}")
@@ -127,3 +135,24 @@ def print_search(search: SearchRecord, sentences: int) -> None:
         )
     if search.unknown_hypotheses:
         print(f"{search.unknown_hypotheses} of {sentences} hypotheses have an <unk>")
+
+
+def print_other_metrics(result: Result, directory: Path) -> None:
+    """Print how other programs score the translations, and what to know of their scores."""
+    test_set, text = result.test_set, result.test_set.text
+    if text.source and not result.segment_scores:
+        files = (text.source, result.output, test_set.references)
+        source, output, references, scores = (
+            shlex.quote(str(directory / name)) for name in (*files, f"{test_set.subset}.comet")
+        )
+        print("for a metric that is not computed here, run its program, then give its scores:")
+        print(f"  comet-score -s {source} -t {output} -r {references} --to_json {scores}")
+        print(
+            f"  pymarian-eval -m wmt22-comet-da -s {source} -t {output} -r {references} -o {scores}"
+        )
+        print(f"  --score COMET={scores} --score-signature COMET='MODEL|version:PROGRAM'")
+    if text.lowercase and result.segment_scores:
+        print(
+            f"the text is lower-cased: {', '.join(result.segment_scores)} may have been trained on "
+            "text with capitals, so compare only systems on the same text"
+        )

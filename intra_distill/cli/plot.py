@@ -33,7 +33,6 @@ from ..tools.reports.plots import (
     plot_passes,
     plot_sensitivity,
 )
-from ..tools.scoring.metrics import METRICS
 from ..tools.scoring.search import quieten_fairseq
 
 if TYPE_CHECKING:
@@ -78,7 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="search folders for SUBSET.json (default: %(default)s)",
     )
     bleu.add_argument(
-        "--metric", choices=METRICS, help="metric to draw (default: the results' primary one)"
+        "--metric",
+        metavar="METRIC",
+        help="metric to draw (default: the results' primary one)",
     )
 
     sensitivity = add_picture(

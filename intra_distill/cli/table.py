@@ -23,7 +23,6 @@ from ..tools.reports.paper import read_paper
 from ..tools.reports.picture import check_picture
 from ..tools.reports.runs import gather
 from ..tools.reports.table import draw_bars, table_markdown, write_csv
-from ..tools.scoring.metrics import METRICS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--metric",
-        choices=METRICS,
+        metavar="METRIC",
         help="metric to show (default: all that the results have in common; with several data "
         "sets, the primary one of each)",
     )

@@ -45,9 +45,7 @@ CHOICES = [
     ("prune", "--tokenize", "14a"),
     ("prune", "--metrics", "bleu"),
     ("prune", "--order", "size"),
-    ("table", "--metric", "bleu"),
     ("plot loss", "--log-key", "bleu"),
-    ("plot bleu", "--metric", "bleu"),
     ("iwslt14", "--pair", "de-de"),
     ("xlmr", "--size", "small"),
     ("panx", "--test-split", "train"),
@@ -232,7 +230,14 @@ REFUSED: dict[str, Refusals] = {
             "for a pattern of file names": ["task.x=a*"],
         },
     },
-    "evaluate": {**SEARCHING, "--baseline": NO_RESULT, "--name": {"--name is blank": [" "]}},
+    "evaluate": {
+        **SEARCHING,
+        "--baseline": NO_RESULT,
+        "--name": {"--name is blank": [" "]},
+        "--score": {"--score x: say by which model": ["x=raw/train.de"]},
+        "--score-signature": {"--score-signature x: give its file as well": ["x=y"]},
+        "--lower-is-better": {"--lower-is-better x: give its file as well": ["x"]},
+    },
     "average": {
         "--inputs": {**NO_CHECKPOINT, "is not a checkpoint": [SCORES]},
         "--checkpoint-upper-bound": {"goes with --num-epoch-checkpoints": ["3"]},
@@ -252,6 +257,7 @@ REFUSED: dict[str, Refusals] = {
             "there is no folder none": ["none/x.csv"],
             "File name too long": [LONG],
         },
+        "--metric": {"--metric {value}: the results have BLEU, chrF": ["bleu", "none"]},
         "--gen-subset": {
             "runs holds no {value}.json": ["none", "?", "none*"],
             "is no name of a subset": ["/x", "../x"],
@@ -275,6 +281,7 @@ REFUSED: dict[str, Refusals] = {
     "plot bleu": {
         "paths": NO_RESULTS,
         "--plot": NO_PICTURE,
+        "--metric": {"--metric {value}: the results have BLEU, chrF": ["bleu", "none"]},
         "--gen-subset": {"is no name of a subset": ["/x"], "runs holds no none.json": ["none"]},
     },
     "plot sensitivity": {
@@ -542,6 +549,16 @@ TOGETHER: list[tuple[str, Changes, str]] = [
             ({"data": "bin"}, "is not a checkpoint of a translation model"),
         )
     ),
+    *(
+        ("evaluate", {"--score": f"{name}={file}", "--score-signature": f"{name}=y"}, message)
+        for name, file, message in (
+            ("../x", "raw/train.de", "a name has up to 40 letters, digits"),
+            ("bleu", "raw/train.de", "--score bleu: bleu is computed here: see --metrics"),
+            ("x", "strange/none", "--score x=strange/none: there is no such file"),
+            ("x", "strange/pipe", "--score x=strange/pipe: there is no such file"),
+            ("x", "raw/train.de", "--score is of translations that are not there: evaluate"),
+        )
+    ),
     ("plot passes", {"data": "labelled"}, "labelled has labelled text: passes are drawn of a"),
     ("sensitivity", {"data": "labelled"}, "is not a checkpoint of a model that predicts labels"),
     ("glue-submission", {"--fill": None}, "a whole zip: give cola, sst-2, mrpc, qqp, sts-b, mnli"),
@@ -572,6 +589,9 @@ def bad_usage() -> Iterator[tuple[str, Changes, str]]:
         yield from ((command, {o: "yes"}, f"{o}: ignored") for o in options.split())
     yield from ((command, {o: value}, f"{o}: invalid choice") for command, o, value in CHOICES)
     yield from ((command, {o: ","}, f"{o}: names nothing") for command, o in NAMES_OF_NOTHING)
+    for option in ("--score", "--score-signature"):
+        for value in ("x", "=x", "x=", "x= "):
+            yield "evaluate", {option: value}, f"{option}: '{value}' is not NAME=…"
     for option in ("--data", "--path"):
         for value in ("labelled", "wnli=labelled", "rte=", "=labelled"):
             message = f"{option}: '{value}' is not TASK=PATH"

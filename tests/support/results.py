@@ -104,6 +104,7 @@ def make_result(
             unknown_hypotheses=0,
             generator_arguments=[],
         ),
+        segment_scores={},
         versions={},
     )
     return replace(result, **changes)

@@ -293,7 +293,8 @@ def print_long_pairs(preparation: TranslationPreparation, found: dict[str, Conte
         if split in preparation.prefixes:
             files = raw_files(preparation.prefixes[split], preparation.langs)
         else:
-            files = f"{' and '.join(str(preparation.destdir / name) for name in text_format.text(split))}"
+            both = (str(preparation.destdir / name) for name in text_format.text(split))
+            files = " and ".join(both)
         print(describe_long_pairs(text_format, split, files, long))
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from ...errors import UserError
-from ..scoring.metrics import METRICS
+from ..scoring.metrics import METRICS, Measure
 from ..scoring.results import SearchRecord
 from .paper import Paper
-from .runs import Run, metrics_of_all, refuse_misfits
+from .runs import Run, metrics_of_all, refuse_misfits, refuse_unknown_metric
 from .significance import largest_p_values
 
 PLAIN = ("transformer", "plain")  # systems that others are compared with, unless one is chosen
@@ -57,7 +57,12 @@ class Table:
     subsets: dict[str, str]  # by data set, where there are results
     search: SearchRecord | None  # of the first result; all translations share its options
     signatures: dict[str, dict[str, str]]  # by data set, then by metric, where there are results
+    others: dict[str, Measure]  # the metrics of other programs, by name
     paper: Paper | None
+
+    def measure(self, metric: str) -> Measure:
+        """How the scores in a metric are shown."""
+        return self.others.get(metric) or METRICS[metric]
 
     @property
     def is_mixed(self) -> bool:
@@ -75,7 +80,7 @@ class Table:
 
         Of each data set the first metric counts.
         """
-        directions = {METRICS[metrics[0]].higher_is_better for metrics in self.metrics.values()}
+        directions = {self.measure(first).higher_is_better for first, *_ in self.metrics.values()}
         return len(self.datasets) > 1 and len(directions) == 1
 
     def average(self, system: str) -> MeanScore | None:
@@ -109,7 +114,7 @@ class Table:
 
     def digits(self, metric: str) -> int:
         """The decimals of a metric: one more beside published numbers or for several data sets."""
-        return METRICS[metric].decimals + (bool(self.paper) or len(self.datasets) > 1)
+        return self.measure(metric).decimals + (bool(self.paper) or len(self.datasets) > 1)
 
     @property
     def shown(self) -> dict[tuple[str, str], Cell]:
@@ -207,6 +212,8 @@ def lay_out(
             f"no result is of {', '.join(systems)} on {', '.join(datasets)}: the results are of "
             f"{', '.join(ours)} on {', '.join(dict.fromkeys(run.dataset for run in runs))}"
         )
+    if metric:
+        refuse_unknown_metric(wanted, metric)
     metrics = choose_metrics(wanted, datasets, metric, paper)
     refuse_misfits(wanted, metrics)
     results = {run.dataset: run.result for run in reversed(wanted)}  # the first of each data set
@@ -221,6 +228,11 @@ def lay_out(
         signatures={
             name: {metric: result.signatures[metric] for metric in metrics[name]}
             for name, result in results.items()
+        },
+        others={
+            metric: run.result.measure(metric)
+            for run in wanted
+            for metric in run.result.segment_scores
         },
         paper=paper,
     )

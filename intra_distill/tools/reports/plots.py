@@ -12,11 +12,10 @@ from ...core.schedule import AlphaSchedule
 from ...criterions.objective import ObjectiveConfig
 from ...errors import UserError
 from ..config import System, load_config
-from ..scoring.metrics import METRICS
 from .logs import Log, choose_logs, points_of, read_logs
 from .messages import TRAINING
 from .picture import AS_IT_IS, COLOURS, add_legend
-from .runs import Run, gather, refuse_misfits
+from .runs import Run, gather, refuse_misfits, refuse_unknown_metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,6 +114,8 @@ def plot_passes(paths: Iterable[Path], subset: str, metric: str | None) -> Figur
         metric: by default the results' primary one
     """
     runs = gather(paths, [subset])
+    if metric:
+        refuse_unknown_metric(runs, metric)
     metric = metric or runs[0].result.primary_metric
     names = [str(System.of(run.system).without("task.num_passes")) for run in runs]
     Ks = [run.result.checkpoint.num_passes for run in runs]
@@ -130,7 +131,9 @@ def plot_passes(paths: Iterable[Path], subset: str, metric: str | None) -> Figur
     if len(datasets) > 1:
         raise UserError(f"the results are of {' and '.join(datasets)}: draw one at a time")
 
-    figure, axes = new_figure("passes K", f"{METRICS[metric].axis}, {subset} {datasets[0]}")
+    figure, axes = new_figure(
+        "passes K", f"{runs[0].result.measure(metric).axis}, {subset} {datasets[0]}"
+    )
     styles, names = line_styles(systems)
     handles = {}
     for system, style in styles.items():

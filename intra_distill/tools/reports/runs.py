@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ...errors import UserError
 from ...files import find_files
-from ..scoring.metrics import METRICS
 from ..scoring.results import Result, read_result, why_other_metrics, why_other_test_set
 
 
@@ -81,6 +80,13 @@ def refuse_misfits(runs: list[Run], metrics: Mapping[str, Iterable[str]]) -> Non
             )
 
 
+def refuse_unknown_metric(runs: list[Run], metric: str) -> None:
+    """Raise UserError if no result has a metric."""
+    known = dict.fromkeys(name for run in runs for name in run.result.scores)
+    if metric not in known:
+        raise UserError(f"--metric {metric}: the results have {', '.join(known)}")
+
+
 def metrics_of_all(runs: list[Run]) -> list[str]:
     """The metrics that every result has, in the order of the first."""
     first, *others = (run.result.scores for run in runs)
@@ -104,7 +110,7 @@ def why_other_settings(result: Result, other: Result) -> str:
                 return f"its {setting.replace('_', ' ')} is {ours}, not {theirs}"
     signatures = other.signatures.items()
     return why_other_metrics(
-        result, {name: text for name, text in signatures if not METRICS[name].names_data}
+        result, {name: text for name, text in signatures if not other.measure(name).names_data}
     )
 
 
@@ -118,6 +124,8 @@ def why_other_scores(result: Result, other: Result, metrics: Iterable[str]) -> s
     for metric in metrics:
         if metric not in result.scores:
             return f"it has no {metric}: evaluate it again with --metrics"
+        if result.measure(metric) != other.measure(metric):
+            return f"its {metric} is better in the other direction"
     return why_other_test_set(result, other.test_set) or why_other_metrics(result, other.signatures)
 
 

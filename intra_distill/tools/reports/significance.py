@@ -3,8 +3,9 @@
 import sys
 
 from ...errors import UserError
-from ..scoring.metrics import compare, signatures_of
-from ..scoring.results import is_compared, load_scorers, read_output
+from ..scoring.comparison import compare_results
+from ..scoring.metrics import signatures_of
+from ..scoring.results import is_compared, load_scorers
 from .runs import Run
 
 
@@ -40,18 +41,17 @@ def paired_bootstrap(run: Run, reference: Run, metrics: list[str]) -> dict[str, 
     if is_compared(run.result, reference.result):
         tests = run.result.significance["tests"]
     else:
-        output = read_output(run.path.parent, run.result)
-        reference_output = read_output(reference.path.parent, reference.result)
         references = run.path.with_name(run.result.test_set.references)
         digest = run.result.test_set.references_sha256
-        scorers = load_scorers(run.result.kind, references, digest, metrics)
+        own = [metric for metric in metrics if metric in run.result.metrics]
+        scorers = load_scorers(run.result.kind, references, digest, own)
         for metric, signature in signatures_of(scorers).items():
             if signature != run.result.signatures[metric]:
                 raise UserError(
                     f"the installed sacreBLEU is another version: its {metric} is {signature}"
                 )
         print(f"comparing {run.path} with {reference.path}", file=sys.stderr)
-        tests = compare(output, reference_output, scorers)
+        tests = compare_results(run.path, run.result, reference.path, reference.result, scorers)
     for metric in metrics:
         if tests[metric]["p_value"] is None:
             raise UserError(f"{run.system} on {run.dataset}: {tests[metric]['why_none']}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...files import write_lines
-from ..scoring.metrics import BOOTSTRAP_SAMPLES, METRICS
+from ..scoring.metrics import BOOTSTRAP_SAMPLES
 from .grid import Cell, MeanScore, Table
 from .markdown import MISSING, decimals, difference, duration, escape, millions, table_text
 from .picture import AS_IT_IS, COLOURS, add_legend, save_picture
@@ -51,7 +51,7 @@ def one_dataset(table: Table) -> Iterable[Sequence[str]]:
         base = None if reference is None else reference.scores[metric]
         digits = table.digits(metric)
         columns.append(
-            [METRICS[metric].heading, *(score_text(score, base, digits) for score in scores)]
+            [table.measure(metric).heading, *(score_text(score, base, digits) for score in scores)]
         )
         if any(system != table.reference for system in table.systems):
             columns.append(["p", *(p_value_text(score, base) for score in scores)])
@@ -112,8 +112,8 @@ def model_sizes(cells: Iterable[Cell | None]) -> str:
 
 def heading(table: Table, dataset: str) -> str:
     """The heading of a data set's column, with its metric where data sets differ in it."""
-    name = escape(dataset)
-    return f"{name} ({METRICS[table.metrics[dataset][0]].heading})" if table.is_mixed else name
+    name, measure = escape(dataset), table.measure(table.metrics[dataset][0])
+    return f"{name} ({measure.heading})" if table.is_mixed else name
 
 
 def notes(table: Table) -> Iterable[str]:
@@ -160,7 +160,7 @@ def signature_notes(table: Table) -> Iterable[str]:
     for (metric, signature), names in datasets.items():
         of_all = len(names) == len(table.signatures)
         where = "" if of_all else f" on {', '.join(map(escape, names))}"
-        lower = "" if METRICS[metric].higher_is_better else " (lower is better)"
+        lower = "" if table.measure(metric).higher_is_better else " (lower is better)"
         yield f"{metric}{where}{lower}: `{signature}`"
 
 
@@ -340,7 +340,7 @@ def add_published(axes: Axes, table: Table, system: str) -> PathCollection:
 def label_axes(axes: Axes, table: Table) -> None:
     metric = {dataset: table.metrics[dataset][0] for dataset in table.datasets}
     ticks = [f"{name}\n{metric[name]}" if table.is_mixed else name for name in table.datasets]
-    shown = METRICS[metric[table.datasets[0]]].axis
+    shown = table.measure(metric[table.datasets[0]]).axis
     if table.is_mixed:
         shown = f"score in the metric {'beside' if table.is_long else 'below'}"
     label = ", ".join([shown, *subset_names(table)])

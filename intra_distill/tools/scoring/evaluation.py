@@ -16,8 +16,9 @@ from ...files import sha256, write_lines, written_whole
 from ..config import System
 from ..labelled import is_labelled, open_labelled
 from ..options import make_directory
+from .comparison import significance
 from .evaluator import Evaluator, Inference, OpenCheckpoint, Output
-from .metrics import Scorer, build_scorers, compare, scores_of, signatures_of
+from .metrics import Scorer, build_scorers, scores_of, signatures_of
 from .predictions import Predictions
 from .questions import Questions
 from .results import (
@@ -30,6 +31,13 @@ from .results import (
     write_result,
 )
 from .search import Search
+from .segment_scores import (
+    GivenScores,
+    ReadScores,
+    segment_signatures,
+    with_kept_scores,
+    with_scores,
+)
 from .sentences import Sentences
 from .translations import PreparedTranslations
 from .words import Words
@@ -47,8 +55,8 @@ class Evaluation:
 
     ``subsets`` defaults to those that the kind of data has for it. The first of ``metrics`` is
     the primary one. The default is the metrics of a stored result that is reused, or those of the
-    data. ``search`` and ``tokenizer``, which is BLEU's, are of translation alone. ``baseline`` is a
-    result, or the folder with one for each subset.
+    data. ``search``, ``tokenizer``, which is BLEU's, and ``scores`` of other programs are of
+    translation alone. ``baseline`` is a result, or the folder with one for each subset.
     """
 
     data: Path
@@ -59,6 +67,7 @@ class Evaluation:
     inference: Inference = Inference()
     metrics: tuple[str, ...] = ()
     tokenizer: str | None = None
+    scores: tuple[GivenScores, ...] = ()
     baseline: Path | None = None
     name: str | None = None
 
@@ -72,6 +81,8 @@ class Evaluation:
         if self.name is not None and not self.name.strip():
             raise UserError("--name is blank: leave it out for the name of the checkpoint's folder")
         check_checkpoint(self.checkpoint)
+        for given in self.scores:
+            given.check()
 
 
 @dataclass(frozen=True)
@@ -165,6 +176,8 @@ def evaluate(
             f"--baseline {evaluation.baseline} is of one of the subsets {', '.join(subsets)}: give "
             "the folder that has a result of each"
         )
+    if len(subsets) > 1 and evaluation.scores:
+        raise UserError(f"--score is of one of the subsets {', '.join(subsets)}: name it")
     checkpoint = evaluator.open(evaluation.checkpoint)
     steps = [plan(evaluation, evaluator, checkpoint, subset) for subset in subsets]
     for step in steps:
@@ -185,6 +198,8 @@ def plan(
     The checkpoint is hashed at most, not read.
     """
     opened = evaluator.open_test_set(subset)
+    if evaluation.scores and not (opened and opened[0].text):
+        raise UserError(f"--score: {evaluator.data} has no translations: leave it out")
     if opened is None:
         return Unscored(evaluator, checkpoint, subset, evaluation.results_path)
     path = evaluation.results_path / f"{subset}.json"
@@ -194,8 +209,19 @@ def plan(
         and is_output_of(stored, evaluation.results_path, evaluator, opened[0])
         and stored.checkpoint.sha256 == checkpoint.sha256
     )
-    metrics = evaluation.metrics or (tuple(stored.scores) if is_current else ())
+    metrics = evaluation.metrics or (stored.metrics if is_current else ())
     scoring = scoring_of(evaluator, *opened, metrics)
+    if evaluation.scores and not is_current:
+        raise UserError(
+            f"--score is of translations that are not there: evaluate without it, score "
+            f"{evaluation.results_path / evaluator.output_name(subset)}, then give the scores"
+        )
+    given = [scores.read(stored, evaluation.results_path) for scores in evaluation.scores]
+    signatures = {
+        **scoring.signatures,
+        **(segment_signatures(stored) if is_current else {}),
+        **{scores.name: scores.signature for scores in given},
+    }
     baseline_path = evaluation.baseline
     if baseline_path and baseline_path.is_dir():
         baseline_path /= f"{subset}.json"
@@ -206,7 +232,8 @@ def plan(
         path=path,
         stored=stored,
         baseline_path=baseline_path,
-        baseline=baseline_path and read_baseline(baseline_path, scoring),
+        given=given,
+        baseline=baseline_path and read_baseline(baseline_path, scoring.test_set, signatures),
         checkpoint=None if is_current else checkpoint,
     )
 
@@ -239,6 +266,7 @@ class Scored:
     scoring: Scoring
     path: Path  # of the result
     stored: Result | None  # what is there
+    given: list[ReadScores]  # for the translations that are there
     baseline_path: Path | None
     baseline: Result | None
     checkpoint: OpenCheckpoint | None  # to run; None if the stored result's output is reused
@@ -251,6 +279,7 @@ class Scored:
     def take(self) -> Result:
         """Run the model unless its output is stored, score, compare and write."""
         result = self._run() if self.checkpoint else self._reuse()
+        result = self._with_scores(result)
         if self.baseline and not is_compared(result, self.baseline):
             result = self._compare(result)
         if result != self.stored:
@@ -267,20 +296,28 @@ class Scored:
         print(f"{self.path} is of this checkpoint and these settings: not {done} again")
         put_text(self.evaluator, self.scoring.test_set, self.path.parent)
         result = replace(self.stored, **named(self.system))
-        if list(result.signatures.items()) != list(self.scoring.signatures.items()):
+        signatures = {metric: result.signatures[metric] for metric in result.metrics}
+        if list(signatures.items()) != list(self.scoring.signatures.items()):
             result = score_again(result, self.path.parent, self.scoring)
         return result
 
+    def _with_scores(self, result: Result) -> Result:
+        """Add segment scores: those of the same translations that were there, and the given."""
+        if self.stored and self.stored.segment_scores:
+            if result.output_sha256 == self.stored.output_sha256:
+                result = with_kept_scores(result, self.stored)
+            else:
+                names = ", ".join(self.stored.segment_scores)
+                print(f"{names} is left out, which is of other translations: score these")
+        for scores in self.given:
+            result = with_scores(result, scores, self.path.parent)
+        return result
+
     def _compare(self, result: Result) -> Result:
-        output = read_output(self.path.parent, result)
-        other_output = read_output(self.baseline_path.parent, self.baseline)
-        significance = {
-            "baseline": str(self.baseline_path),
-            "baseline_system": self.baseline.system,
-            "baseline_output_sha256": self.baseline.output_sha256,
-            "tests": compare(output, other_output, self.scoring.scorers),
-        }
-        return replace(result, significance=significance)
+        compared = significance(
+            self.path, result, self.baseline_path, self.baseline, self.scoring.scorers
+        )
+        return replace(result, significance=compared)
 
 
 def write_output(
@@ -327,6 +364,7 @@ def make_result(
         output=path.name,
         output_sha256=sha256(path),
         search=output.search,
+        segment_scores={},
         versions={
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -346,6 +384,7 @@ def score_again(result: Result, results_path: Path, scoring: Scoring) -> Result:
         signatures=scoring.signatures,
         tokenizer=scoring.tokenizer,
         significance=None,
+        segment_scores={},
         versions={**result.versions, "sacrebleu": metadata.version("sacrebleu")},
     )
 
@@ -361,10 +400,10 @@ def check_checkpoint(path: Path) -> None:
         raise UserError(f"--path {path}: there is no such checkpoint")
 
 
-def read_baseline(path: Path, scoring: Scoring) -> Result:
+def read_baseline(path: Path, test_set: TestSet, signatures: dict[str, str]) -> Result:
     """Read the result of a baseline, and raise UserError if it is not comparable."""
     baseline = read_result(path)
-    obstacle = why_incomparable(baseline, scoring.test_set, scoring.signatures)
+    obstacle = why_incomparable(baseline, test_set, signatures)
     if obstacle:
         raise UserError(f"--baseline {path} cannot be compared with: {obstacle}")
     read_output(path.parent, baseline)

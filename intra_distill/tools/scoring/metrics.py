@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Required, TypedDict
 
 import sacrebleu.metrics.base
 from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.metrics.base import Signature
 from sacrebleu.significance import PairedTest
 
 from ...errors import UserError, one_line
@@ -73,8 +74,39 @@ class Answers:
 Kind = Text | Classes | Numbers | Tags | Answers  # of what is scored
 
 
+class Measure:
+    """How scores are shown, whoever has computed them."""
+
+    name: str
+    higher_is_better: bool
+    decimals: int  # in a table; one more beside published numbers or for several data sets
+    scale: str  # empty if it is not known
+    names_data: bool  # whether its signature has properties of the data, which differ in them
+
+    @property
+    def axis(self) -> str:
+        """The label of an axis of a picture."""
+        return f"{self.name} ({self.scale})" if self.scale else self.name
+
+    @property
+    def heading(self) -> str:
+        """The heading of a column of a table."""
+        return self.name if self.higher_is_better else f"{self.name} ↓"
+
+
 @dataclass(frozen=True)
-class Metric:
+class OtherMeasure(Measure):
+    """A metric that another program has computed, such as COMET."""
+
+    name: str
+    higher_is_better: bool
+    decimals: ClassVar[int] = 3  # COMET's scores are from 0 to 1
+    scale: ClassVar[str] = ""
+    names_data: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Metric(Measure):
     """A metric: its name, how it is shown, and how it is computed."""
 
     name: str
@@ -85,22 +117,11 @@ class Metric:
     tokenize: Callable[[Text], Callable[[str], str]] | None = None  # hypotheses and references
     tokens: Callable[[Text], str] | None = None  # the name of these tokens in the signature
     higher_is_better: bool = True
-    decimals: int = 1  # in a table; one more beside published numbers or for several data sets
+    decimals: int = 1
     scale: str = "0–100"
 
     @property
-    def axis(self) -> str:
-        """The label of an axis of a picture."""
-        return f"{self.name} ({self.scale})"
-
-    @property
-    def heading(self) -> str:
-        """The heading of a column of a table."""
-        return self.name if self.higher_is_better else f"{self.name} ↓"
-
-    @property
     def names_data(self) -> bool:
-        """Whether its signature has properties of the data, so that data sets differ in it."""
         return self.of is not Text
 
     def obstacle(self, kind: Kind) -> str:
@@ -284,8 +305,12 @@ class Scorer:
             "p_value": 1.0 if ours.score == theirs.score else float(ours.p_value),
             "system": {"mean": float(ours.mean), "ci": float(ours.ci)},
             "baseline": {"mean": float(theirs.mean), "ci": float(theirs.ci)},
-            "signature": signature.format() + self.tokens,
+            "signature": self.signature_of_test(signature),
         }
+
+    def signature_of_test(self, signature: Signature) -> str:
+        """The signature of a test, from sacreBLEU's."""
+        return signature.format() + self.tokens
 
 
 class Test(TypedDict, total=False):

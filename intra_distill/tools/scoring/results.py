@@ -19,7 +19,9 @@ from .metrics import (
     Answers,
     Classes,
     Kind,
+    Measure,
     Numbers,
+    OtherMeasure,
     Scorer,
     Tags,
     Test,
@@ -104,7 +106,17 @@ class Significance(TypedDict, total=False):
     baseline: str
     baseline_system: str
     baseline_output_sha256: str
+    baseline_scores_sha256: dict[str, str]  # of its segment scores, by metric
     tests: Required[dict[str, Test]]  # by metric
+
+
+@dataclass(frozen=True)
+class SegmentScores:
+    """Scores of the single translations, which another program has made."""
+
+    file: str  # beside the result: a number a line
+    sha256: str
+    higher_is_better: bool
 
 
 @dataclass(frozen=True)
@@ -148,11 +160,23 @@ class Result:
     output: str  # the file beside the JSON file with the translations or the predictions
     output_sha256: str
     search: SearchRecord | None  # of a translation
+    segment_scores: dict[str, SegmentScores]  # by metric, of those that are not computed here
     versions: dict[str, str]
 
     @property
     def dataset(self) -> str:
         return self.test_set.dataset
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that are computed here."""
+        return tuple(name for name in self.scores if name not in self.segment_scores)
+
+    def measure(self, metric: str) -> Measure:
+        """How a score is shown."""
+        if metric in self.segment_scores:
+            return OtherMeasure(metric, self.segment_scores[metric].higher_is_better)
+        return METRICS[metric]
 
     @property
     def counted(self) -> str:
@@ -197,9 +221,11 @@ def contradiction_in(result: Result) -> str:
         by_metric.append(result.significance["tests"])
     if any(metrics.keys() != result.scores.keys() for metrics in by_metric):
         return "its scores and signatures are of different metrics"
-    if unknown := result.scores.keys() - METRICS.keys():
+    if unknown := set(result.metrics) - METRICS.keys():
         return f"{min(unknown)!r} is no metric"
-    if result.primary_metric not in result.scores:
+    if wrong := result.segment_scores.keys() - (result.scores.keys() - METRICS.keys()):
+        return f"{min(wrong)!r} is no score of another program's"
+    if result.primary_metric not in result.metrics:
         return f"it has no {result.primary_metric}, its primary metric"
     text = test_set.text
     if text and test_set.dataset != f"{text.source_lang}-{text.target_lang}":
@@ -213,13 +239,16 @@ def contradiction_in(result: Result) -> str:
         return f"its classes are not those of {result.task}"
     if result.tokenizer not in (TOKENIZERS if is_text else [None]):
         return f"{result.tokenizer!r} is no tokeniser of sacreBLEU"
-    for metric in result.scores:
+    if result.segment_scores and not is_text:
+        return "it has scores of translations, but none"
+    for metric in result.metrics:
         if obstacle := METRICS[metric].obstacle(result.kind):
             return obstacle
     if text and (text.source is None) != (text.source_sha256 is None):
         return "it has a source or its SHA-256, not both"
     source = [text.source] if text and text.source is not None else []
-    for name in (result.output, test_set.references, *source):
+    scores = [scores.file for scores in result.segment_scores.values()]
+    for name in (result.output, test_set.references, *source, *scores):
         if not name or Path(name).name != name:
             return f"{name!r} is no name of a file"
     return ""
@@ -259,7 +288,11 @@ def build(value: Any, kind: Any) -> Any:
         return kind(**{name: build(part, kinds[name]) for name, part in value.items()})
     if get_origin(kind) is UnionType:
         return build(value, next(part for part in get_args(kind) if fits(value, part)))
-    return tuple(value) if get_origin(kind) is tuple else value
+    if get_origin(kind) is tuple:
+        return tuple(build(part, get_args(kind)[0]) for part in value)
+    if get_origin(kind) is dict:
+        return {name: build(part, get_args(kind)[1]) for name, part in value.items()}
+    return value
 
 
 def write_result(path: Path, result: Result) -> None:
@@ -323,6 +356,13 @@ def read_output(directory: Path, result: Result) -> list[str]:
 
 
 def is_compared(result: Result, baseline: Result) -> bool:
-    """Whether a result holds the comparison with the same output of the baseline."""
+    """Whether a result holds the comparison with the same output and scores of the baseline."""
     compared = result.significance or {}
-    return compared.get("baseline_output_sha256") == baseline.output_sha256
+    return compared.get("baseline_output_sha256") == baseline.output_sha256 and compared.get(
+        "baseline_scores_sha256", {}
+    ) == scores_sha256(baseline)
+
+
+def scores_sha256(result: Result) -> dict[str, str]:
+    """The SHA-256 of the segment scores of a result, by metric."""
+    return {name: scores.sha256 for name, scores in result.segment_scores.items()}

@@ -206,7 +206,7 @@ def cell_of(tmp_path: Path, system: str = "intra_x") -> grid.Cell:
 
 
 def test_the_largest_stored_p_value_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(significance, "compare", lambda *_: pytest.fail("compared again"))
+    monkeypatch.setattr(significance, "compare_results", lambda *_: pytest.fail("compared again"))
     for seed, p_value in {1: 0.001, 2: 0.04}.items():
         put(tmp_path, make_result(seed=seed))
         put(tmp_path, compared(make_result("intra_x", seed=seed, bleu=31), p_value, p_value / 2))

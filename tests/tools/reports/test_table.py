@@ -114,7 +114,7 @@ def test_what_was_not_compared_is_said(grid, printed):
     assert "| sage | 40.00 (n = 1) | — | — | — | 49.98M |" in lines
     assert lines[-1] == "- not compared with transformer: sage on ar-en"
     assert errors == [
-        f"no p-value: {grid}/ar-en/sage/seed1/test.hyp.en, the output of sage, is not there"
+        f"no p-value: the references {grid}/ar-en/sage/seed1/test.ref.en are not there"
     ]
 
 
