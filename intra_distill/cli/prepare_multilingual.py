@@ -14,7 +14,7 @@ It becomes
 - ``dict.LANG.txt``, the same dictionary for all languages, and
   ``{train,valid,test,test1,...}.PAIR.LANG.{bin,idx}``: what ``fairseq-train --task
   translation_multi_simple_epoch`` reads. Both directions of a pair share them;
-- ``{valid,test,test1,...}-SOURCE-TARGET.ref.TARGET``: the detokenised references;
+- ``{valid,test,test1,...}-SOURCE-TARGET.{src.SOURCE,ref.TARGET}``: both sides as text;
 - ``prepare.json``: the options, the text and the counts; it is written last and marks a finished
   directory.
 

@@ -24,7 +24,7 @@ from .language_pairs import (
 )
 from .pieces import read_sentencepiece
 from .request import find_other_input
-from .splits import Encoder, binary_files, find_ceiling, write_references
+from .splits import Encoder, binary_files, find_ceiling, write_plain_text
 from .subwords import make_dictionary
 from .translation import (
     MODEL_NAMES,
@@ -106,7 +106,7 @@ def write_text_files(pair: PairPreparation, directory: Directory, scratch: Path)
     """Write both sides of the validation and test sets as plain text, for each direction."""
     for split in pair.splits[1:]:
         for text_format in pair.formats:
-            write_references(text_format, directory.work / pair.name, scratch, split)
+            write_plain_text(text_format, directory.work / pair.name, scratch, split)
 
 
 def write_dictionaries(preparation: MultilingualPreparation, scratch: Path) -> None:
@@ -158,7 +158,10 @@ def write_ceilings(preparation: MultilingualPreparation, scratch: Path) -> None:
 
 def text_names(pair: PairPreparation) -> list[str]:
     return [
-        text_format.reference(split) for split in pair.splits[1:] for text_format in pair.formats
+        name
+        for split in pair.splits[1:]
+        for text_format in pair.formats
+        for name in text_format.text(split)
     ]
 
 

@@ -16,9 +16,11 @@ from ...files import sha256, write_lines, written_whole
 from ..config import System
 from ..labelled import is_labelled, open_labelled
 from ..options import make_directory
+from ..prepared import is_multilingual
 from .comparison import significance
 from .evaluator import Evaluator, Inference, OpenCheckpoint, Output
 from .metrics import Scorer, build_scorers, scores_of, signatures_of
+from .multilingual import MultilingualTranslations
 from .predictions import Predictions
 from .questions import Questions
 from .results import (
@@ -115,6 +117,8 @@ def open_evaluator(
     inference.check()
     if search:
         search.check()
+    if is_multilingual(data):
+        return MultilingualTranslations(data, search or Search(), inference, tokenizer)
     if not is_labelled(data):
         return PreparedTranslations(data, search or Search(), inference, tokenizer)
     if search or tokenizer:

@@ -216,7 +216,7 @@ def refuse_long_sentences(
 ) -> None:
     """Refuse sentences that are longer than the model or a batch takes: fairseq would fail."""
     for side, sizes, limit in zip(
-        ("source", "target"), (dataset.src_sizes, dataset.tgt_sizes), max_positions, strict=True
+        ("source", "target"), dataset.sizes.T, max_positions, strict=True
     ):
         longest = int(sizes.argmax())
         length = f"line {longest + 1} of {subset} has {sizes[longest]} {side} tokens"
