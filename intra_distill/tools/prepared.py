@@ -15,6 +15,7 @@ from ..files import read_json
 from .directory import MALFORMED, read_finished
 
 REPORT = "prepare.json"
+EVALUATED_SPLIT = re.compile(r"valid|test\d*")
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def read_pairs(path: Path, report: dict[str, Any]) -> MultilingualData:
         source, target = re.fullmatch(r"(\w+)-(\w+)", direction).groups()
         pair = stored.setdefault(frozenset((source, target)), direction)
         text_format = DirectionFormat(source, target, *rule, pair)
-        for split in (name for name in splits if name != "train"):
+        for split in filter(EVALUATED_SPLIT.fullmatch, splits):
             formats[text_format.subset(split)] = text_format
             subsets[text_format.subset(split)] = split
     return MultilingualData(
