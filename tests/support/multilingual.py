@@ -8,6 +8,7 @@ from intra_distill.tools.preparation.language_pairs import MultilingualPreparati
 from intra_distill.tools.preparation.multilingual import prepare_multilingual
 
 PAIRS = ("de-en", "en-de", "fr-en")
+LANGUAGES = ["--langs", "de,en,fr", "--lang-pairs", ",".join(PAIRS)]
 LINES = {"train": 120, "valid": 9, "test": 13}
 WORDS = {
     "de": "ein mann hund haus rot läuft und im".split(),
