@@ -13,11 +13,11 @@ from fairseq.trainer import Trainer
 from fairseq_cli import preprocess
 
 from .support.composition import compose_quickly
-from .support.multilingual import make_multilingual
 from .support.prepared import make_prepared
 from .support.sentences import write_sentences
 from .support.tokens import write_questions, write_words
 from .support.training import PLAIN, SELF, TINY_TRANSFORMER, USER_DIR
+from .support.trilingual import make_multilingual
 
 pytest_plugins = ["tests.support.fault_table"]
 

@@ -47,6 +47,16 @@ class TranslationMultiSimpleEpochIntraDistillationTask(
                 "--virtual-epoch-size, or take --sampling-method concat"
             )
         super().__init__(args, *others)
+        if self.training and self.shards > 1 and args.virtual_epoch_size is not None:
+            logger.warning(
+                "with --virtual-epoch-size fairseq changes from one shard of the data to the next "
+                "by the epoch in which a process started: a run that is stopped and resumed trains "
+                "on other sentences than one that is not"
+            )
+
+    @property
+    def shards(self) -> int:
+        return len(utils.split_paths(self.args.data))
 
     def count_total_updates(self, epoch: int) -> int:
         if self.args.max_epoch > 0:
@@ -77,8 +87,7 @@ class TranslationMultiSimpleEpochIntraDistillationTask(
             draw_as_in_first_epoch(self.datasets[split], epoch)
 
     def _count_shards_before(self, epoch: int, split: str, combine: bool) -> None:
-        shards = len(utils.split_paths(self.args.data))
-        for earlier in range(1, min(epoch, shards)):
+        for earlier in range(1, min(epoch, self.shards + 1)):
             manager = self.data_manager
             datasets, parameters = manager.load_split_datasets(split, True, earlier, combine)
             manager.get_train_dataset_sizes(parameters, datasets, earlier)

@@ -12,14 +12,15 @@ from fairseq.trainer import Trainer
 from intra_distill.tools.reports.logs import points_of, read_log
 from intra_distill.tools.reports.messages import TRAINING
 
-from ..support.multilingual import LANGUAGES
 from ..support.training import SMOOTHED, Killed, assert_equal, kill_at, run_training
+from ..support.trilingual import LANGUAGES
 
 FAIRSEQS = ["--task", "translation_multi_simple_epoch", *LANGUAGES]
 OURS = ["--task", "translation_multi_simple_epoch_intra_distillation", *LANGUAGES]
 PLAIN = ["--criterion", "label_smoothed_cross_entropy", *SMOOTHED]
 K_PASSES = [*OURS, "--num-passes", "2", "--criterion", "intra_distillation", *SMOOTHED]
 TEMPERATURE = "--sampling-method temperature --sampling-temperature 2".split()
+VIRTUAL = [*TEMPERATURE, "--virtual-epoch-size", "90"]
 # an epoch has about ten updates
 OFTEN = "--max-tokens 200 --max-update 24 --save-interval-updates 4 --log-interval 1".split()
 
@@ -82,16 +83,16 @@ def split_into_shards(data: Path, folder: Path) -> str:
     return f"{folder / 'one'}:{folder / 'two'}"
 
 
-@pytest.mark.parametrize("killed", [6, 17, 20])
 @pytest.mark.parametrize(
-    "options, sharded",
+    "options, sharded, killed",
     [
-        (TEMPERATURE, False),
-        ([*TEMPERATURE, "--virtual-epoch-size", "90"], False),
-        (["--sampling-method", "RoundRobin"], False),
-        (TEMPERATURE, True),
+        (TEMPERATURE, False, 17),
+        (VIRTUAL, False, 6),
+        (VIRTUAL, False, 20),
+        (["--sampling-method", "RoundRobin"], False, 17),
+        (TEMPERATURE, True, 17),
     ],
-    ids=["temperature", "virtual epochs", "RoundRobin", "shards"],
+    ids=["temperature", "virtual epochs", "later virtual epochs", "RoundRobin", "shards"],
 )
 def test_killed_run_ends_as_one_that_was_not(
     multi, multilingual, tmp_path, monkeypatch, options, sharded, killed

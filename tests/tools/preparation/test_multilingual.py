@@ -12,7 +12,7 @@ from intra_distill.tools.scoring.search import generator_config
 
 from ...support.files import contents
 from ...support.kills import Killed, kill_before_rename
-from ...support.multilingual import LINES, PAIRS, WORDS, make_preparation, text_of, write_text
+from ...support.trilingual import LINES, PAIRS, WORDS, make_preparation, text_of, write_text
 
 
 @pytest.fixture
