@@ -2,7 +2,8 @@
 
 DIR is a data directory of parallel text, made by ``intra-distill prepare``, or of labelled text:
 of sentences, made by ``intra-distill glue``, of tagged words, made by ``prepare-tags``, or of
-questions, made by ``prepare-spans``::
+questions, made by ``prepare-spans``. Of parallel text that ``fairseq-preprocess`` made, say by
+options what only ``prepare`` records::
 
     intra-distill evaluate DIR --path run/checkpoint_best.pt --results-path run
 
@@ -11,6 +12,8 @@ The directory of ``--results-path`` gets for each subset
 - ``SUBSET.hyp.TARGET``: the detokenised translations, one per line, in corpus order; or
   ``SUBSET.pred``: the predictions, likewise: a class or a number, the tags of the words, separated
   by spaces, or an answer;
+- ``SUBSET.nbest.TARGET`` with ``--nbest``: the number of a sentence, from 0, fairseq's score and
+  the translation, separated by tabs, a line for each, the best first;
 - ``SUBSET.src.SOURCE`` and ``SUBSET.ref.TARGET``, or ``SUBSET.ref``: the text that was translated
   and the references, for comparisons and for metrics of other programs;
 - ``SUBSET.json``: the scores with their signatures, and all that is needed to reproduce them. Of a
@@ -34,8 +37,9 @@ from ..tools.options import add_data_argument, names
 from ..tools.scoring.evaluation import Evaluation, evaluate
 from ..tools.scoring.evaluator import Inference, add_inference_arguments
 from ..tools.scoring.metrics import add_metric_arguments
+from ..tools.scoring.preprocessed import GivenText, add_given_text_arguments
 from ..tools.scoring.results import Result, SearchRecord
-from ..tools.scoring.search import Search, add_search_arguments, quieten_fairseq
+from ..tools.scoring.search import Search, add_nbest_argument, add_search_arguments, quieten_fairseq
 from ..tools.scoring.segment_scores import add_score_arguments, given_scores
 
 
@@ -43,7 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``intra-distill evaluate``."""
     add_data_argument(parser, made_by=f"intra-distill prepare, {COMMANDS}")
     parser.add_argument(
-        "--path", required=True, type=Path, metavar="FILE", help="checkpoint to run"
+        "--path",
+        required=True,
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="checkpoint to run; several translate together, as an ensemble",
     )
     parser.add_argument(
         "--gen-subset",
@@ -55,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_inference_arguments(parser)
     add_search_arguments(parser)
+    add_nbest_argument(
+        parser,
+        help="write the N best translations of each sentence to SUBSET.nbest.TARGET as well "
+        "(at most --beam)",
+    )
     add_metric_arguments(parser)
     add_score_arguments(parser)
     parser.add_argument(
@@ -75,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", metavar="SYSTEM", help="the system's name (default: the checkpoint's folder)"
     )
+    add_given_text_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -82,7 +97,8 @@ def main(args: argparse.Namespace) -> None:
     quieten_fairseq()
     evaluation = Evaluation(
         data=args.data,
-        checkpoint=args.path,
+        checkpoint=args.path[0],
+        ensemble=tuple(args.path[1:]),
         results_path=args.results_path,
         subsets=tuple(args.gen_subset),
         search=Search.of(args),
@@ -90,6 +106,7 @@ def main(args: argparse.Namespace) -> None:
         metrics=tuple(args.metrics),
         tokenizer=args.tokenize,
         scores=given_scores(args),
+        given_text=GivenText.of(args),
         baseline=args.baseline,
         name=args.name,
     )

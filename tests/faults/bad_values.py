@@ -16,7 +16,7 @@ Refusals = dict[str, dict[str, list[str]]]  # option → message → values
 NUMBERS = {
     "prepare": "--vocab-size --workers --max-ratio --max-length --train-pairs --hold-out "
     "--hold-out-every --sentencepiece-sample",
-    "evaluate": "--beam --lenpen --max-tokens --max-len-a --max-len-b",
+    "evaluate": "--nbest --beam --lenpen --max-tokens --max-len-a --max-len-b",
     "average": "--num-epoch-checkpoints --num-update-checkpoints --checkpoint-upper-bound",
     "plot passes": "--num-passes --line --seed",
     "plot alpha": "--updates",
@@ -32,7 +32,7 @@ NUMBERS = {
 FLAGS = {
     "prepare": "--lowercase",
     "args": "--generation --hydra",
-    "evaluate": "--cpu",
+    "evaluate": "--cpu --detokenize --lowercase",
     "sensitivity": "--cpu --dropout --mean-of-absolute",
     "prune": "--cpu --write-checkpoint",
     "glue-submission": "--cpu --fill",
@@ -42,6 +42,7 @@ CHOICES = [
     ("prepare", "--sentencepiece-text", "some"),
     ("evaluate", "--tokenize", "14a"),
     ("evaluate", "--metrics", "bleu"),
+    ("evaluate", "--post-process", "@@ "),
     ("prune", "--tokenize", "14a"),
     ("prune", "--metrics", "bleu"),
     ("prune", "--order", "size"),
@@ -234,6 +235,16 @@ REFUSED: dict[str, Refusals] = {
         **SEARCHING,
         "--baseline": NO_RESULT,
         "--name": {"--name is blank": [" "]},
+        **dict.fromkeys(
+            ("--source-lang", "--target-lang"), {"is missing, which data of fairseq": ["de"]}
+        ),
+        **dict.fromkeys(
+            ("--references", "--sources"), {"--source-lang is missing": ["raw/train.de"]}
+        ),
+        "--nbest": {
+            "must be at least 1": ["0", "-1"],
+            "--nbest {value} is more than --beam 1 finds": ["2", HUGE],
+        },
         "--score": {"--score x: say by which model": ["x=raw/train.de"]},
         "--score-signature": {"--score-signature x: give its file as well": ["x=y"]},
         "--lower-is-better": {"--lower-is-better x: give its file as well": ["x"]},
@@ -525,6 +536,8 @@ REFUSED: dict[str, Refusals] = {
     },
 }
 # what takes several options
+GIVEN_TEXT = {"--source-lang": "de", "--target-lang": "en", "--references": "raw/test.en"}
+GIVEN_TEXT |= {"--post-process": "sentencepiece"}
 UNREACHABLE = {"--downloads": "raw/train.de", "--source": "http://127.0.0.1:9/"}
 TOGETHER: list[tuple[str, Changes, str]] = [
     ("prepare", {"--valid": None}, "give one of --valid"),
@@ -558,6 +571,26 @@ TOGETHER: list[tuple[str, Changes, str]] = [
             ("x", "strange/pipe", "--score x=strange/pipe: there is no such file"),
             ("x", "raw/train.de", "--score is of translations that are not there: evaluate"),
         )
+    ),
+    *(
+        ("evaluate", {**GIVEN_TEXT, **changes}, message)
+        for changes, message in (
+            ({"--post-process": None}, "--post-process is missing, which data of fairseq"),
+            ({"--references": "strange/none"}, "--references strange/none: there is no such file"),
+            ({"--references": "strange/pipe"}, "is a pipe or a device"),
+            ({"--sources": "strange/folder.de"}, "--sources strange/folder.de: there is no such"),
+            ({}, "bin was made by intra-distill prepare, which knows its text: leave out --source"),
+            ({"data": "raw"}, "raw has no dict.de.txt: make it by fairseq-preprocess"),
+            ({"data": "labelled", "--beam": None}, "labelled has no dict.de.txt"),
+        )
+    ),
+    ("evaluate", {"--path": [CHECKPOINT, CHECKPOINT]}, "is the same as"),
+    ("evaluate", {"--path": [CHECKPOINT, "none"]}, "--path none: there is no such checkpoint"),
+    ("evaluate", {"--path": [CHECKPOINT, PREDICTOR]}, "is not a checkpoint of a translation model"),
+    (
+        "evaluate",
+        {"data": "labelled", "--path": [PREDICTOR, CHECKPOINT], "--beam": None},
+        "--path: only translations have ensembles, labelled has labels",
     ),
     ("plot passes", {"data": "labelled"}, "labelled has labelled text: passes are drawn of a"),
     ("sensitivity", {"data": "labelled"}, "is not a checkpoint of a model that predicts labels"),

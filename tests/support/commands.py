@@ -23,7 +23,7 @@ WORKING: dict[str, Changes] = {
     "add-test": {"data": "bin", "--test": "raw/train"},
     "encode": {"data": "bin"},
     "args": {"config": "config.yaml"},
-    "evaluate": {"data": "bin", "--path": CHECKPOINT, "--results-path": "new", **SEARCH},
+    "evaluate": {"data": "bin", "--path": [CHECKPOINT], "--results-path": "new", **SEARCH},
     "average": {"--inputs": [CHECKPOINT, "runs/other/checkpoint_best.pt"], "--output": "new.pt"},
     "table": {"paths": ["runs"], "--csv": "new.csv", "--plot": "new.png"},
     "plot loss": {"paths": ["runs"], "--plot": "new.png"},

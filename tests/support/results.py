@@ -79,6 +79,7 @@ def make_result(
                 lowercase=True,
                 sentencepiece_text="train",
                 post_process="sentencepiece",
+                detokenizer=None,
                 source=f"test.src.{source_lang}",
                 source_sha256=f"source of {dataset}",
             ),
@@ -93,6 +94,7 @@ def make_result(
             parameters=parameters,
             num_passes=num_passes,
         ),
+        members=(),
         output=f"test.hyp.{target_lang}",
         output_sha256=f"{system} {dataset} {seed}",
         search=SearchRecord(
@@ -102,6 +104,7 @@ def make_result(
             max_len_b=None,
             cut_hypotheses=0,
             unknown_hypotheses=0,
+            nbest=1,
             generator_arguments=[],
         ),
         segment_scores={},

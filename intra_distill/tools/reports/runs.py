@@ -123,7 +123,8 @@ def why_other_scores(result: Result, other: Result, metrics: Iterable[str]) -> s
     """Why two results of one data set are not comparable in these metrics; empty if they are."""
     for metric in metrics:
         if metric not in result.scores:
-            return f"it has no {metric}: evaluate it again with --metrics"
+            option = "--score" if metric in other.segment_scores else "--metrics"
+            return f"it has no {metric}: evaluate it again with {option}"
         if result.measure(metric) != other.measure(metric):
             return f"its {metric} is better in the other direction"
     return why_other_test_set(result, other.test_set) or why_other_metrics(result, other.signatures)

@@ -18,10 +18,11 @@ from ..labelled import is_labelled, open_labelled
 from ..options import make_directory
 from ..prepared import is_multilingual
 from .comparison import significance
-from .evaluator import Evaluator, Inference, OpenCheckpoint, Output
+from .evaluator import Evaluator, Inference, OpenModel, Output
 from .metrics import Scorer, build_scorers, scores_of, signatures_of
 from .multilingual import MultilingualTranslations
 from .predictions import Predictions
+from .preprocessed import GivenText, PreprocessedTranslations
 from .questions import Questions
 from .results import (
     Result,
@@ -58,7 +59,8 @@ class Evaluation:
     ``subsets`` defaults to those that the kind of data has for it. The first of ``metrics`` is
     the primary one. The default is the metrics of a stored result that is reused, or those of the
     data. ``search``, ``tokenizer``, which is BLEU's, and ``scores`` of other programs are of
-    translation alone. ``baseline`` is a result, or the folder with one for each subset.
+    translation alone, ``given_text`` of data that fairseq-preprocess made. ``baseline`` is a
+    result, or the folder with one for each subset.
     """
 
     data: Path
@@ -70,19 +72,26 @@ class Evaluation:
     metrics: tuple[str, ...] = ()
     tokenizer: str | None = None
     scores: tuple[GivenScores, ...] = ()
+    given_text: GivenText | None = None
     baseline: Path | None = None
     name: str | None = None
+    ensemble: tuple[Path, ...] = ()  # the other checkpoints that translate with the first
+
+    @property
+    def checkpoints(self) -> tuple[Path, ...]:
+        return (self.checkpoint, *self.ensemble)
 
     @property
     def system(self) -> str:
-        """The name of the system: by default the checkpoint's folder."""
-        return self.name or self.checkpoint.absolute().parent.name
+        """The name of the system: by default the checkpoints' folders."""
+        return self.name or " & ".join(path.absolute().parent.name for path in self.checkpoints)
 
     def check(self) -> None:
         """Raise UserError for options that can never work."""
         if self.name is not None and not self.name.strip():
             raise UserError("--name is blank: leave it out for the name of the checkpoint's folder")
-        check_checkpoint(self.checkpoint)
+        for path in self.checkpoints:
+            check_checkpoint(path)
         for given in self.scores:
             given.check()
 
@@ -101,7 +110,11 @@ class Scoring:
 
 
 def open_evaluator(
-    data: Path, inference: Inference, search: Search | None = None, tokenizer: str | None = None
+    data: Path,
+    inference: Inference,
+    search: Search | None = None,
+    tokenizer: str | None = None,
+    given_text: GivenText | None = None,
 ) -> Evaluator:
     """Open a data directory of any kind.
 
@@ -110,6 +123,7 @@ def open_evaluator(
         inference: how models are run
         search: of translation; None for the default
         tokenizer: BLEU's, of translation; None for that of the target language
+        given_text: of data that fairseq-preprocess made
     Raises:
         UserError: an option is out of range, the directory is of no kind, or it has labelled
             text and options are of translation
@@ -117,6 +131,8 @@ def open_evaluator(
     inference.check()
     if search:
         search.check()
+    if given_text:
+        return PreprocessedTranslations(data, search or Search(), inference, tokenizer, given_text)
     if is_multilingual(data):
         return MultilingualTranslations(data, search or Search(), inference, tokenizer)
     if not is_labelled(data):
@@ -172,7 +188,11 @@ def evaluate(
     """
     evaluation.check()
     evaluator = open_evaluator(
-        evaluation.data, evaluation.inference, evaluation.search, evaluation.tokenizer
+        evaluation.data,
+        evaluation.inference,
+        evaluation.search,
+        evaluation.tokenizer,
+        evaluation.given_text,
     )
     subsets = tuple(dict.fromkeys(evaluation.subsets)) or evaluator.default_subsets
     if len(subsets) > 1 and evaluation.baseline and evaluation.baseline.is_file():
@@ -180,9 +200,10 @@ def evaluate(
             f"--baseline {evaluation.baseline} is of one of the subsets {', '.join(subsets)}: give "
             "the folder that has a result of each"
         )
-    if len(subsets) > 1 and evaluation.scores:
-        raise UserError(f"--score is of one of the subsets {', '.join(subsets)}: name it")
-    checkpoint = evaluator.open(evaluation.checkpoint)
+    for option, given in (("--score", evaluation.scores), ("--references", evaluation.given_text)):
+        if len(subsets) > 1 and given:
+            raise UserError(f"{option} is of one of the subsets {', '.join(subsets)}: name it")
+    checkpoint = evaluator.open(*evaluation.checkpoints)
     steps = [plan(evaluation, evaluator, checkpoint, subset) for subset in subsets]
     for step in steps:
         step.check()
@@ -195,7 +216,10 @@ def evaluate(
 
 
 def plan(
-    evaluation: Evaluation, evaluator: Evaluator, checkpoint: OpenCheckpoint, subset: str
+    evaluation: Evaluation,
+    evaluator: Evaluator,
+    checkpoint: OpenModel,
+    subset: str,
 ) -> "Scored | Unscored":
     """Accept the evaluation of a subset, or raise UserError where files or options do not fit.
 
@@ -247,13 +271,13 @@ class Unscored:
     """The evaluation of a subset without labels: its predictions alone."""
 
     evaluator: Evaluator
-    checkpoint: OpenCheckpoint
+    checkpoint: OpenModel
     subset: str
     results_path: Path
 
     def check(self) -> None:
         """Raise UserError if the checkpoint cannot be run on the subset."""
-        self.evaluator.refuse_misfit(self.checkpoint, self.subset)
+        refuse_misfits(self.evaluator, self.checkpoint, self.subset)
 
     def take(self) -> None:
         """Run the model, and write its output."""
@@ -273,12 +297,12 @@ class Scored:
     given: list[ReadScores]  # for the translations that are there
     baseline_path: Path | None
     baseline: Result | None
-    checkpoint: OpenCheckpoint | None  # to run; None if the stored result's output is reused
+    checkpoint: OpenModel | None  # to run; None if the stored result's output is reused
 
     def check(self) -> None:
         """Raise UserError if the checkpoint is to run on the subset, and cannot be."""
         if self.checkpoint:
-            self.evaluator.refuse_misfit(self.checkpoint, self.scoring.test_set.subset)
+            refuse_misfits(self.evaluator, self.checkpoint, self.scoring.test_set.subset)
 
     def take(self) -> Result:
         """Run the model unless its output is stored, score, compare and write."""
@@ -324,14 +348,27 @@ class Scored:
         return replace(result, significance=compared)
 
 
+def refuse_misfits(evaluator: Evaluator, checkpoint: OpenModel, subset: str) -> None:
+    """Raise UserError if a model of an ensemble cannot be run on a subset."""
+    for member in checkpoint.members:
+        evaluator.refuse_misfit(member, subset)
+
+
 def write_output(
-    evaluator: Evaluator, checkpoint: OpenCheckpoint, subset: str, results_path: Path
+    evaluator: Evaluator,
+    checkpoint: OpenModel,
+    subset: str,
+    results_path: Path,
 ) -> tuple[Output, Path]:
     """Run a model on a subset, and write its output to a file, which is returned as well."""
     make_directory(results_path)
     output = evaluator.run(checkpoint, subset)
     path = results_path / evaluator.output_name(subset)
     write_lines(path, output.lines)
+    if name := evaluator.nbest_name(subset):
+        (results_path / name).unlink(missing_ok=True)  # of an earlier output
+        if output.nbest:
+            write_lines(results_path / name, output.nbest)
     return output, path
 
 
@@ -345,7 +382,7 @@ def put_text(evaluator: Evaluator, test_set: TestSet, results_path: Path) -> Non
 
 
 def make_result(
-    checkpoint: OpenCheckpoint,
+    checkpoint: OpenModel,
     system: str,
     evaluator: Evaluator,
     scoring: Scoring,
@@ -353,6 +390,7 @@ def make_result(
 ) -> Result:
     """Run a model on a test set, score it, and write output and text to ``results_path``."""
     test_set = scoring.test_set
+    members = tuple(member.record for member in checkpoint.members)
     output, path = write_output(evaluator, checkpoint, test_set.subset, results_path)
     put_text(evaluator, test_set, results_path)
     return Result(
@@ -365,6 +403,7 @@ def make_result(
         significance=None,
         test_set=test_set,
         checkpoint=checkpoint.record,
+        members=members if len(members) > 1 else (),
         output=path.name,
         output_sha256=sha256(path),
         search=output.search,
@@ -421,7 +460,7 @@ def is_output_of(
     path = results_path / result.output
     return (
         result.test_set == test_set
-        and evaluator.has_made(result)
+        and evaluator.has_made(result, results_path)
         and path.is_file()
         and result.output_sha256 == sha256(path)
     )

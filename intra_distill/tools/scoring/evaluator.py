@@ -1,9 +1,11 @@
 """What an evaluation needs of a kind of data directory, and what all kinds share."""
 
 import argparse
+import hashlib
+import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +59,11 @@ class OpenCheckpoint:
         """
         self.path, self._task_of = path, task_of
 
+    @property
+    def members(self) -> tuple["OpenCheckpoint", ...]:
+        """The checkpoints that are run together."""
+        return (self,)
+
     @cached_property
     def sha256(self) -> str:
         return sha256(self.path)
@@ -89,11 +96,50 @@ class OpenCheckpoint:
         )
 
 
+class OpenEnsemble:
+    """Checkpoints that translate together: fairseq averages the probabilities that they give."""
+
+    def __init__(self, members: tuple[OpenCheckpoint, ...]) -> None:
+        """
+        Raises:
+            UserError: two checkpoints are the same
+        """
+        self.members = members
+        paths: dict[str, Path] = {}  # by SHA-256
+        for member in members:
+            if (same := paths.setdefault(member.sha256, member.path)) is not member.path:
+                raise UserError(f"--path {member.path} is the same as {same}: leave it out")
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of those of its members, in their order."""
+        return hashlib.sha256("".join(each.sha256 for each in self.members).encode()).hexdigest()
+
+    @cached_property
+    def record(self) -> Checkpoint:
+        """What a result says of it as if it were one model, whose seed is that of the first."""
+        records = [member.record for member in self.members]
+        seconds = [record.training_seconds for record in records]
+        return Checkpoint(
+            path=os.pathsep.join(record.path for record in records),
+            sha256=self.sha256,
+            seed=records[0].seed,
+            updates=max(record.updates for record in records),
+            training_seconds=None if None in seconds else sum(seconds),
+            parameters=sum(record.parameters for record in records),
+            num_passes=max(record.num_passes for record in records),
+        )
+
+
+OpenModel = OpenCheckpoint | OpenEnsemble  # what is run as one model
+
+
 class Output(NamedTuple):
     """What a model makes of a subset."""
 
     lines: list[str]  # a translation or a prediction per sentence or question, in corpus order
-    search: SearchRecord | None  # of a translation
+    search: SearchRecord | None = None  # of a translation
+    nbest: Sequence[str] = ()  # the lines of its n-best list, if that is asked for
 
 
 class Evaluator(ABC):
@@ -119,9 +165,16 @@ class Evaluator(ABC):
         """The subsets that a whole evaluation is of; UserError if there are none."""
         return (self.DEFAULT_SUBSET,)
 
-    def open(self, checkpoint: Path) -> OpenCheckpoint:
-        """Open a checkpoint for all subsets; nothing is read before it is needed."""
-        return OpenCheckpoint(checkpoint, self.task_of)
+    def open(self, *checkpoints: Path) -> OpenModel:
+        """Open a checkpoint, or several that are run together, for all subsets.
+
+        Of a single one nothing is read before it is needed.
+
+        Raises:
+            UserError: this kind of model is not run so
+        """
+        members = tuple(OpenCheckpoint(path, self.task_of) for path in checkpoints)
+        return members[0] if len(members) == 1 else OpenEnsemble(members)
 
     @abstractmethod
     def open_test_set(self, subset: str) -> tuple[TestSet, list[str]] | None:
@@ -143,6 +196,10 @@ class Evaluator(ABC):
     def output_name(self, subset: str) -> str:
         """The name of the file of an output."""
 
+    def nbest_name(self, subset: str) -> str | None:
+        """The name of the file of an n-best list; None if the output is no translation."""
+        return None
+
     @abstractmethod
     def task_of(self, checkpoint: Path, state: dict[str, Any]) -> FairseqTask:
         """Set up the task of the data, as the checkpoint with this content needs it.
@@ -156,12 +213,16 @@ class Evaluator(ABC):
         """Raise UserError if a model cannot be run on a subset, as for a sentence too long."""
 
     @abstractmethod
-    def run(self, checkpoint: OpenCheckpoint, subset: str) -> Output:
-        """Run a model on a subset that :meth:`refuse_misfit` has let pass."""
+    def run(self, checkpoint: OpenModel, subset: str) -> Output:
+        """Run a model on a subset that :meth:`refuse_misfit` has let pass, for each member."""
 
     @abstractmethod
-    def has_made(self, result: Result) -> bool:
-        """Whether a result of the same checkpoint and test set was made by the same options."""
+    def has_made(self, result: Result, directory: Path) -> bool:
+        """Whether the same options made a result of the same checkpoint and test set.
+
+        Args:
+            directory: of the result, which may lack a file that is asked for
+        """
 
 
 def training_seconds(path: Path, state: dict[str, Any]) -> float | None:

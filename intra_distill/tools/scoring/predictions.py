@@ -59,6 +59,11 @@ class Predictions(Evaluator):
     def lines(self, kept: list[Any], subset: str) -> list[str]:
         """The predictions, from what is kept of all items of a subset."""
 
+    def open(self, *checkpoints: Path) -> OpenCheckpoint:
+        if len(checkpoints) > 1:
+            raise UserError(f"--path: only translations have ensembles, {self.data} has labels")
+        return super().open(*checkpoints)
+
     def open_test_set(self, subset: str) -> tuple[TestSet, list[str]] | None:
         splits = self.labelled.splits
         if subset not in splits:
@@ -144,7 +149,7 @@ class Predictions(Evaluator):
             numbers = sample["id"].tolist()
             self._refuse_nan(outputs, numbers, checkpoint, subset)
             kept.update(zip(numbers, self.keep(checkpoint.task, sample, outputs), strict=True))
-        return Output(self.lines([kept[number] for number in range(len(dataset))], subset), None)
+        return Output(self.lines([kept[number] for number in range(len(dataset))], subset))
 
     def _refuse_nan(
         self, outputs: Tensor, numbers: list[int], checkpoint: OpenCheckpoint, subset: str
@@ -155,7 +160,7 @@ class Predictions(Evaluator):
                 "is NaN or infinite"
             )
 
-    def has_made(self, result: Result) -> bool:
+    def has_made(self, result: Result, directory: Path) -> bool:
         return True  # no option changes a prediction
 
 

@@ -53,6 +53,7 @@ class TextRecord:
     lowercase: bool
     sentencepiece_text: str | None  # that prepare learnt the pieces from: train or all
     post_process: str  # how pieces become words, as fairseq's --post-process
+    detokenizer: str | None  # what makes text of words, with its version; null if they are text
     source: str | None  # file beside the result; null if the source was not given as text
     source_sha256: str | None
 
@@ -129,6 +130,7 @@ class SearchRecord:
     max_len_b: int | None
     cut_hypotheses: int  # how many reached the limit of length before the model ended them
     unknown_hypotheses: int  # how many have an <unk>
+    nbest: int  # how many hypotheses of a sentence are beside the result; 1 for the output alone
     generator_arguments: list[str]
 
     @property
@@ -157,6 +159,7 @@ class Result:
     significance: Significance | None
     test_set: TestSet
     checkpoint: Checkpoint
+    members: tuple[Checkpoint, ...]  # of an ensemble, which checkpoint describes as one model
     output: str  # the file beside the JSON file with the translations or the predictions
     output_sha256: str
     search: SearchRecord | None  # of a translation
@@ -244,6 +247,9 @@ def contradiction_in(result: Result) -> str:
     for metric in result.metrics:
         if obstacle := METRICS[metric].obstacle(result.kind):
             return obstacle
+    parameters = sum(member.parameters for member in result.members)
+    if result.members and (len(result.members) < 2 or parameters != result.checkpoint.parameters):
+        return "its ensemble is not of the members that it has"
     if text and (text.source is None) != (text.source_sha256 is None):
         return "it has a source or its SHA-256, not both"
     source = [text.source] if text and text.source is not None else []

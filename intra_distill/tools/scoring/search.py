@@ -35,19 +35,20 @@ class Search:
 
     ``max_len_a`` and ``max_len_b`` limit a hypothesis as in fairseq: it has at most a · x + b
     pieces, where x is the number of pieces of the longest source in its batch. Without both, the
-    limit is the larger of 200 and 2 · x.
+    limit is the larger of 200 and 2 · x. ``nbest`` hypotheses of a sentence are written.
     """
 
     beam: int = 5
     lenpen: float = 1.0
     max_len_a: float | None = None
     max_len_b: int | None = None
+    nbest: int = 1
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Search | None":
-        """Take the options that :func:`add_search_arguments` declares; None if none is given."""
-        names = [field.name for field in fields(cls)]
-        given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+        """Take the options that a command declares of these; None if none is given."""
+        options = {field.name: getattr(args, field.name, None) for field in fields(cls)}
+        given = {name: value for name, value in options.items() if value is not None}
         return cls(**given) if given else None
 
     @property
@@ -64,10 +65,13 @@ class Search:
             check_number("--max-len-a", self.max_len_a, 0, MAX_LEN)
         if self.max_len_b is not None:
             check_number("--max-len-b", self.max_len_b, 1, MAX_LEN)
+        check_number("--nbest", self.nbest, 1)
+        if self.nbest > self.beam:
+            raise UserError(f"--nbest {self.nbest} is more than --beam {self.beam} finds: raise it")
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of :class:`Search`, which are None unless they are given."""
+    """Declare the options of :class:`Search` but --nbest; they are None unless they are given."""
     parser.add_argument(
         "--beam",
         type=int,
@@ -90,6 +94,11 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         f"{PIECES_FOR_EACH} × source)",
     )
     parser.add_argument("--max-len-b", type=int, metavar="B", help="see --max-len-a")
+
+
+def add_nbest_argument(parser: argparse.ArgumentParser, help: str) -> None:
+    """Declare the option of :class:`Search` that not every command has."""
+    parser.add_argument("--nbest", type=int, metavar="N", help=help)
 
 
 # fairseq's generator
@@ -134,6 +143,7 @@ def generator_arguments(
         *("--lenpen", str(search.lenpen)),
         *("--max-len-a", str(a or 0)),
         *("--max-len-b", str(PIECES if b is None else b)),
+        *("--nbest", str(search.nbest)),
         *("--max-tokens", str(inference.max_tokens)),
         # with a larger multiple fairseq drops a last batch of another size
         *("--required-batch-size-multiple", "1"),
@@ -153,12 +163,20 @@ def generator_config(arguments: list[str]) -> DictConfig:
     return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))
 
 
+class Hypothesis(NamedTuple):
+    """A translation that the search has found."""
+
+    score: str  # fairseq's: log2 of its probability, divided by its length^lenpen
+    text: str  # in words
+
+
 class Translation(NamedTuple):
     """The result of a search."""
 
     hypotheses: list[str]  # the best one for each sentence, detokenised, in corpus order
     cut: int  # how many reached the limit of length before the model ended them
     unknown: int  # how many have an <unk>
+    nbest: Sequence[list[Hypothesis]] = ()  # for each sentence all that were asked for
 
 
 def translate(cfg: DictConfig, sentences: int, default_limit: bool) -> Translation:
@@ -175,8 +193,8 @@ def translate(cfg: DictConfig, sentences: int, default_limit: bool) -> Translati
     with watch_search(default_limit) as count:
         generate._main(cfg, output)
     log.disabled = False
-    hypotheses = in_corpus_order(output.getvalue(), sentences)
-    return Translation(hypotheses, count["cut"], count["unknown"])
+    nbest = in_corpus_order(output.getvalue(), sentences, cfg.generation.nbest)
+    return Translation([best.text for best, *_ in nbest], count["cut"], count["unknown"], nbest)
 
 
 @contextmanager
@@ -209,19 +227,22 @@ def watch_search(default_limit: bool) -> Iterator[Counter[str]]:
         SequenceGenerator.generate = generate_batch
 
 
-def in_corpus_order(output: str, sentences: int) -> list[str]:
+def in_corpus_order(output: str, sentences: int, nbest: int) -> list[list[Hypothesis]]:
     """Extract the hypotheses from the generator's output, which has the order of its batches.
 
-    They are the lines ``D-NUMBER<tab>SCORE<tab>HYPOTHESIS``, numbered from 0 in corpus order.
+    They are the lines ``D-NUMBER<tab>SCORE<tab>HYPOTHESIS``, numbered from 0 in corpus order, with
+    the best of a sentence first. A search may find fewer than ``nbest``.
     """
     lines = [line[2:].split("\t", 2) for line in output.split("\n") if line.startswith("D-")]
-    hypotheses = sorted((int(number), text) for number, _, text in lines)
-    if [number for number, _ in hypotheses] != list(range(sentences)):
+    found: dict[int, list[Hypothesis]] = {}
+    for number, score, text in lines:
+        found.setdefault(int(number), []).append(Hypothesis(score, text))
+    if sorted(found) != list(range(sentences)) or max(map(len, found.values())) > nbest:
         raise RuntimeError(
-            f"fairseq wrote {len(hypotheses)} hypotheses that are not one for each of the "
+            f"fairseq wrote {len(lines)} hypotheses that are not up to {nbest} for each of the "
             f"{sentences} sentences"
         )
-    return [text for _, text in hypotheses]
+    return [found[number] for number in range(sentences)]
 
 
 def quieten_fairseq() -> None:

@@ -1,5 +1,6 @@
 """The evaluation of translations: test sets of parallel text, and beam search on them."""
 
+import os
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +13,9 @@ from fairseq.tasks.translation import TranslationTask
 from ...checkpoints import check_fits
 from ...errors import UserError
 from ...files import read_lines, sha256
-from ..prepared import open_prepared
-from .evaluator import Evaluator, Inference, OpenCheckpoint, Output
+from ..directory import WORK
+from ..prepared import REPORT, open_prepared
+from .evaluator import Evaluator, Inference, OpenCheckpoint, OpenModel, Output
 from .metrics import DEFAULT_METRICS, default_tokenizer
 from .results import Result, SearchRecord, TestSet, TextRecord
 from .search import (
@@ -42,6 +44,7 @@ class Translations(Evaluator):
         sentencepiece_text: the text that ``prepare`` learnt pieces from: "train" or "all"; None
             for data of another program
         post_process: how pieces become words, as fairseq's --post-process
+        detokenizer: what makes text of words, with its version; None if they are text
     """
 
     TASK, DEFAULT_SUBSET, DONE = "translation", "test", "translated"
@@ -51,6 +54,7 @@ class Translations(Evaluator):
     lowercase: bool
     sentencepiece_text: str | None
     post_process: str = "sentencepiece"
+    detokenizer: str | None = None
 
     def __init__(
         self, data: Path, search: Search, inference: Inference, tokenizer: str | None
@@ -94,11 +98,12 @@ class Translations(Evaluator):
         files, langs = self.plain_text(subset), self.langs(subset)
         text = {path: list(read_lines(path)) for path in files if path}
         sentences = len(self.dataset(subset))
+        if not sentences:
+            raise UserError(f"{self.data}: {subset} has no sentences")
         for path, lines in text.items():
             if len(lines) != sentences:
                 raise UserError(
-                    f"{self.data}: {path.name} has {len(lines)} lines for {sentences} sentences: "
-                    f"{self.REMEDY}"
+                    f"{path} has {len(lines)} lines for {sentences} sentences: {self.REMEDY}"
                 )
         binary = self.source_binary(subset)
         test_set = TestSet(
@@ -114,6 +119,7 @@ class Translations(Evaluator):
                 lowercase=self.lowercase,
                 sentencepiece_text=self.sentencepiece_text,
                 post_process=self.post_process,
+                detokenizer=self.detokenizer,
                 source=files.source and f"{subset}.src.{langs[0]}",
                 source_sha256=files.source and sha256(files.source),
             ),
@@ -132,6 +138,17 @@ class Translations(Evaluator):
     def output_name(self, subset: str) -> str:
         return f"{subset}.hyp.{self.langs(subset)[1]}"
 
+    def nbest_name(self, subset: str) -> str:
+        return f"{subset}.nbest.{self.langs(subset)[1]}"
+
+    def open(self, *checkpoints: Path) -> OpenModel:
+        for path in checkpoints:
+            if os.pathsep in str(path):
+                raise UserError(
+                    f"--path {path} has a {os.pathsep!r}, where fairseq would split it: rename it"
+                )
+        return super().open(*checkpoints)
+
     def task_of(self, checkpoint: Path, state: dict[str, Any]) -> TranslationTask:
         check_fits(self.task, checkpoint, state)
         return self.task
@@ -144,13 +161,17 @@ class Translations(Evaluator):
             self.dataset(subset), subset, max_positions, self.inference.max_tokens
         )
 
-    def run(self, checkpoint: OpenCheckpoint, subset: str) -> Output:
+    def as_text(self, hypothesis: str) -> str:
+        """Make text of a hypothesis in words."""
+        return hypothesis
+
+    def run(self, checkpoint: OpenModel, subset: str) -> Output:
         search = self.search
         arguments = generator_arguments(
             search,
             self.inference,
             self.task_arguments(subset),
-            [checkpoint.path],
+            [member.path for member in checkpoint.members],
             self.post_process,
         )
         cfg, sentences = generator_config(arguments), len(self.dataset(subset))
@@ -162,12 +183,23 @@ class Translations(Evaluator):
             max_len_b=search.max_len_b,
             cut_hypotheses=translation.cut,
             unknown_hypotheses=translation.unknown,
+            nbest=search.nbest,
             generator_arguments=arguments,
         )
-        return Output(translation.hypotheses, record)
+        nbest = [
+            f"{number}\t{hypothesis.score}\t{self.as_text(hypothesis.text)}"
+            for number, hypotheses in enumerate(translation.nbest)
+            for hypothesis in hypotheses
+        ]
+        lines = list(map(self.as_text, translation.hypotheses))
+        return Output(lines, record, nbest if search.nbest > 1 else [])
 
-    def has_made(self, result: Result) -> bool:
-        names = ("beam", "lenpen", "max_len_a", "max_len_b")
+    def has_made(self, result: Result, directory: Path) -> bool:
+        names = ["beam", "lenpen", "max_len_a", "max_len_b"]
+        if self.search.nbest > 1:
+            names.append("nbest")
+            if not (directory / self.nbest_name(result.test_set.subset)).is_file():
+                return False
         return result.search is not None and all(
             getattr(result.search, name) == getattr(self.search, name) for name in names
         )
@@ -184,6 +216,12 @@ class PreparedTranslations(Translations):
             UserError: the directory is not prepared
         """
         super().__init__(data, search, inference, tokenizer)
+        begun = (data / REPORT).exists() or (data / WORK).exists()
+        if not begun and any(data.glob("dict.*.txt")):
+            raise UserError(
+                f"{data} has no {REPORT}: make it by intra-distill prepare or, if it was made by "
+                "fairseq-preprocess, tell evaluate of its text: see --references"
+            )
         prepared = open_prepared(data)
         self.text_format = prepared.text_format
         self.lowercase = self.text_format.lowercase
@@ -218,6 +256,8 @@ def refuse_long_sentences(
     for side, sizes, limit in zip(
         ("source", "target"), dataset.sizes.T, max_positions, strict=True
     ):
+        if sizes is None:  # fairseq-preprocess --only-source
+            continue
         longest = int(sizes.argmax())
         length = f"line {longest + 1} of {subset} has {sizes[longest]} {side} tokens"
         if sizes[longest] > limit:

@@ -8,6 +8,7 @@ from intra_distill.cli import main
 from intra_distill.cli import table as cli_table
 from intra_distill.files import read_lines
 from intra_distill.tools.reports import markdown
+from intra_distill.tools.scoring.results import Result, SegmentScores
 
 from ...support.results import (
     SIGNATURES,
@@ -72,6 +73,35 @@ def test_systems_by_data_sets(grid, printed):
         "seeds",
     ]
     assert errors == []
+
+
+def with_errors(result: Result, score: float) -> Result:
+    """The result with the scores of a program that counts errors."""
+    return replace(
+        result,
+        scores={**result.scores, "MetricX": score},
+        signatures={**result.signatures, "MetricX": "metricx-24|case:lc"},
+        segment_scores={"MetricX": SegmentScores("test.scores.MetricX", "a", False)},
+    )
+
+
+def test_scores_of_another_program_have_a_table_and_an_average(tmp_path, printed, figures):
+    for dataset, score in {"ar-en": 2.0, "nl-en": 3.0}.items():
+        for system, gain in {"transformer": 0.0, "intra_x": 0.125}.items():
+            put(tmp_path, with_errors(make_result(system, dataset), score - gain))
+    lines, errors = printed(tmp_path, "--metric", "MetricX", "--plot", tmp_path / "x.png")
+    assert lines[2:6] == [
+        "| transformer | 2.0000 | 3.0000 | 2.5000 | 49.98M |",
+        "| intra_x | 1.8750 | 2.8750 | 2.3750 | 49.98M |",
+        "",
+        "- MetricX (lower is better): `metricx-24|case:lc`",
+    ]
+    assert figures[0].axes[0].get_ylabel() == "MetricX, test"
+    assert len(errors) == 2 and "test.ref.en are not there" in errors[0]
+    put(tmp_path, make_result("sage", "ar-en"))
+    with pytest.raises(SystemExit, match="it has no MetricX: evaluate it again with --score$"):
+        main(["table", str(tmp_path), "--metric", "MetricX"])
+    assert "| 30.00 |" in printed(tmp_path)[0][2]  # without --metric it is the primary one
 
 
 def test_where_all_have_the_same_seeds_their_number_is_said_once(grid, printed):

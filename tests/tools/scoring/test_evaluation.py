@@ -1,6 +1,7 @@
 """An evaluation: what its result says, when it is taken up again, and what it refuses."""
 
 import hashlib
+import io
 import json
 import logging
 import os
@@ -61,6 +62,10 @@ def lines_of(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split("\n")[:-1]
 
 
+def as_written(result: Result) -> dict:
+    return json.loads(json.dumps(asdict(result)))
+
+
 def change_json(path: Path, **changes) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
@@ -97,6 +102,7 @@ def test_result(prepared, checkpoint, base):
                 "lowercase": True,
                 "sentencepiece_text": "train",
                 "post_process": "sentencepiece",
+                "detokenizer": None,
                 "source": "test.src.de",
                 "source_sha256": digest(prepared / "test.src.de"),
             },
@@ -115,6 +121,7 @@ def test_result(prepared, checkpoint, base):
             + 5 * 2 * 16,
             "num_passes": 1,
         },
+        "members": [],
         "tokenizer": "13a",
         "search": {
             "beam": 5,
@@ -123,6 +130,7 @@ def test_result(prepared, checkpoint, base):
             "max_len_b": None,
             "cut_hypotheses": sum(line.count(" ") > 150 for line in lines_of(hypotheses)),
             "unknown_hypotheses": 0,
+            "nbest": 1,
         },
         "segment_scores": {},
         "output": "test.hyp.en",
@@ -160,14 +168,15 @@ def test_hypotheses_are_in_corpus_order(prepared, checkpoint, base, tmp_path):
 
 def test_in_corpus_order_keeps_what_is_in_the_line():
     output = "S-1\tx\nD-1\t-0.5\ta\tb\u2028c\nH-0\t-0.1\t▁d\nD-0\t-0.1\t\nGenerate: D-2"
-    assert search.in_corpus_order(output, 2) == ["", "a\tb\u2028c"]
+    hypotheses = search.in_corpus_order(output, 2, 1)
+    assert hypotheses == [[("-0.1", "")], [("-0.5", "a\tb\u2028c")]]
 
 
 @pytest.mark.parametrize("numbers", [[0], [0, 0], [1, 2], [0, 1, 1]])
 def test_in_corpus_order_wants_each_sentence_once(numbers):
     output = "".join(f"D-{number}\t-0.5\ta\n" for number in numbers)
-    with pytest.raises(RuntimeError, match="one for each of the 2 sentences"):
-        search.in_corpus_order(output, 2)
+    with pytest.raises(RuntimeError, match="up to 1 for each of the 2 sentences"):
+        search.in_corpus_order(output, 2, 1)
 
 
 def test_scores_and_significance_are_those_of_sacrebleu(prepared, distilled, base, tmp_path):
@@ -203,7 +212,7 @@ def test_what_is_done_is_not_done_again(prepared, checkpoint, base, no_search, c
     written = base.stat().st_mtime_ns
     again = evaluate(Evaluation(prepared, checkpoint, base.parent))
     assert base.stat().st_mtime_ns == written
-    assert asdict(again) == json.loads(base.read_text())
+    assert as_written(again) == json.loads(base.read_text())
     assert f"{base} is of this checkpoint" in capsys.readouterr().out
 
 
@@ -214,7 +223,7 @@ def test_a_done_evaluation_can_be_named_and_compared(
     name = "intra_x+task.num_passes=5+criterion.alpha=1"
     again = Evaluation(prepared, checkpoint, copied, name=name, baseline=base)
     result = evaluate(again)
-    assert asdict(result) == json.loads((copied / "test.json").read_text())
+    assert as_written(result) == json.loads((copied / "test.json").read_text())
     assert (result.system, result.significance["baseline"]) == (name, str(base))
     assert result.overrides == ["task.num_passes=5", "criterion.alpha=1"]
     assert [test["p_value"] for test in result.significance["tests"].values()] == [1, 1]
@@ -284,6 +293,84 @@ def test_metrics_of_another_checkpoint_do_not_stay(done, distilled, no_search, m
     assert list(evaluate(replace(done, checkpoint=distilled)).scores) == ["BLEU", "chrF"]
 
 
+# N-best lists and ensembles
+
+
+def test_the_nbest_list_is_beside_the_translations(prepared, checkpoint, base, tmp_path):
+    asked = Evaluation(prepared, checkpoint, tmp_path, search=Search(nbest=3))
+    result = evaluate(asked)
+    assert result.search.nbest == 3 and result.scores == read_result(base).scores
+    rows = [line.split("\t") for line in lines_of(tmp_path / "test.nbest.en")]
+    assert [int(number) for number, _, _ in rows] == [n for n in range(19) for _ in range(3)]
+    assert [text for _, _, text in rows[::3]] == lines_of(tmp_path / "test.hyp.en")
+    scores = [float(score) for _, score, _ in rows]
+    assert all(scores[i] >= scores[i + 1] >= scores[i + 2] for i in range(0, len(rows), 3))
+
+
+def test_an_nbest_list_is_made_where_there_is_none_and_goes_with_its_translations(
+    done, monkeypatch
+):
+    calls = []
+
+    def translate(cfg, sentences, _):
+        calls.append(cfg.generation.nbest)
+        found = [[search.Hypothesis("-0.1", "a")] * cfg.generation.nbest] * sentences
+        return Translation(["a"] * sentences, 0, 0, found)
+
+    monkeypatch.setattr(translations, "translate", translate)
+    nbest = done.results_path / "test.nbest.en"
+    asked = replace(done, search=Search(nbest=2))
+    for again in (asked, asked, done):
+        evaluate(again)
+        assert calls == [2] and len(lines_of(nbest)) == 2 * 19
+    nbest.unlink()
+    evaluate(asked)
+    assert calls == [2, 2] and nbest.exists()
+    evaluate(replace(done, search=Search(beam=2)))
+    assert not nbest.exists()
+
+
+def test_an_ensemble_is_fairseqs_own(prepared, checkpoint, distilled, base, tmp_path):
+    both = Evaluation(prepared, checkpoint, tmp_path / "both", ensemble=(distilled,))
+    result = evaluate(both)
+    assert (
+        result == read_result(tmp_path / "both/test.json") and result.system == "plain & distilled"
+    )
+    arguments = result.search.generator_arguments
+    assert arguments[arguments.index("--path") + 1] == f"{checkpoint}:{distilled}"
+    first, second = result.members
+    assert first == read_result(base).checkpoint and second.num_passes == 2
+    assert (first.sha256, second.sha256) == (digest(checkpoint), digest(distilled))
+    whole = result.checkpoint
+    assert (whole.seed, whole.updates, whole.num_passes) == (4, 150, 2)
+    assert whole.parameters == first.parameters + second.parameters
+    assert whole.training_seconds == first.training_seconds + second.training_seconds
+
+    output = io.StringIO()
+    with search.watch_search(default_limit=True):
+        search.generate._main(search.generator_config(arguments), output)
+    own = search.in_corpus_order(output.getvalue(), 19, 1)
+    translated = lines_of(tmp_path / "both" / "test.hyp.en")
+    assert translated == [text for ((_, text),) in own] != lines_of(base.with_name("test.hyp.en"))
+
+
+def test_an_ensemble_is_not_its_first_member(done, distilled, monkeypatch):
+    """Its result is reused for the same checkpoints alone."""
+    monkeypatch.setattr(translations, "translate", lambda _, n, grows: Translation(["a"] * n, 0, 0))
+    both = replace(done, ensemble=(distilled,), name="both")
+    result = evaluate(both)
+    monkeypatch.setattr(translations, "translate", lambda *_: pytest.fail("translated"))
+    assert evaluate(both) == result
+    with pytest.raises(pytest.fail.Exception, match="translated"):
+        evaluate(done)
+
+
+def test_a_path_that_fairseq_would_split_is_refused(asked, tmp_path):
+    path = shutil.copy(asked.checkpoint, tmp_path / "a:b.pt")
+    with pytest.raises(UserError, match="a:b.pt has a ':', where fairseq would split it: rename"):
+        evaluate(replace(asked, checkpoint=Path(path)))
+
+
 # The limit of length
 
 
@@ -293,10 +380,10 @@ def lengths(monkeypatch) -> dict[int, int]:
     lengths = {}
     in_corpus_order = search.in_corpus_order
 
-    def note(output: str, sentences: int) -> list[str]:
+    def note(output: str, sentences: int, nbest: int) -> list[list[search.Hypothesis]]:
         for number, scores in re.findall(r"^P-(\d+)\t(.*)$", output, re.MULTILINE):
             lengths[int(number)] = len(scores.split()) - 1  # but for </s>
-        return in_corpus_order(output, sentences)
+        return in_corpus_order(output, sentences, nbest)
 
     monkeypatch.setattr(search, "in_corpus_order", note)
     return lengths

@@ -7,7 +7,12 @@ import pytest
 
 from intra_distill.errors import UserError
 from intra_distill.tools.scoring.metrics import Answers, Classes, Numbers, Tags
-from intra_distill.tools.scoring.results import read_result, why_incomparable, write_result
+from intra_distill.tools.scoring.results import (
+    SegmentScores,
+    read_result,
+    why_incomparable,
+    write_result,
+)
 
 from ...support.results import (
     SIGNATURES,
@@ -19,6 +24,13 @@ from ...support.results import (
 )
 
 TEST_SET = asdict(make_result().test_set)
+CHECKPOINT = asdict(make_result().checkpoint)
+SCORES = {"file": "test.scores.COMET", "sha256": "a", "higher_is_better": True}
+WITH_SCORES = {
+    "scores": {"BLEU": 30.0, "COMET": 0.8},
+    "signatures": {"BLEU": SIGNATURES["BLEU"], "COMET": "x"},
+    "segment_scores": {"COMET": SCORES},
+}
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path):
@@ -27,8 +39,11 @@ def test_a_result_is_read_as_it_was_written(tmp_path):
         "intra_x+task.num_passes=5",
         seed=7,
         num_passes=5,
-        significance={"tests": {"BLEU": test, "chrF": test}},
+        significance={"tests": {"BLEU": test, "COMET": test}},
+        **{**WITH_SCORES, "segment_scores": {"COMET": SegmentScores(**SCORES)}},
     )
+    members = (replace(result.checkpoint, parameters=result.checkpoint.parameters // 2),) * 2
+    result = replace(result, members=members)
     write_result(tmp_path / "test.json", result)
     assert read_result(tmp_path / "test.json") == result
     assert result.overrides == ["task.num_passes=5"]
@@ -53,6 +68,23 @@ def test_a_test_set_knows_its_data_set():
         ),
         ({"tokenizer": "14a"}, "'14a' is no tokeniser of sacreBLEU"),
         ({"output": "../test.hyp.en"}, "'../test.hyp.en' is no name of a file"),
+        ({"members": [CHECKPOINT]}, "its ensemble is not of the members that it has"),
+        ({"members": [CHECKPOINT] * 2}, "its ensemble is not of the members that it has"),
+        ({"segment_scores": {"COMET": SCORES}}, "'COMET' is no score of another program's"),
+        ({"segment_scores": {"BLEU": SCORES}}, "'BLEU' is no score of another program's"),
+        ({**WITH_SCORES, "primary_metric": "COMET"}, "it has no COMET, its primary metric"),
+        (
+            {**WITH_SCORES, "segment_scores": {"COMET": {**SCORES, "file": "../x"}}},
+            "'../x' is no name of a file",
+        ),
+        *(
+            ({"test_set": {**TEST_SET, "text": {**TEST_SET["text"], **changes}}}, why)
+            for changes, why in (
+                ({"source": "/x"}, "'/x' is no name of a file"),
+                ({"source": ""}, "'' is no name of a file"),
+                ({"source": None}, "it has a source or its SHA-256, not both"),
+            )
+        ),
         ({"task": "tagging"}, "a translation in one place and of predictions in another"),
         ({"task": None}, ""),
         ({"task": "\x1b[2J"}, ""),

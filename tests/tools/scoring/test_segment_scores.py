@@ -209,6 +209,12 @@ def test_what_is_no_score_of_each_translation_is_refused(scores, form, message, 
     assert (done.results_path / "test.json").read_bytes() == before
 
 
+def test_scores_of_several_subsets_are_refused(done, write):
+    asked = replace(done, scores=(write(SCORES),), subsets=("test", "test1"))
+    with pytest.raises(UserError, match="--score is of one of the subsets test, test1: name it"):
+        evaluate(asked)
+
+
 def test_labels_have_no_such_scores(of_classes, classifier, tmp_path):
     (tmp_path / "x").write_text("1\n")
     given = GivenScores("x", tmp_path / "x", "y", True)
