@@ -109,7 +109,7 @@ def find_text(split: str, prefix: str, langs: list[str]) -> str:
     source, target = langs
     prefixes = (f"{prefix}.{source}-{target}", f"{prefix}.{target}-{source}", prefix)
     for name in prefixes:
-        if any(os.path.exists(f"{name}.{lang}") for lang in langs):
+        if any(os.path.lexists(f"{name}.{lang}") for lang in langs):
             return name
     files = " nor ".join(f"{name}.{source}" for name in prefixes)
     raise UserError(
