@@ -132,8 +132,9 @@ subsets_of() {
         echo "${BASH_REMATCH[1]//,/ }"
         return
     fi
-    for file in "$data"/bin/test-*.ref; do
-        [[ ! -e $file ]] || found+=("$(basename "$file" .ref)")
+    for file in "$data"/bin/test-*.ref "$data"/bin/test-*.ref.*; do
+        file=${file##*/}
+        [[ ! -e $data/bin/$file ]] || found+=("${file%.ref*}")
     done
     echo "${found[*]:-test}"
 }

@@ -17,12 +17,22 @@ from .support.prepared import make_prepared
 from .support.sentences import write_sentences
 from .support.tokens import write_questions, write_words
 from .support.training import PLAIN, SELF, TINY_TRANSFORMER, USER_DIR
+from .support.trilingual import make_multilingual
 
 pytest_plugins = ["tests.support.fault_table"]
 
 
 # what these fixtures give takes seconds: binarised data, trained models, finished work
-SLOW_FIXTURES = {"data", "prepared", "work", "of_classes", "of_numbers", "of_words", "of_questions"}
+SLOW_FIXTURES = {
+    "data",
+    "prepared",
+    "multilingual",
+    "work",
+    "of_classes",
+    "of_numbers",
+    "of_words",
+    "of_questions",
+}
 # what trains without them, starts processes or tries thousands of cases: files, and functions
 SLOW = {
     *["test_benchmark.py", "test_cleaning.py", "test_end_to_end.py", "test_input_scripts.py"],
@@ -80,6 +90,12 @@ def data(tmp_path_factory) -> str:
 def prepared(tmp_path_factory) -> Path:
     """A data directory with the subsets train, test and test1."""
     return make_prepared(tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def multilingual(tmp_path_factory) -> Path:
+    """A data directory of the pairs de-en, en-de and fr-en."""
+    return make_multilingual(tmp_path_factory.mktemp("multilingual"))
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ TINY = (
 SMALL = "--vocab-size 70"
 ARGS = ["intra-distill", "args"]
 TASKS = "cola sst-2 mrpc qqp sts-b mnli qnli rte".split()
-RECIPES = "glue, iwslt14, multi30k, panx, quickstart, tydiqa, wmt17"
+RECIPES = "glue, iwslt14, multi30k, multilingual, panx, quickstart, tydiqa, wmt17"
 STUDENTS = ["self_distillation_1", "self_distillation_2"]
 
 

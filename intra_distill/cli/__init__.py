@@ -19,6 +19,7 @@ from ..errors import UserError, one_line
 
 COMMANDS = [
     "prepare",
+    "prepare_multilingual",
     "add_test",
     "encode",
     "translate",

@@ -28,16 +28,13 @@ directory, and ``intra-distill encode`` cuts other text into its pieces.
 
 import argparse
 from dataclasses import fields
-from pathlib import Path
 
 from ..tools.directory import outcome
-from ..tools.preparation import normalization
-from ..tools.preparation.request import TranslationPreparation, usable_cores
+from ..tools.preparation.request import TranslationPreparation, add_preparation_arguments
 from ..tools.preparation.translation import prepare
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    defaults = TranslationPreparation
     parser.add_argument("--source-lang", required=True, metavar="LANG", help="source language")
     parser.add_argument("--target-lang", required=True, metavar="LANG", help="target language")
     parser.add_argument(
@@ -67,69 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PREFIX[,PREFIX...]",
         help="test sets; they become test, test1, ...",
     )
-    parser.add_argument(
-        "--train-pairs",
-        type=int,
-        metavar="N",
-        help="take the first N training pairs only (default: all)",
-    )
-    parser.add_argument(
-        "--vocab-size",
-        type=int,
-        default=defaults.vocab_size,
-        metavar="N",
-        help="pieces in the joint SentencePiece model (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--sentencepiece-text",
-        choices=("train", "all"),
-        default=defaults.sentencepiece_text,
-        help="train the SentencePiece model on the training text, or also, as the authors of the "
-        "paper did, on the validation and test text (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--sentencepiece-sample",
-        type=int,
-        metavar="N",
-        help="train it on N lines of that text, drawn with a fixed seed (default: all)",
-    )
-    parser.add_argument(
-        "--normalization",
-        choices=normalization.RULES,
-        default=defaults.normalization,
-        help="SentencePiece's rule for the text that it cuts into pieces; identity changes nothing "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max-ratio",
-        type=float,
-        default=defaults.max_ratio,
-        metavar="R",
-        help="drop training pairs whose longer side has over R times the Moses tokens of the "
-        "shorter one (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max-length",
-        type=int,
-        default=defaults.max_length,
-        metavar="N",
-        help="drop training pairs with a side of over N Moses tokens (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--destdir",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="the data directory to make; an unfinished one is completed",
-    )
-    parser.add_argument("--lowercase", action="store_true", help="lower-case all text")
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=usable_cores(),
-        metavar="N",
-        help="parallel processes; the files do not depend on it (default: all cores, %(default)s)",
-    )
+    add_preparation_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> None:

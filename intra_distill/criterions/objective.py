@@ -115,9 +115,10 @@ class Objective:
                 "make 2 or more passes, or set --alpha 0"
             )
         if self.schedule.adaptive and not task.bounded:
+            bounds = " or ".join(f"--{name.replace('_', '-')}" for name in task.BOUNDS)
             refuse(
-                "the adaptive α′ needs the length of the run: set --max-update or --max-epoch, "
-                "or use --constant-alpha"
+                f"the adaptive α′ needs the length of the run: set {bounds}, or use "
+                "--constant-alpha"
             )
 
     def num_passes(self, sample: dict[str, Any]) -> int:

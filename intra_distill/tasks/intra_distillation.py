@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import signature
-from typing import Any, List, Optional
+from typing import Any, ClassVar, List, Optional
 
 from fairseq import utils
 from fairseq.dataclass import FairseqDataclass
@@ -111,6 +111,7 @@ class IntraDistillationTask:
         SystemExit: with one line, for options that are out of range or incompatible with K passes
     """
 
+    BOUNDS: ClassVar = ("max_update", "max_epoch")  # the options that N follows from
     total_updates: int | None = None  # N, set in the first epoch if α′ is adaptive
     _needs_total_updates = False
     _remembered_total_updates: int | None = None  # N in the checkpoint
@@ -183,8 +184,8 @@ class IntraDistillationTask:
 
     @property
     def bounded(self) -> bool:
-        """Whether the run has a limit in updates or epochs, from which N follows."""
-        return self._cfg.max_update > 0 or self._cfg.max_epoch > 0
+        """Whether the run has a limit, from which N follows."""
+        return any(getattr(self._cfg, name) > 0 for name in self.BOUNDS)
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
         # fairseq's tasks without a dataclass do not take the second argument
@@ -263,19 +264,23 @@ class IntraDistillationTask:
 
     def _set_total_updates(self, epoch: int) -> None:
         """Count N before the first update, and warn if the checkpoint has another N."""
-        self.total_updates = total_updates(
-            self._cfg.max_update,
-            self._cfg.max_epoch,
-            self._batches_per_epoch(epoch) if self._cfg.max_epoch > 0 else [],
-            self._cfg.update_freq,
-            self._cfg.skip_remainder_batch,
-        )
+        self.total_updates = self.count_total_updates(epoch)
         remembered = self._remembered_total_updates
         if remembered not in (None, self.total_updates):
             logger.warning(
                 f"this run will make N = {self.total_updates} updates, but the checkpoint was "
                 f"trained towards {remembered}: the adaptive α′ follows the new N from here on"
             )
+
+    def count_total_updates(self, epoch: int) -> int:
+        """N, the updates that ``--max-update`` and ``--max-epoch`` allow, as an epoch begins."""
+        return total_updates(
+            self._cfg.max_update,
+            self._cfg.max_epoch,
+            self._batches_per_epoch(epoch) if self._cfg.max_epoch > 0 else [],
+            self._cfg.update_freq,
+            self._cfg.skip_remainder_batch,
+        )
 
     def _batches_per_epoch(self, epoch: int) -> list[int]:
         """Number of batches of one rank in epoch 1, 2, …, until the shards repeat or the run ends.

@@ -3,11 +3,13 @@
 The behaviour is a mixin, placed before the task that it changes.
 """
 
+import argparse
 import logging
 from dataclasses import dataclass, field
 from typing import Any
 
 from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass.utils import gen_parser_from_dataclass
 from omegaconf import II
 from torch import Tensor, nn
 
@@ -39,6 +41,11 @@ class KeepPrunedTask:
             biases and the embedding of padding; or for parameters in shards
     """
 
+    @classmethod
+    def add_args(cls, parser: argparse.ArgumentParser) -> None:
+        super().add_args(parser)
+        gen_parser_from_dataclass(parser, KeepPrunedConfig())
+
     _zero_when_new: dict[str, Tensor] | None = None  # masks, from the building to the first epoch
 
     def __init__(self, cfg: KeepPrunedConfig, *args: Any, **kwargs: Any) -> None:
@@ -47,11 +54,12 @@ class KeepPrunedTask:
                 "--keep-pruned is not supported with --ddp-backend fully_sharded (fairscale): "
                 "use legacy_ddp or pytorch_ddp"
             )
+        self._keep_pruned = cfg.keep_pruned
         super().__init__(cfg, *args, **kwargs)
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
         model = super().build_model(cfg, from_checkpoint)
-        if self.cfg.keep_pruned and not from_checkpoint:
+        if self._keep_pruned and not from_checkpoint:
             self._zero_when_new = zeros(model, ZERO_IN_FLOAT16)
         return model
 

@@ -16,6 +16,11 @@ from ..errors import UserError
 COMPONENT_OPTIONS = {"model": "arch"}  # a component's option, where it differs from its group
 OVERRIDE = re.compile(r"\w+(?:\.\w+)*=")
 DATASETS = "datasets"  # the file of a recipe's folder that says what differs by data set
+# tasks of fairseq without a dataclass, which fairseq-hydra-train cannot set up
+NOT_IN_HYDRA = {
+    "translation_multi_simple_epoch",
+    "translation_multi_simple_epoch_intra_distillation",
+}
 NO_SYSTEMS = {"prepare", "paper", DATASETS}  # files of a recipe's folder that train nothing
 
 
@@ -97,11 +102,15 @@ def hydra_overrides(
     Args:
         config, overrides, dataset: as in :func:`load_config`
     Raises:
-        UserError: as :func:`load_config`
+        UserError: as :func:`load_config`, and for a task that hydra cannot set up
     """
     file, _ = _find_config(config)
     before = dict(_leaves(load_config(file)))
     after = dict(_leaves(load_config(config, overrides, dataset)))
+    if (task := after.get("task._name")) in NOT_IN_HYDRA:
+        raise UserError(
+            f"{config}: fairseq-hydra-train cannot set up --task {task}: use fairseq-train"
+        )
     changes = [
         ("" if key in before else "++") + f"{key}={_as_hydra(value)}"
         for key, value in after.items()

@@ -16,6 +16,8 @@ Refusals = dict[str, dict[str, list[str]]]  # option → message → values
 NUMBERS = {
     "prepare": "--vocab-size --workers --max-ratio --max-length --train-pairs --hold-out "
     "--hold-out-every --sentencepiece-sample",
+    "prepare-multilingual": "--vocab-size --workers --max-ratio --max-length --train-pairs "
+    "--sentencepiece-sample",
     "evaluate": "--nbest --beam --lenpen --max-tokens --max-len-a --max-len-b",
     "translate": "--nbest --beam --lenpen --max-tokens --max-len-a --max-len-b --buffer-size",
     "average": "--num-epoch-checkpoints --num-update-checkpoints --checkpoint-upper-bound",
@@ -32,6 +34,7 @@ NUMBERS = {
 }
 FLAGS = {
     "prepare": "--lowercase",
+    "prepare-multilingual": "--lowercase",
     "args": "--generation --hydra",
     "evaluate": "--cpu --detokenize --lowercase",
     "translate": "--cpu",
@@ -42,6 +45,8 @@ FLAGS = {
 CHOICES = [
     ("prepare", "--normalization", "nfd"),
     ("prepare", "--sentencepiece-text", "some"),
+    ("prepare-multilingual", "--normalization", "nfd"),
+    ("prepare-multilingual", "--sentencepiece-text", "some"),
     ("evaluate", "--tokenize", "14a"),
     ("evaluate", "--metrics", "bleu"),
     ("evaluate", "--post-process", "@@ "),
@@ -122,6 +127,7 @@ NO_TEXT = {
     "are empty": ["strange/empty"],
     "strange/short.de has 1 lines but strange/short.en has 2": ["strange/short"],
 }
+TEXT_OF_PAIR = {message: values for message, values in NO_TEXT.items() if "No such" not in message}
 NO_NAMES = {
     "--names has 2 names for 1 checkpoints": ["a,b"],
     "which is no file name": ["a/b", ".."],
@@ -173,6 +179,27 @@ NO_SUCH_FOLDER = {
         *["none", "raw/train.de", "strange/loop.de", "strange/pipe", LONG]
     ],
 }
+PREPARING = {
+    "--max-ratio": {"must be at least 1": ["nan", "0.99", "-inf"]},
+    "--max-length": {"must be at least 1": ["0", "-1"]},
+    "--train-pairs": {"must be at least 1": ["0"], "the largest possible is": ["1"]},
+    "--sentencepiece-sample": {"must be at least 1": ["-5"], "the largest possible is": ["1"]},
+    "--workers": {"must be at least 1": ["0"], "must be at most 1024": [HUGE]},
+    "--vocab-size": {
+        "must be at least 4": ["3", "-1"],
+        "must be at most 1000000": ["1000001", HUGE],
+        "the largest possible is": ["5000"],
+    },
+    "--destdir": {
+        "raw holds other files": ["raw"],
+        "is not a directory": ["raw/train.de"],
+        "Not a directory": ["raw/train.de/x"],
+        "Too many levels": ["strange/loop.de"],
+        "is a pipe or a device": ["strange/pipe"],
+        "choose another name": ["a,b"],
+        "File name too long": [LONG],
+    },
+}
 REFUSED: dict[str, Refusals] = {
     "prepare": {
         "--source-lang": {
@@ -187,26 +214,28 @@ REFUSED: dict[str, Refusals] = {
             "--test names raw/test 2 times": ["raw/test,raw/test"],
             "cannot read .de": ["raw/test,"],
         },
-        "--max-ratio": {"must be at least 1": ["nan", "0.99", "-inf"]},
-        "--max-length": {"must be at least 1": ["0", "-1"]},
-        "--train-pairs": {"must be at least 1": ["0"], "the largest possible is": ["1"]},
-        "--sentencepiece-sample": {"must be at least 1": ["-5"], "the largest possible is": ["1"]},
-        "--workers": {"must be at least 1": ["0"], "must be at most 1024": [HUGE]},
-        "--vocab-size": {
-            "must be at least 4": ["3", "-1"],
-            "must be at most 1000000": ["1000001", HUGE],
-            "the largest possible is": ["5000"],
-        },
+        **PREPARING,
         "--hold-out": {"not --valid and --hold-out": ["5"]},
-        "--destdir": {
-            "raw holds other files": ["raw"],
-            "is not a directory": ["raw/train.de"],
-            "Not a directory": ["raw/train.de/x"],
-            "Too many levels": ["strange/loop.de"],
-            "is a pipe or a device": ["strange/pipe"],
-            "choose another name": ["a,b"],
-            "File name too long": [LONG],
+    },
+    "prepare-multilingual": {
+        "--lang-pairs": {
+            "'de' is no pair: write SOURCE-TARGET": ["de", "de,en-de", "de-en,de"],
+            "'{value}' is no pair: write SOURCE-TARGET": ["-", "de-", "de-en-fr", " "],
+            "'' is no pair": [","],
+            "de-de translates de into itself": ["de-de"],
+            "names de-en 2 times": ["de-en,de-en"],
+            "fairseq finds a language in file names only": ["de-e.n", "../x-en"],
+            "has no text of fr-es: there is neither": ["fr-es"],
+            "No such file": ["de-fr"],
         },
+        "--train": {"--train {value} has no text": ["strange/none"], **TEXT_OF_PAIR},
+        "--valid": {"--valid {value} has no text": ["strange/none"], **TEXT_OF_PAIR},
+        "--test": {
+            **TEXT_OF_PAIR,
+            "--test names raw/test 2 times": ["raw/test,raw/test"],
+            "--test has no text": ["raw/test,"],
+        },
+        **PREPARING,
     },
     "add-test": {
         "data": NOT_PREPARED,

@@ -53,6 +53,7 @@ UNREADABLE = {
 }
 UNWRITABLE = {
     "prepare": "--destdir",
+    "prepare-multilingual": "--destdir",
     "add-test": "data",
     "evaluate": "--results-path",
     "average": "--output",

@@ -251,3 +251,8 @@ def test_what_the_user_got_wrong_ends_in_one_line(capsys):
     with pytest.raises(SystemExit) as ending:
         main(["no-such-command"])
     assert ending.value.code == 2
+
+
+def test_a_task_that_hydra_cannot_set_up_is_named():
+    with pytest.raises(UserError, match="fairseq-hydra-train cannot set up --task translation_mul"):
+        hydra_overrides(CONFIGS / "multilingual" / "intra_x.yaml")

@@ -1,8 +1,9 @@
-"""Checks what a data directory of translation pairs is made from: the options and the text.
+"""Checks what a data directory of parallel text is made from: the options and the text.
 
 All checks are done before the work begins. Their result is the request: what the files depend on.
 """
 
+import argparse
 import os
 import re
 from collections import Counter
@@ -14,8 +15,10 @@ from ...errors import UserError
 from ...files import check_plain, read_lines, sha256
 from ..options import check_data_directory, check_number
 from ..prepared import TextFormat
+from . import normalization
 from .pieces import SPECIAL_PIECES
 
+LEAST_PIECES = len(SPECIAL_PIECES) + 1
 MAX_PIECES = 10**6  # SentencePiece would fill the memory before it finds that the text is too short
 MAX_WORKERS = 1024
 VALIDATION_OPTIONS = ("valid", "hold_out_every", "hold_out")
@@ -28,16 +31,13 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
-class TranslationPreparation:
-    """The parallel text to prepare, and how: the options of ``intra-distill prepare``.
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What the preparations of one and of several language pairs share.
 
     Attributes:
-        train, valid, test: a PREFIX, or several, of the files PREFIX.SOURCE_LANG and
-            PREFIX.TARGET_LANG.
+        train, valid, test: a PREFIX, or several, of files of raw text.
         destdir: the data directory to make.
-        hold_out_every: instead of ``valid``, validate on every N-th training pair.
-        hold_out: instead of ``valid``, validate on N training pairs that are drawn at random.
         vocab_size: pieces in the joint SentencePiece model.
         sentencepiece_text: "train", or "all" to train that model on the text of all splits.
         sentencepiece_sample: the lines of that text to draw at random; None for all.
@@ -45,19 +45,15 @@ class TranslationPreparation:
         max_ratio: drop training pairs whose longer side has more than so many times the Moses
             tokens of the shorter one.
         max_length: drop training pairs with a side of more Moses tokens.
-        train_pairs: read only the first N training pairs; None for all.
+        train_pairs: read only the first N training pairs, of each language pair; None for all.
         lowercase: lower-case all text.
         workers: parallel processes; the files do not depend on it.
     """
 
-    source_lang: str
-    target_lang: str
     train: str
+    valid: str | None = None
     test: tuple[str, ...]
     destdir: Path
-    valid: str | None = None
-    hold_out_every: int | None = None
-    hold_out: int | None = None
     vocab_size: int = 12000
     sentencepiece_text: str = "train"
     sentencepiece_sample: int | None = None
@@ -67,14 +63,6 @@ class TranslationPreparation:
     train_pairs: int | None = None
     lowercase: bool = False
     workers: int = 1
-
-    @property
-    def langs(self) -> tuple[str, str]:
-        return self.source_lang, self.target_lang
-
-    @property
-    def text_format(self) -> TextFormat:
-        return TextFormat(*self.langs, self.normalization, self.lowercase)
 
     @property
     def prefixes(self) -> dict[str, str]:
@@ -88,25 +76,43 @@ class TranslationPreparation:
         """The names of all splits, training first."""
         return list(dict.fromkeys(["train", "valid", *self.prefixes]))
 
+    @property
+    def splits_of_pieces(self) -> list[str]:
+        """The splits whose text SentencePiece is trained on."""
+        return self.splits if self.sentencepiece_text == "all" else ["train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationPreparation(Preparation):
+    """The parallel text to prepare, and how: the options of ``intra-distill prepare``.
+
+    The raw text is in the files PREFIX.SOURCE_LANG and PREFIX.TARGET_LANG.
+
+    Attributes:
+        hold_out_every: instead of ``valid``, validate on every N-th training pair.
+        hold_out: instead of ``valid``, validate on N training pairs that are drawn at random.
+    """
+
+    source_lang: str
+    target_lang: str
+    hold_out_every: int | None = None
+    hold_out: int | None = None
+
+    @property
+    def langs(self) -> tuple[str, str]:
+        return self.source_lang, self.target_lang
+
+    @property
+    def text_format(self) -> TextFormat:
+        return TextFormat(*self.langs, self.normalization, self.lowercase)
+
 
 def check_preparation(preparation: TranslationPreparation) -> None:
     """Raise UserError for an option that can never work, whatever the text is."""
-    least_pieces = len(SPECIAL_PIECES) + 1
     for name in ("source_lang", "target_lang"):
-        lang = getattr(preparation, name)
-        if not re.fullmatch(r"\w+", lang):
-            better = re.sub(r"\W+", "_", lang) or "de"
-            raise UserError(
-                f"{option_of(name)} {lang!r}: fairseq finds a language in file names only if it "
-                f"has nothing but letters, digits and _: rename it, such as {better}"
-            )
+        check_lang(option_of(name), getattr(preparation, name))
     if preparation.source_lang == preparation.target_lang:
         raise UserError(f"--source-lang and --target-lang are both {preparation.source_lang}")
-    if preparation.vocab_size < least_pieces:
-        raise UserError(
-            f"--vocab-size must be at least {least_pieces} ({', '.join(SPECIAL_PIECES)} and a "
-            f"piece of text), not {preparation.vocab_size}"
-        )
     given = [
         option_of(name) for name in VALIDATION_OPTIONS if getattr(preparation, name) is not None
     ]
@@ -115,17 +121,43 @@ def check_preparation(preparation: TranslationPreparation) -> None:
             f"give one of {', '.join(map(option_of, VALIDATION_OPTIONS))} for the validation set, "
             f"not {' and '.join(given) or 'none'}"
         )
-    limits = {"vocab_size": (least_pieces, MAX_PIECES), "workers": (1, MAX_WORKERS)}
+    check_limits(preparation, {"hold_out_every": (2,), "hold_out": (1,)})
+    check_options(preparation)
+
+
+def check_options(preparation: Preparation) -> None:
+    """Raise UserError for a number out of range, or a test set or directory that cannot be."""
+    if preparation.vocab_size < LEAST_PIECES:
+        raise UserError(
+            f"--vocab-size must be at least {LEAST_PIECES} ({', '.join(SPECIAL_PIECES)} and a "
+            f"piece of text), not {preparation.vocab_size}"
+        )
+    limits = {"vocab_size": (LEAST_PIECES, MAX_PIECES), "workers": (1, MAX_WORKERS)}
     limits |= {"max_ratio": (1,), "max_length": (1,), "train_pairs": (1,)}
-    limits |= {"hold_out_every": (2,), "hold_out": (1,), "sentencepiece_sample": (1,)}
-    for name, least_and_most in limits.items():
-        value = getattr(preparation, name)
-        if value is not None:
-            check_number(option_of(name), value, *least_and_most)
+    limits |= {"sentencepiece_sample": (1,)}
+    check_limits(preparation, limits)
     for prefix, times in Counter(preparation.test).items():
         if times > 1:
             raise UserError(f"--test names {prefix} {times} times: name each test set once")
     check_data_directory(preparation.destdir)
+
+
+def check_limits(preparation: Preparation, limits: dict[str, tuple[int, ...]]) -> None:
+    """Raise UserError for a number below the least or above the most that it may be."""
+    for name, least_and_most in limits.items():
+        value = getattr(preparation, name)
+        if value is not None:
+            check_number(option_of(name), value, *least_and_most)
+
+
+def check_lang(option: str, lang: str) -> None:
+    """Raise UserError for the name of a language that fairseq does not find in file names."""
+    if not re.fullmatch(r"\w+", lang):
+        better = re.sub(r"\W+", "_", lang) or "de"
+        raise UserError(
+            f"{option} {lang!r}: fairseq finds a language in file names only if it "
+            f"has nothing but letters, digits and _: rename it, such as {better}"
+        )
 
 
 def make_request(preparation: TranslationPreparation) -> dict[str, Any]:
@@ -201,7 +233,7 @@ def find_other_input(old: dict[str, Any], new: dict[str, Any]) -> str | None:
     return None
 
 
-def recorded_options(preparation: TranslationPreparation) -> dict[str, Any]:
+def recorded_options(preparation: Preparation) -> dict[str, Any]:
     """Return the options that the files depend on, except the text."""
     without_effect = {"train", "valid", "test", "destdir", "workers"}
     return {
@@ -214,3 +246,71 @@ def recorded_options(preparation: TranslationPreparation) -> dict[str, Any]:
 def option_of(name: str) -> str:
     """The command-line option of a field of a preparation."""
     return f"--{name.replace('_', '-')}"
+
+
+def add_preparation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of :class:`Preparation`, but for the text and its languages."""
+    defaults = Preparation
+    parser.add_argument(
+        "--train-pairs",
+        type=int,
+        metavar="N",
+        help="take the first N training pairs only (default: all)",
+    )
+    parser.add_argument(
+        "--vocab-size",
+        type=int,
+        default=defaults.vocab_size,
+        metavar="N",
+        help="pieces in the joint SentencePiece model (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sentencepiece-text",
+        choices=("train", "all"),
+        default=defaults.sentencepiece_text,
+        help="train the SentencePiece model on the training text, or also, as the authors of the "
+        "paper did, on the validation and test text (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sentencepiece-sample",
+        type=int,
+        metavar="N",
+        help="train it on N lines of that text, drawn with a fixed seed (default: all)",
+    )
+    parser.add_argument(
+        "--normalization",
+        choices=normalization.RULES,
+        default=defaults.normalization,
+        help="SentencePiece's rule for the text that it cuts into pieces; identity changes nothing "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-ratio",
+        type=float,
+        default=defaults.max_ratio,
+        metavar="R",
+        help="drop training pairs whose longer side has over R times the Moses tokens of the "
+        "shorter one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-length",
+        type=int,
+        default=defaults.max_length,
+        metavar="N",
+        help="drop training pairs with a side of over N Moses tokens (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--destdir",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="the data directory to make; an unfinished one is completed",
+    )
+    parser.add_argument("--lowercase", action="store_true", help="lower-case all text")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=usable_cores(),
+        metavar="N",
+        help="parallel processes; the files do not depend on it (default: all cores, %(default)s)",
+    )

@@ -21,6 +21,7 @@ from ..scoring.metrics import tokenizer_advice
 from .cleaning import FILTERS, LONGEST_WORD, Cleaner, clean_in_parallel
 from .pieces import MODEL, pieces_of, read_sentencepiece
 from .request import (
+    Preparation,
     TranslationPreparation,
     check_preparation,
     check_unchanged,
@@ -99,7 +100,18 @@ def write_filtered_text(
     preparation: TranslationPreparation, directory: Directory, scratch: Path
 ) -> None:
     """Write the text of all splits, with the training text filtered, and ``counts.json``."""
-    inputs = directory.request["inputs"]
+    counts = filter_text(preparation, directory.request["inputs"], scratch)
+    write_json(scratch / "counts.json", counts)
+
+
+def filter_text(
+    preparation: TranslationPreparation, inputs: dict[str, dict[str, Any]], scratch: Path
+) -> Content:
+    """Write the text of all splits, with the training text filtered.
+
+    Returns:
+        How many training pairs were read, dropped, kept and held out, and the lines of each split.
+    """
     lines = {
         split: inputs[f"{split}.{preparation.source_lang}"]["lines"]
         for split in preparation.prefixes
@@ -120,14 +132,13 @@ def write_filtered_text(
         if split != "train":
             write_text(preparation.text_format, prefix, scratch, split)
     check_unchanged(inputs)
-    counts = {
+    return {
         "read": read,
         "dropped": {name: verdicts[name] for name in FILTERS},
         "kept": kept,
         "held_out": kept - lines["train"],
         "lines": {split: lines[split] for split in preparation.splits},
     }
-    write_json(scratch / "counts.json", counts)
 
 
 def write_training_text(
@@ -179,11 +190,14 @@ def hold_out(preparation: TranslationPreparation, scratch: Path, kept: int) -> i
     return number
 
 
-def print_counts(preparation: TranslationPreparation, counts: dict[str, Any]) -> None:
+def print_counts(
+    preparation: TranslationPreparation, counts: dict[str, Any], which: str = ""
+) -> None:
     """Print how many pairs the filters dropped, and advice if the ratio dropped many."""
     dropped = counts["dropped"]
     print(
-        f"{counts['read']} training pairs read; dropped: {dropped['empty']} with an empty side, "
+        f"{counts['read']} {which}training pairs read; "
+        f"dropped: {dropped['empty']} with an empty side, "
         f"{dropped['word']} with a word of over {LONGEST_WORD} characters, "
         f"{dropped['ratio']} with a length ratio over {preparation.max_ratio}, "
         f"{dropped['length']} with over {preparation.max_length} tokens; {counts['kept']} kept, "
@@ -195,7 +209,7 @@ def print_counts(preparation: TranslationPreparation, counts: dict[str, Any]) ->
         if len(langs) == 1:
             why = f"{langs[0]} is written without spaces, and a clause of it counts as one token"
         print(
-            f"{dropped['ratio']} of {counts['read']} pairs were dropped by --max-ratio "
+            f"{dropped['ratio']} of {counts['read']} {which}pairs were dropped by --max-ratio "
             f"{preparation.max_ratio:g}: {why}; a larger one, such as --max-ratio 50, keeps them"
         )
 
@@ -205,13 +219,18 @@ def write_sentencepiece(
 ) -> None:
     """Train the joint SentencePiece model."""
     counts = read_json(directory.work / "counts.json")["lines"]
-    splits = preparation.splits if preparation.sentencepiece_text == "all" else ["train"]
-    lines = chain.from_iterable(
-        read_lines(directory.work / f"{split}.{lang}")
-        for split in splits
+    texts = {
+        directory.work / f"{split}.{lang}": counts[split]
+        for split in preparation.splits_of_pieces
         for lang in preparation.langs
-    )
-    total = number = sum(counts[split] for split in splits) * len(preparation.langs)
+    }
+    train_pieces(preparation, texts, scratch)
+
+
+def train_pieces(preparation: Preparation, texts: dict[Path, int], scratch: Path) -> None:
+    """Train one SentencePiece model on texts, of which the numbers of lines are given."""
+    lines = chain.from_iterable(map(read_lines, texts))
+    total = number = sum(texts.values())
     if preparation.sentencepiece_sample is not None:
         number = min(preparation.sentencepiece_sample, total)
         lines = compress(lines, sample_mask(number, total))
@@ -292,7 +311,7 @@ def write_ceilings(
     write_json(scratch / "ceilings.json", found)
 
 
-def print_ceilings(preparation: TranslationPreparation, ceilings: dict[str, Content]) -> None:
+def print_ceilings(preparation: Preparation, ceilings: dict[str, Content]) -> None:
     """Print what normalisation and pieces alone cost, and what to do about it."""
     for split, content in ceilings.items():
         ceiling = Ceiling(**content)
@@ -316,7 +335,7 @@ def fairseq_names(preparation: TranslationPreparation) -> list[str]:
     return [*dictionaries, *chain.from_iterable(binaries)]
 
 
-def provenance(preparation: TranslationPreparation) -> dict[str, Any]:
+def provenance(preparation: Preparation) -> dict[str, Any]:
     """Return the versions and the seed that the files depend on."""
     return {
         "versions": versions(),

@@ -16,9 +16,11 @@ from ...files import sha256, write_lines, written_whole
 from ..config import System
 from ..labelled import is_labelled, open_labelled
 from ..options import make_directory
+from ..prepared import is_multilingual
 from .comparison import significance
 from .evaluator import Evaluator, Inference, OpenModel, Output
 from .metrics import Scorer, build_scorers, scores_of, signatures_of
+from .multilingual import MultilingualTranslations
 from .predictions import Predictions
 from .preprocessed import GivenText, PreprocessedTranslations
 from .questions import Questions
@@ -131,6 +133,8 @@ def open_evaluator(
         search.check()
     if given_text:
         return PreprocessedTranslations(data, search or Search(), inference, tokenizer, given_text)
+    if is_multilingual(data):
+        return MultilingualTranslations(data, search or Search(), inference, tokenizer)
     if not is_labelled(data):
         return PreparedTranslations(data, search or Search(), inference, tokenizer)
     if search or tokenizer:

@@ -15,7 +15,6 @@ from typing import NamedTuple
 from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.sequence_generator import SequenceGenerator
-from fairseq.tasks import FairseqTask
 from fairseq_cli import generate
 from omegaconf import DictConfig
 
@@ -206,26 +205,26 @@ def watch_search(default_limit: bool) -> Iterator[Counter[str]]:
     sets it for each batch: 200 pieces or, if that is more, twice the longest source.
     """
     count = Counter(cut=0, unknown=0)
-    inference_step = FairseqTask.inference_step
+    generate_batch = SequenceGenerator.generate  # which each task calls in its own way
 
-    def watched(self, generator: SequenceGenerator, models, sample, *args, **kwargs):
+    def watched(generator: SequenceGenerator, models, sample, **kwargs):
         source = sample["net_input"]["src_tokens"].size(1)
         if default_limit:
             long = PIECES_FOR_EACH * source > PIECES
             generator.max_len_a, generator.max_len_b = (PIECES_FOR_EACH, 0) if long else (0, PIECES)
         limit = int(generator.max_len_a * source + generator.max_len_b)
         limit = min(limit, generator.max_len - 1)  # of the model
-        batch = inference_step(self, generator, models, sample, *args, **kwargs)
+        batch = generate_batch(generator, models, sample, **kwargs)
         for best in (hypotheses[0]["tokens"] for hypotheses in batch):
             count["cut"] += len(best) > limit  # it ends with </s>
             count["unknown"] += bool(best.eq(generator.unk).any())
         return batch
 
-    FairseqTask.inference_step = watched
+    SequenceGenerator.generate = watched
     try:
         yield count
     finally:
-        FairseqTask.inference_step = inference_step
+        SequenceGenerator.generate = generate_batch
 
 
 def in_corpus_order(output: str, sentences: int, nbest: int) -> list[list[Hypothesis]]:

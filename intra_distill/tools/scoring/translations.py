@@ -254,7 +254,7 @@ def refuse_long_sentences(
 ) -> None:
     """Refuse sentences that are longer than the model or a batch takes: fairseq would fail."""
     for side, sizes, limit in zip(
-        ("source", "target"), (dataset.src_sizes, dataset.tgt_sizes), max_positions, strict=True
+        ("source", "target"), dataset.sizes.T, max_positions, strict=True
     ):
         if sizes is None:  # fairseq-preprocess --only-source
             continue

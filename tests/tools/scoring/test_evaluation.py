@@ -17,7 +17,7 @@ import pytest
 import sentencepiece
 import torch
 from fairseq.data import Dictionary, indexed_dataset
-from fairseq.tasks import FairseqTask
+from fairseq.sequence_generator import SequenceGenerator
 
 from intra_distill.checkpoints import read_checkpoint
 from intra_distill.cli import main
@@ -392,14 +392,14 @@ def lengths(monkeypatch) -> dict[int, int]:
 @pytest.fixture
 def without_end(monkeypatch) -> None:
     """The model ends no hypothesis before it has to."""
-    inference_step = FairseqTask.inference_step
+    generate = SequenceGenerator.generate
 
-    def step(self, generator, models, sample, *args, **kwargs):
+    def search_on(generator, models, sample, **kwargs):
         source = sample["net_input"]["src_tokens"].size(1)
         generator.min_len = int(generator.max_len_a * source + generator.max_len_b)
-        return inference_step(self, generator, models, sample, *args, **kwargs)
+        return generate(generator, models, sample, **kwargs)
 
-    monkeypatch.setattr(FairseqTask, "inference_step", step)
+    monkeypatch.setattr(SequenceGenerator, "generate", search_on)
 
 
 @pytest.fixture
@@ -484,20 +484,20 @@ def test_what_the_model_ends_by_itself_is_not_cut(prepared, checkpoint, base, le
 def test_unknown_pieces_in_hypotheses_are_counted(
     prepared, checkpoint, tmp_path, monkeypatch, capsys
 ):
-    inference_step = FairseqTask.inference_step
+    generate = SequenceGenerator.generate
 
-    def step(self, generator, *args, **kwargs):
-        batch = inference_step(self, generator, *args, **kwargs)
+    def search_badly(generator, *args, **kwargs):
+        batch = generate(generator, *args, **kwargs)
         batch[0][0]["tokens"][0] = generator.unk
         return batch
 
-    monkeypatch.setattr(FairseqTask, "inference_step", step)
+    monkeypatch.setattr(SequenceGenerator, "generate", search_badly)
     result = evaluate(Evaluation(prepared, checkpoint, tmp_path, inference=Inference(20)))
     unknown = sum("<unk>" in line for line in lines_of(tmp_path / "test.hyp.en"))
     assert result.search.unknown_hypotheses == unknown > 1
     print_result(result)
     assert f"{unknown} of 19 hypotheses have an <unk>" in capsys.readouterr().out
-    assert FairseqTask.inference_step is step  # the watch is over
+    assert SequenceGenerator.generate is search_badly  # the watch is over
 
 
 def test_training_time_is_of_the_last_checkpoint(asked, tmp_path):
