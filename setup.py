@@ -9,6 +9,8 @@ package = (root / "intra_distill" / "__init__.py").read_text(encoding="utf-8")
 
 # for BERT its word pieces; for BERT and XLM-R the weights that Hugging Face has
 NLU = ["tokenizers>=0.20", "safetensors>=0.4"]
+# for models that translate without fairseq
+EXPORT = ["ctranslate2>=4.5"]
 
 setup(
     name="intra_distill",
@@ -31,10 +33,12 @@ setup(
     ],
     extras_require={
         "nlu": NLU,
+        "export": EXPORT,
         "test": [
             *["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6"],
             # the references for BERT and XLM-R, for word pieces, and for the F1 of entities
             *[*NLU, "transformers>=5", "seqeval>=1.2.2"],
+            *[*EXPORT, "tensorboardX>=2.5"],
         ],
     },
     entry_points={"console_scripts": ["intra-distill=intra_distill.cli:main"]},
