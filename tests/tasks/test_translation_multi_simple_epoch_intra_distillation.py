@@ -166,3 +166,25 @@ def test_refused_in_one_line_before_the_first_update(multi, options, line):
 def test_max_epoch_alone_is_enough_for_a_constant_alpha(multi, tmp_path):
     run_training(multi(*K_PASSES, "--constant-alpha", "--max-update", "0", "--max-epoch", "1"))
     assert 0 < state_of(tmp_path / "run")["optimizer_history"][-1]["num_updates"] < 24
+
+
+@pytest.mark.parametrize("tokens", [[], ["--lang-tok-replacing-bos-eos", "--decoder-langtok"]])
+def test_a_validation_sentence_that_is_too_long_is_named_before_the_first_update(
+    multi, multilingual, tmp_path, tokens
+):
+    shutil.copytree(multilingual, tmp_path / "data")
+    for lang in ("en", "fr"):  # only the pair fr-en has such a sentence
+        builder = indexed_dataset.make_builder(
+            str(tmp_path / f"data/valid.fr-en.{lang}.bin"), "mmap", 60
+        )
+        for words in (3, 40, 50):
+            builder.add_item(torch.tensor([4] * (words - 1) + [2]))
+        builder.finalize(str(tmp_path / f"data/valid.fr-en.{lang}.idx"))
+    for limit, line in {
+        "--max-source-positions": "40 target tokens, and the model takes 30 and ",
+        "--max-tokens-valid": "40 target tokens, more than the 30 of a batch",
+    }.items():
+        with pytest.raises(SystemExit, match=line) as refusal:
+            run_training(multi(*K_PASSES, *tokens, limit, "30", data=tmp_path / "data"))
+        named = "sentence 2 of the validation set valid of fr-en, the first of 2, has 40 source"
+        assert named in str(refusal.value) and not list(tmp_path.glob("run/*.pt"))
