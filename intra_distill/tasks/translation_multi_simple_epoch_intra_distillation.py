@@ -19,6 +19,7 @@ from .autoregressive import AutoregressiveTask
 from .auxiliary_loss import AuxiliaryLossTask
 from .intra_distillation import IntraDistillationTask
 from .keep_pruned import KeepPrunedTask
+from .validation_lengths import ValidationLengthsTask
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class TranslationMultiSimpleEpochIntraDistillationTask(
     IntraDistillationTask,
     KeepPrunedTask,
     AuxiliaryLossTask,
+    ValidationLengthsTask,
     TranslationMultiSimpleEpochTask,
 ):
     """Translation between several languages by one encoder–decoder, trained with K passes.
@@ -69,6 +71,18 @@ class TranslationMultiSimpleEpochIntraDistillationTask(
     def can_reuse_epoch_itr(self, dataset: Any) -> bool:
         # fairseq keeps these batches for all epochs; where it says so, a resumed run makes the same
         return self.args.sampling_method == "RoundRobin" or super().can_reuse_epoch_itr(dataset)
+
+    def find_sentence(self, subset: str, index: int) -> tuple[str, int]:
+        """As in the mixin; the texts of the pairs follow one another in a subset."""
+        pairs = [
+            each["key"].split(":")[-1]
+            for each in self.data_manager.get_split_data_param_list(subset, 1)
+        ]
+        for pair, dataset in zip(pairs, self.datasets[subset].datasets, strict=True):
+            if index < len(dataset):
+                return f"{subset} of {pair}", index
+            index -= len(dataset)
+        raise IndexError(f"{subset} has no sentence {index}")
 
     def load_dataset(
         self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any

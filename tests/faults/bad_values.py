@@ -6,6 +6,7 @@ from ..support.commands import CHECKPOINT, PREDICTOR, SCORES, WORKING, Changes, 
 from ..support.sentences import CLASSES
 from ..support.tokens import TAGS
 from ..support.training import INTRA, TASK
+from ..support.trilingual import LANGUAGES
 
 HUGE = "1" + "0" * 30
 LONG = "x" * 300  # a longer name than files can have
@@ -705,6 +706,8 @@ SELF_DISTILLATION = [*TASK, "--num-passes=1", "--criterion=self_distillation"]
 SAGE = ["--optimizer=sage"]
 SWITCH = [*TASK, "--num-passes=1", "--criterion=label_smoothed_cross_entropy"]
 SWITCH += ["--arch=switch_transformer"]
+MULTILINGUAL = ["--task=translation_multi_simple_epoch_intra_distillation", *LANGUAGES]
+MULTILINGUAL += INTRA[len(TASK) :]
 PREDICTION = CLASSES  # by a BERT, of made-up sentences
 TAGGING = TAGS  # by an XLM-R, of made-up words
 BERT_SIZES = ("layers", "embed-dim", "ffn-embed-dim", "attention-heads")
@@ -864,6 +867,13 @@ REFUSED_TOGETHER = [
         ["--no-shuffle=yes"],
         "argument --no-shuffle: ignored explicit argument 'yes'",
     ),
+    (MULTILINGUAL, ["--max-update=0", "--max-epoch=3"], "set --max-update, or use"),
+    (
+        MULTILINGUAL,
+        ["--sampling-method=RoundRobin", "--virtual-epoch-size=50"],
+        "--sampling-method RoundRobin makes the batches once",
+    ),
+    (MULTILINGUAL, ["--num-passes=0"], "--num-passes must be at least 1, not 0"),
     (PREDICTION, ["--encoder-attention-heads=3"], "--encoder-attention-heads 3 must divide"),
     (SWITCH, ["--activation-dropout=0.1"], "use --expert-dropout instead"),
     (SWITCH, ["--checkpoint-activations"], "leave out --checkpoint-activations"),

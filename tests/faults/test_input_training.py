@@ -10,7 +10,7 @@ from fairseq.dataclass import FairseqDataclass
 
 from ..support.sentences import BERT
 from ..support.tokens import XLMR
-from .bad_values import PREDICTION, TAGGING, bad_training
+from .bad_values import MULTILINGUAL, PREDICTION, TAGGING, bad_training
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,16 @@ from .bad_values import PREDICTION, TAGGING, bad_training
     [pytest.param(*row, id=" ".join(row[1])[:60] or row[2]) for row in bad_training()],
 )
 def test_fairseq_train_refuses_a_bad_value_before_the_first_update(
-    trainer, sentences, token_data, inject, capsys, monkeypatch, working, arguments, expected
+    trainer,
+    sentences,
+    token_data,
+    multilingual,
+    inject,
+    capsys,
+    monkeypatch,
+    working,
+    arguments,
+    expected,
 ):
     inject()
     corpus = {}
@@ -26,6 +35,8 @@ def test_fairseq_train_refuses_a_bad_value_before_the_first_update(
         corpus = {"model": BERT, "data": sentences["classes"]}
     if working == TAGGING:
         corpus = {"model": XLMR, "data": token_data["words"]}
+    if working == MULTILINGUAL:
+        corpus = {"data": multilingual}
     updates = []
     monkeypatch.setattr("fairseq.trainer.Trainer.optimizer_step", updates.append, raising=False)
     with pytest.raises(SystemExit) as ending:

@@ -21,6 +21,7 @@ PLAIN = ["--criterion", "label_smoothed_cross_entropy", *SMOOTHED]
 K_PASSES = [*OURS, "--num-passes", "2", "--criterion", "intra_distillation", *SMOOTHED]
 TEMPERATURE = "--sampling-method temperature --sampling-temperature 2".split()
 VIRTUAL = [*TEMPERATURE, "--virtual-epoch-size", "90"]
+COPIES_DIFFER = "--cutoff 0.1 --every 2 --encoder-layerdrop 0.5 --encoder-layers 2".split()
 # an epoch has about ten updates
 OFTEN = "--max-tokens 200 --max-update 24 --save-interval-updates 4 --log-interval 1".split()
 
@@ -86,42 +87,44 @@ def split_into_shards(data: Path, folder: Path) -> str:
 @pytest.mark.parametrize(
     "options, sharded, killed",
     [
-        (TEMPERATURE, False, 17),
-        (VIRTUAL, False, 6),
-        (VIRTUAL, False, 20),
-        (["--sampling-method", "RoundRobin"], False, 17),
-        (TEMPERATURE, True, 17),
+        ([*TEMPERATURE, *COPIES_DIFFER], False, [17]),
+        (VIRTUAL, False, [6, 20]),
+        (["--sampling-method", "RoundRobin"], False, [17]),
+        (TEMPERATURE, True, [17]),
     ],
-    ids=["temperature", "virtual epochs", "later virtual epochs", "RoundRobin", "shards"],
+    ids=["copies differ", "virtual epochs", "RoundRobin", "shards"],
 )
 def test_killed_run_ends_as_one_that_was_not(
     multi, multilingual, tmp_path, monkeypatch, options, sharded, killed
 ):
     data = split_into_shards(multilingual, tmp_path) if sharded else multilingual
     run_training(multi(*K_PASSES, *options, name="whole", data=data))
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_at(patch, killed)
-        run_training(multi(*K_PASSES, *options, name="killed", data=data))
+    for update in killed:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            kill_at(patch, update)
+            run_training(multi(*K_PASSES, *options, name="killed", data=data))
     run_training(multi(*K_PASSES, *options, name="killed", data=data))
     assert_same_run(tmp_path / "killed", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("update", [5, 11])
-def test_sigterm_saves_and_the_run_resumes(multi, tmp_path, monkeypatch, update):
+def test_sigterm_saves_and_the_run_resumes(multi, tmp_path, monkeypatch):
     options = [*K_PASSES, *TEMPERATURE, "--save-interval-updates", "0"]
     run_training(multi(*options, name="whole"))
     train_step = Trainer.train_step
 
-    def terminated(self, *args, **kwargs):
-        if self.get_num_updates() == update:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return train_step(self, *args, **kwargs)
+    for update in (5, 11):
 
-    with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
-        patch.setattr(Trainer, "train_step", terminated)
-        run_training(multi(*options, name="stopped"))
-    assert end.value.code == 75
-    assert state_of(tmp_path / "stopped")["optimizer_history"][-1]["num_updates"] == update + 1
+        def terminated(self, *args, update=update, **kwargs):
+            if self.get_num_updates() == update:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return train_step(self, *args, **kwargs)
+
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+            patch.setattr(Trainer, "train_step", terminated)
+            run_training(multi(*options, name="stopped"))
+        assert end.value.code == 75
+        updates = state_of(tmp_path / "stopped")["optimizer_history"][-1]["num_updates"]
+        assert updates == update + 1
     run_training(multi(*options, name="stopped"))
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
     assert log_of(tmp_path / "stopped.log") == log_of(tmp_path / "whole.log")
@@ -163,6 +166,41 @@ def test_refused_in_one_line_before_the_first_update(multi, options, line):
     assert message.startswith("intra_distill: ") and line in message and "\n" not in message
 
 
+@pytest.mark.parametrize("start", ["--finetune-from-model", "--restore-file"])
+def test_each_task_starts_from_a_checkpoint_of_the_other(multi, tmp_path, start):
+    tasks = {"fairseqs": FAIRSEQS, "ours": [*OURS, "--num-passes", "1"]}
+    for name, task in tasks.items():
+        run_training(multi(*task, *PLAIN, "--max-update", "3", name=name))
+    for name, other in {"fairseqs": "ours", "ours": "fairseqs"}.items():
+        path = str(tmp_path / other / "checkpoint_last.pt")
+        run_training(multi(*tasks[name], *PLAIN, start, path, "--max-update", "5", name=f"{name}2"))
+    one, two = (state_of(tmp_path / f"{name}2") for name in tasks)
+    assert one["optimizer_history"][-1]["num_updates"] == 5
+    assert_equal(one["model"], two["model"])
+
+
 def test_max_epoch_alone_is_enough_for_a_constant_alpha(multi, tmp_path):
     run_training(multi(*K_PASSES, "--constant-alpha", "--max-update", "0", "--max-epoch", "1"))
     assert 0 < state_of(tmp_path / "run")["optimizer_history"][-1]["num_updates"] < 24
+
+
+@pytest.mark.parametrize("tokens", [[], ["--lang-tok-replacing-bos-eos", "--decoder-langtok"]])
+def test_a_validation_sentence_that_is_too_long_is_named_before_the_first_update(
+    multi, multilingual, tmp_path, tokens
+):
+    shutil.copytree(multilingual, tmp_path / "data")
+    for lang in ("en", "fr"):  # only the pair fr-en has such a sentence
+        builder = indexed_dataset.make_builder(
+            str(tmp_path / f"data/valid.fr-en.{lang}.bin"), "mmap", 60
+        )
+        for words in (3, 40, 50):
+            builder.add_item(torch.tensor([4] * (words - 1) + [2]))
+        builder.finalize(str(tmp_path / f"data/valid.fr-en.{lang}.idx"))
+    for limit, line in {
+        "--max-source-positions": "40 target tokens, and the model takes 30 and ",
+        "--max-tokens-valid": "40 target tokens, more than the 30 of a batch",
+    }.items():
+        with pytest.raises(SystemExit, match=line) as refusal:
+            run_training(multi(*K_PASSES, *tokens, limit, "30", data=tmp_path / "data"))
+        named = "sentence 2 of the validation set valid of fr-en, the first of 2, has 40 source"
+        assert named in str(refusal.value) and not list(tmp_path.glob("run/*.pt"))
