@@ -32,8 +32,8 @@ class Translator:
     ) -> None:
         """
         Raises:
-            UserError: an option is out of range, ``intra-distill prepare`` has not made the data,
-                or a checkpoint is of other data
+            UserError: an option is out of range or leaves no room for a piece, ``intra-distill
+                prepare`` has not made the data, or a checkpoint is of other data
         """
         search.check()
         inference.check()
@@ -51,6 +51,11 @@ class Translator:
             model.prepare_for_inference_(cfg)
             if self._on_gpu:
                 model.cuda()
+        if self.most_pieces < 1:
+            raise UserError(
+                f"--max-tokens {self._max_tokens} has no room for a piece and the </s> after it: "
+                "raise it"
+            )
         self._generator = self._task.build_generator(self._models, cfg.generation)
         self._ignored = get_symbols_to_strip_from_output(self._generator)
 

@@ -7,7 +7,6 @@ score of a test set is the mean of its sentences'.
 
 import argparse
 import json
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ NAME = re.compile(r"[A-Za-z0-9][\w+.-]{0,39}", re.ASCII)
 PRINTED = re.compile(
     r"(?P<file>.*)\tSegment (?P<number>\d+)\tscore: (?P<score>\S+)(\tvariance: .*)?"
 )
+LARGEST = 1e9  # of a score: sums of scores must stay finite
 JSON_SCORE, JSON_TRANSLATION = "COMET", "mt"  # the fields of comet-score's JSON
 
 
@@ -49,6 +49,8 @@ class GivenScores:
             )
         if self.name.casefold() in map(str.casefold, METRICS):
             raise UserError(f"--score {self.name}: {self.name} is computed here: see --metrics")
+        if "`" in self.signature:
+            raise UserError(f"--score-signature {self.name}: the table quotes it in `: write no `")
         if not self.path.is_file():
             raise UserError(f"--score {self.name}={self.path}: there is no such file")
 
@@ -58,9 +60,13 @@ class GivenScores:
         Args:
             directory: of the result and its translations
         Raises:
-            UserError: the file has another form or number of scores, a score is NaN or infinite,
-                or the file names other translations
+            UserError: the file has another form or number of scores, a score is NaN, infinite or
+                beyond :data:`LARGEST`, the file names other translations, or the result has scores
+                whose name differs in case alone
         """
+        for name in result.segment_scores:
+            if name != self.name and name.casefold() == self.name.casefold():
+                raise UserError(f"--score {self.name}: the result has {name}: give it that name")
         translations = read_output(directory, result)
         numbers = read_numbers(self.path, translations)
         if len(numbers) != len(translations):
@@ -68,8 +74,10 @@ class GivenScores:
                 f"{self.path} has {len(numbers)} scores for {len(translations)} translations"
             )
         for number, score in enumerate(numbers, start=1):
-            if not math.isfinite(score):
-                raise UserError(f"{self.path}: score {number} is {score}")
+            if not abs(score) <= LARGEST:
+                raise UserError(
+                    f"{self.path}: score {number} is {score}, not from {-LARGEST:g} to {LARGEST:g}"
+                )
         if self.path.stat().st_mtime < (directory / result.output).stat().st_mtime:
             print(f"{self.path} is older than {result.output}: make sure that it is of these")
         case = "lc" if result.test_set.text.lowercase else "mixed"
@@ -132,14 +140,17 @@ def named_text(text: str) -> tuple[str, str]:
 
 def given_scores(args: argparse.Namespace) -> tuple[GivenScores, ...]:
     """Take what :func:`add_score_arguments` declares; UserError if the options do not match."""
-    files, signatures = dict(args.score), dict(args.score_signature)
+    files = dict(args.score)
+    signatures = {name: text.strip() for name, text in args.score_signature}
     for option, names in (
         ("--score", [name for name, _ in args.score]),
         ("--score-signature", [name for name, _ in args.score_signature]),
         ("--lower-is-better", args.lower_is_better),
     ):
+        # in any case, since some file systems keep COMET and Comet in one file
+        folded = [name.casefold() for name in names]
         for name in names:
-            if names.count(name) > 1:
+            if folded.count(name.casefold()) > 1:
                 raise UserError(f"{option} has {name} twice")
             if name not in files:
                 raise UserError(f"{option} {name}: give its file as well, --score {name}=FILE")
@@ -196,6 +207,8 @@ def numbers_of_json(path: Path, text: str, translations: Sequence[str]) -> Itera
 
 def number_of(text: Any, where: str) -> float:
     try:
+        if isinstance(text, bool) or "_" in str(text):  # what Python alone takes for a number
+            raise ValueError
         return float(text)
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {str(text)[:40]!r} is no number") from error

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from fairseq import tasks, utils
 from fairseq.data import LanguagePairDataset
 from fairseq.tasks.translation import TranslationTask
@@ -253,11 +254,8 @@ def refuse_long_sentences(
     dataset: LanguagePairDataset, subset: str, max_positions: tuple[int, int], max_tokens: int
 ) -> None:
     """Refuse sentences that are longer than the model or a batch takes: fairseq would fail."""
-    for side, sizes, limit in zip(
-        ("source", "target"), dataset.sizes.T, max_positions, strict=True
-    ):
-        if sizes is None:  # fairseq-preprocess --only-source
-            continue
+    sides = np.atleast_2d(dataset.sizes.T)  # one of fairseq-preprocess --only-source
+    for side, sizes, limit in zip(("source", "target"), sides, max_positions, strict=False):
         longest = int(sizes.argmax())
         length = f"line {longest + 1} of {subset} has {sizes[longest]} {side} tokens"
         if sizes[longest] > limit:

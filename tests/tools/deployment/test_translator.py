@@ -85,6 +85,11 @@ def test_a_line_that_is_too_long_is_translated_in_part(prepared, checkpoint, cap
     assert [first, last] == translate(short, ["ein mann", "haus"])
 
 
+def test_a_batch_without_room_for_a_piece_is_refused(prepared, checkpoint):
+    with pytest.raises(UserError, match="--max-tokens 1 has no room for a piece and the </s>"):
+        Translator(prepared, [checkpoint], Search(), Inference(max_tokens=1, cpu=True))
+
+
 def test_the_lines_before_a_bad_one_are_translated(translator):
     answers = translator.stream([b"ein mann\n", b"hund\n", b"\xff\n", b"haus\n"], 100)
     assert [next(answers)[0].text, next(answers)[0].text] == ["a man", "dog"]

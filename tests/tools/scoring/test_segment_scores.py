@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
 from statistics import fmean
@@ -18,7 +19,7 @@ from intra_distill.tools.scoring.evaluation import Evaluation
 from intra_distill.tools.scoring.metrics import BOOTSTRAP_SAMPLES, BOOTSTRAP_SEED
 from intra_distill.tools.scoring.results import Result, read_result
 from intra_distill.tools.scoring.search import Search, Translation
-from intra_distill.tools.scoring.segment_scores import GivenScores, read_numbers
+from intra_distill.tools.scoring.segment_scores import GivenScores, given_scores, read_numbers
 
 SENTENCES = 19
 SCORES = [round(0.9 - 0.01 * n**1.3, 4) for n in range(SENTENCES)]
@@ -188,6 +189,9 @@ def test_scores_older_than_the_translations_are_said(done, write, capsys):
         ([], plain, "has 0 scores for 19 translations"),
         ([*SCORES[:-1], float("nan")], plain, "score 19 is nan"),
         ([*SCORES[:-1], float("-inf")], as_json, "score 19 is -inf"),
+        ([*SCORES[:-1], 1e308], plain, r"score 19 is 1e\+308, not from -1e\+09 to 1e\+09"),
+        ([*SCORES[:-1], "1_0"], plain, "line 19: '1_0' is no number"),
+        ([*SCORES[:-1], True], as_json, "segment 18: 'True' is no number"),
         ([*SCORES[:-1], "x" * 99], plain, f"line 19: '{'x' * 40}' is no number"),
         (SCORES, lambda scores, _: printed(scores, _) * 2, "a segment is missing or there twice"),
         (
@@ -207,6 +211,24 @@ def test_what_is_no_score_of_each_translation_is_refused(scores, form, message, 
     with pytest.raises(UserError, match=message):
         evaluate(replace(done, scores=(write(scores, form),)))
     assert (done.results_path / "test.json").read_bytes() == before
+
+
+def test_names_that_differ_in_case_alone_are_refused(done, write):
+    """Some file systems would keep both in one file."""
+    evaluate(replace(done, scores=(write(SCORES),)))
+    with pytest.raises(UserError, match="--score Comet: the result has COMET: give it that name"):
+        evaluate(replace(done, scores=(write(WORSE, name="Comet"),)))
+    pairs = [("COMET", "x"), ("Comet", "x")]
+    args = Namespace(score=pairs, score_signature=pairs, lower_is_better=[])
+    with pytest.raises(UserError, match="--score has COMET twice"):
+        given_scores(args)
+
+
+def test_a_signature_fits_a_table(done, write):
+    args = Namespace(score=[("x", "f")], score_signature=[("x", " v1 ")], lower_is_better=[])
+    assert given_scores(args)[0].signature == "v1"
+    with pytest.raises(UserError, match="--score-signature COMET: the table quotes it"):
+        evaluate(replace(done, scores=(write(SCORES, signature="`v1`"),)))
 
 
 def test_scores_of_several_subsets_are_refused(done, write):
