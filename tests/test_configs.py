@@ -179,9 +179,9 @@ def test_both_entry_points_have_the_values_of_a_data_set(recipe, system, dataset
 
 @pytest.mark.parametrize("path", FILES, ids=file_id)
 def test_the_systems_of_a_recipe_differ_in_their_method_alone(path):
-    method = {"task": {"num_passes"}, "model": {"_name", "num_experts"}}
+    method = {"task": {"num_passes", "cutoff"}, "model": {"_name", "num_experts"}}
     method["criterion"] = {"_name", "divergence", "divergence_reduction"}
-    method["criterion"] |= {"alpha", "alpha_p", "alpha_q", "constant_alpha"}
+    method["criterion"] |= {"alpha", "alpha_p", "alpha_q", "constant_alpha", "supervised_passes"}
     # SAGE has a learning rate and betas of its own, and tells matrices from biases
     method["optimization"] = {"lr"}
     method["common"] = {"fp16_no_flatten_grads"}

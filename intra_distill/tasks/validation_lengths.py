@@ -69,7 +69,7 @@ class ValidationLengthsTask:
                 "of validation by --skip-invalid-size-inputs-valid-test, or shorten it and prepare "
                 "again"
             )
-        max_tokens = self._validation.max_tokens_valid or 0
+        max_tokens = self._max_tokens_valid()
         lengths = np.array([dataset.num_tokens(index) for index in taken])
         too_long = taken[lengths > max_tokens] if max_tokens > 0 else []
         if len(too_long):
@@ -78,6 +78,14 @@ class ValidationLengthsTask:
                 "batch: raise --max-tokens-valid, which is --max-tokens by default, or shorten it "
                 "and prepare again"
             )
+
+    def _max_tokens_valid(self) -> int:
+        """The tokens of a batch, 0 without a limit."""
+        max_tokens = self._validation.max_tokens_valid or 0
+        if isinstance(max_tokens, str):  # fairseq gives it so to a task without a dataclass
+            given = not max_tokens.startswith("${")  # else it is that of training
+            max_tokens = int(max_tokens if given else self._validation.max_tokens or 0)
+        return max_tokens
 
     def _describe_first(self, indices: Sequence[int], subset: str) -> str:
         """Name the first of these sentences and its lengths, and say if there are more of them."""
