@@ -101,11 +101,7 @@ def open_prepared(path: Path) -> PreparedData:
     Raises:
         UserError: ``intra-distill prepare`` has not made it, or has not finished it.
     """
-    if is_multilingual(path):
-        raise UserError(
-            f"{path} is of several language pairs, made by intra-distill prepare-multilingual: "
-            "this command takes one pair, made by intra-distill prepare"
-        )
+    refuse_multilingual(path)
     read = partial(read_report, path)
     prepared = read_finished(path, REPORT, "intra-distill prepare", "prepare again", read)
     for lang in prepared.text_format.langs:
@@ -144,6 +140,15 @@ def is_multilingual(path: Path) -> bool:
         return "lang_pairs" in read_json(path / REPORT)["options"]
     except (OSError, *MALFORMED):
         return False
+
+
+def refuse_multilingual(path: Path) -> None:
+    """Raise UserError for a data directory of several language pairs."""
+    if is_multilingual(path):
+        raise UserError(
+            f"{path} is of several language pairs, made by intra-distill prepare-multilingual: "
+            "this command takes one pair, made by intra-distill prepare"
+        )
 
 
 def open_multilingual(path: Path) -> MultilingualData:

@@ -20,6 +20,7 @@ from ...checkpoints import check_fits, configuration
 from ...errors import UserError
 from ..labelled import is_labelled, open_labelled
 from ..options import as_argument, user_dir
+from ..prepared import refuse_multilingual
 from ..scoring.prediction_tasks import lengths, set_up_task
 from ..scoring.search import generator_config
 
@@ -109,10 +110,11 @@ class ParallelText(TrainingData):
     def __init__(self, path: Path) -> None:
         """
         Raises:
-            UserError: it is not a data directory of fairseq-preprocess
+            UserError: it is not a data directory of fairseq-preprocess, or of several pairs
         """
         if not path.is_dir():
             raise UserError(f"{path}: there is no such data directory")
+        refuse_multilingual(path)
         languages = data_utils.infer_language_pair(str(path))
         for lang in languages:
             if lang is None or not (path / f"dict.{lang}.txt").is_file():

@@ -136,9 +136,19 @@ def test_another_preparation_is_refused(preparation, tmp_path):
         prepare_multilingual(replace(preparation, lang_pairs=("de-en",)))
 
 
-@pytest.mark.parametrize("command", ["add-test DATA --test RAW", "encode DATA"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "add-test DATA --test RAW",
+        "encode DATA",
+        "translate DATA --path FILE",
+        "sensitivity DATA --path FILE --results-path new --batches 1 --seed 1",
+        "plot passes DATA --path FILE --plot new.png",
+    ],
+)
 def test_commands_of_one_pair_say_so(preparation, command):
     assert prepare_multilingual(preparation)
-    words = {"DATA": str(preparation.destdir), "RAW": preparation.train}
+    file = str(preparation.destdir / "prepare.json")
+    words = {"DATA": str(preparation.destdir), "RAW": preparation.train, "FILE": file}
     with pytest.raises(SystemExit, match="is of several language pairs"):
         main([words.get(word, word) for word in command.split()])
