@@ -45,6 +45,8 @@ def events(configure, tmp_path, monkeypatch) -> dict[str, dict[int, float]]:
     )
     cfg.common.no_progress_bar = False
     run_training(cfg)
+    for writer in progress_bar._tensorboard_writers.values():
+        writer.close()  # as at the end of a process
     (file,) = (tmp_path / "events" / "train_inner").glob("events*")
     found: dict[str, dict[int, float]] = {}
     for name, update, value in read_events(file):

@@ -126,10 +126,11 @@ def check_sides(
     """Make sure that encoder and decoder have the dictionaries of their languages."""
     trained_on = configuration(state, "task")
     dictionaries = {"encoder": task.source_dictionary, "decoder": task.target_dictionary}
+    sides = {side: state["model"].get(f"{side}.embed_tokens.weight") for side in dictionaries}
+    if any(embeddings is None for embeddings in sides.values()):
+        raise UserError(f"{path} is not a checkpoint of a translation model")
     for (side, dictionary), lang in zip(dictionaries.items(), langs, strict=True):
-        embeddings = state["model"].get(f"{side}.embed_tokens.weight")
-        if embeddings is None:
-            raise UserError(f"{path} is not a checkpoint of a translation model")
+        embeddings = sides[side]
         file = f"dict.{lang}.txt"
         name = f"{utils.split_paths(data)[0]}/{file}"
         if rows(embeddings) != len(dictionary):

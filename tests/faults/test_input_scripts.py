@@ -18,7 +18,7 @@ SCRIPTS = sorted([*ROOT.glob("scripts/*.sh"), *ROOT.glob("scripts/*/*.sh")])
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_scripts_pass_shellcheck_and_stop_at_the_first_failure(script, inject):
     text = script.read_text(encoding="utf-8")
-    sourced = script.name in ("recipe.sh", "pretrained.sh", "environment.sh")
+    sourced = script.name in ("recipe.sh", "pretrained.sh", "environment.sh", "raw.sh")
     if text.startswith("#!"):
         assert re.search(r"^set -euo pipefail$|^source .*recipe.sh\"$", text, re.MULTILINE)
     else:

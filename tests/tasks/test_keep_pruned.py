@@ -177,7 +177,7 @@ def test_what_fp16_rounds_to_zero_was_not_removed(trainer, monkeypatch):
     with torch.no_grad():
         weight[0, :3] = torch.tensor([2.0**-25, -(2.0**-25), 2.0**-24])
     monkeypatch.setattr(TranslationTask, "build_model", lambda *_: built.model)
-    built.task.cfg.keep_pruned = True
+    built.task._keep_pruned = True
     built.task.build_model(built.cfg.model)
     built.model.half()
     assert weight[0, :3].ne(0).tolist() == [False, False, True]
