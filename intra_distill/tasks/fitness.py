@@ -126,16 +126,15 @@ def check_sides(
     """Make sure that encoder and decoder have the dictionaries of their languages."""
     trained_on = configuration(state, "task")
     dictionaries = {"encoder": task.source_dictionary, "decoder": task.target_dictionary}
-    sides = {side: state["model"].get(f"{side}.embed_tokens.weight") for side in dictionaries}
-    if any(embeddings is None for embeddings in sides.values()):
+    matrices = [state["model"].get(f"{side}.embed_tokens.weight") for side in dictionaries]
+    if any(matrix is None for matrix in matrices):
         raise UserError(f"{path} is not a checkpoint of a translation model")
-    for (side, dictionary), lang in zip(dictionaries.items(), langs, strict=True):
-        embeddings = sides[side]
+    for (side, dictionary), matrix, lang in zip(dictionaries.items(), matrices, langs, strict=True):
         file = f"dict.{lang}.txt"
         name = f"{utils.split_paths(data)[0]}/{file}"
-        if rows(embeddings) != len(dictionary):
+        if rows(matrix) != len(dictionary):
             raise UserError(
-                f"{path} is of other data: its {side} knows {rows(embeddings)} types, "
+                f"{path} is of other data: its {side} knows {rows(matrix)} types, "
                 f"{name} makes {len(dictionary)}"
             )
         theirs = Path(utils.split_paths(str(trained_on["data"]))[0], file)
