@@ -58,12 +58,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="validate on N training pairs that the filters keep, drawn with a fixed seed",
     )
-    parser.add_argument(
-        "--test",
-        required=True,
-        metavar="PREFIX[,PREFIX...]",
-        help="test sets; they become test, test1, ...",
-    )
     add_preparation_arguments(parser)
 
 

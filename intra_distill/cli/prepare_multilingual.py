@@ -41,12 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--train", required=True, metavar="PREFIX", help="training text")
     parser.add_argument("--valid", required=True, metavar="PREFIX", help="validation text")
-    parser.add_argument(
-        "--test",
-        required=True,
-        metavar="PREFIX[,PREFIX...]",
-        help="test sets; they become test, test1, ...",
-    )
     add_preparation_arguments(parser)
 
 

@@ -18,7 +18,6 @@ from ...errors import UserError
 from ...files import sha256
 from ..directory import Content, Directory
 from ..preparation.pieces import MODEL, read_sentencepiece
-from ..prepared import open_prepared
 from ..scoring.evaluator import Inference, OpenCheckpoint
 from ..scoring.results import Result, read_result
 from ..scoring.search import Search
@@ -175,7 +174,7 @@ def write_files(
     shutil.copyfile(translations.data / MODEL, folder / MODEL)
     exported = Exported(
         system=results[0].system if results else request.checkpoint.absolute().parent.name,
-        prepared=open_prepared(translations.data),
+        prepared=translations.prepared,
         types=len(task.source_dictionary),
         checkpoint=checkpoint.record,
         state=checkpoint.state,

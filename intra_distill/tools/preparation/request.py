@@ -249,8 +249,14 @@ def option_of(name: str) -> str:
 
 
 def add_preparation_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of :class:`Preparation`, but for the text and its languages."""
+    """Declare the options of :class:`Preparation` but --train and --valid, whose text differs."""
     defaults = Preparation
+    parser.add_argument(
+        "--test",
+        required=True,
+        metavar="PREFIX[,PREFIX...]",
+        help="test sets; they become test, test1, ...",
+    )
     parser.add_argument(
         "--train-pairs",
         type=int,

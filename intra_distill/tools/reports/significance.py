@@ -1,11 +1,12 @@
 """The significance of a difference between two systems over several seeds."""
 
+import functools
 import sys
 
 from ...errors import UserError
 from ..scoring.comparison import compare_results
-from ..scoring.metrics import signatures_of
-from ..scoring.results import is_compared, load_scorers
+from ..scoring.metrics import Kind, Scorer, build_scorers, signatures_of
+from ..scoring.results import is_compared, read_references
 from .runs import Run
 
 
@@ -41,10 +42,11 @@ def paired_bootstrap(run: Run, reference: Run, metrics: list[str]) -> dict[str, 
     if is_compared(run.result, reference.result):
         tests = run.result.significance["tests"]
     else:
-        references = run.path.with_name(run.result.test_set.references)
-        digest = run.result.test_set.references_sha256
-        own = [metric for metric in metrics if metric in run.result.metrics]
-        scorers = load_scorers(run.result.kind, references, digest, own)
+        test_set = run.result.test_set
+        path = run.path.with_name(test_set.references)
+        references = tuple(read_references(path, test_set.references_sha256))
+        own = tuple(metric for metric in metrics if metric in run.result.metrics)
+        scorers = cached_scorers(run.result.kind, references, own)
         for metric, signature in signatures_of(scorers).items():
             if signature != run.result.signatures[metric]:
                 raise UserError(
@@ -56,3 +58,10 @@ def paired_bootstrap(run: Run, reference: Run, metrics: list[str]) -> dict[str, 
         if tests[metric]["p_value"] is None:
             raise UserError(f"{run.system} on {run.dataset}: {tests[metric]['why_none']}")
     return {metric: tests[metric]["p_value"] for metric in metrics}
+
+
+@functools.lru_cache(maxsize=1)  # scorers hold the tokenised references, which the runs share
+def cached_scorers(
+    kind: Kind, references: tuple[str, ...], metrics: tuple[str, ...]
+) -> dict[str, Scorer]:
+    return build_scorers(metrics, kind, list(references))

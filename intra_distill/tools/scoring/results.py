@@ -5,7 +5,6 @@ translation has is in records of their own, which are null for predictions.
 """
 
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -22,11 +21,9 @@ from .metrics import (
     Measure,
     Numbers,
     OtherMeasure,
-    Scorer,
     Tags,
     Test,
     Text,
-    build_scorers,
 )
 
 # what a result can be of: fairseq's tasks, and whether their labels are classes (None: can be)
@@ -331,24 +328,18 @@ def why_other_metrics(result: Result, signatures: dict[str, str]) -> str:
     return ""
 
 
-def load_scorers(
-    kind: Kind, path: Path, references_sha256: str, metrics: Iterable[str]
-) -> dict[str, Scorer]:
-    """Build scorers with the references in a file.
+def read_references(path: Path, references_sha256: str) -> list[str]:
+    """Read the references in a file; UserError if they are missing or changed.
 
     Args:
-        kind: of what is scored
         path: the file
         references_sha256: its SHA-256 when it was scored against
-        metrics: their names
-    Raises:
-        UserError: the references are missing or changed, or BLEU's tokeniser is not available
     """
     if not path.is_file():
         raise UserError(f"the references {path} are not there")
     if sha256(path) != references_sha256:
         raise UserError(f"the references {path} are no longer what was scored against")
-    return build_scorers(metrics, kind, list(read_lines(path)))
+    return list(read_lines(path))
 
 
 def read_output(directory: Path, result: Result) -> list[str]:

@@ -223,10 +223,10 @@ class PreparedTranslations(Translations):
                 f"{data} has no {REPORT}: make it by intra-distill prepare or, if it was made by "
                 "fairseq-preprocess, tell evaluate of its text: see --references"
             )
-        prepared = open_prepared(data)
-        self.text_format = prepared.text_format
+        self.prepared = open_prepared(data)
+        self.text_format = self.prepared.text_format
         self.lowercase = self.text_format.lowercase
-        self.sentencepiece_text = prepared.sentencepiece_text
+        self.sentencepiece_text = self.prepared.sentencepiece_text
 
     def langs(self, subset: str) -> tuple[str, str]:
         return self.text_format.langs
