@@ -27,10 +27,11 @@ from fairseq import utils
 from fairseq.dataclass import FairseqDataclass
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.logging import metrics
-from fairseq.modules import LayerDropModuleList
+from fairseq.modules import FairseqDropout, LayerDropModuleList
 from omegaconf import II
 from torch import nn
 
+from ..core.cpu_dropout import draw_integers
 from ..core.cutoff import cut_tokens, token_embeddings
 from ..core.dropout import dropout_sites
 from ..core.layerdrop import drop_layers_per_copy
@@ -192,6 +193,7 @@ class IntraDistillationTask:
         takes_it = "from_checkpoint" in signature(super().build_model).parameters
         model = super().build_model(cfg, *[from_checkpoint] if takes_it else [])
         if not from_checkpoint and self.num_passes > 1:
+            draw_integers(model, FairseqDropout)
             drop_layers_per_copy(model, LayerDropModuleList, self.copies)
             self.check_model(model)
             self._treat_copies_differently(model)
