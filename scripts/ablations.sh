@@ -6,7 +6,8 @@
 #
 #   bash scripts/ablations.sh RECIPE [SOURCE, see the recipe's prepare.sh]
 #
-#   RECIPE   multi30k or iwslt14; of iwslt14 the pairs in DATASETS (default: de-en, as in the paper)
+#   RECIPE     multi30k or iwslt14
+#   DATASETS   the pairs (default: de-en, as in the paper)
 #   SEEDS, JOBS, SBATCH   as for scripts/grid.sh. With SBATCH, run the script again without it when
 #            the jobs have ended: that draws the pictures.
 #
@@ -19,7 +20,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 
 case $recipe in
 iwslt14)
-    export DATASETS=${DATASETS:-de-en}
     growing=intra_x # with α = 5
     constant=intra_x+criterion.constant_alpha=true
     alphas=(intra_x+criterion.alpha={1,2.5,7.5})
@@ -31,6 +31,7 @@ multi30k)
     ;;
 *) refuse "there are none of $recipe: name multi30k or iwslt14" ;;
 esac
+export DATASETS=${DATASETS:-de-en}
 adaptive=(transformer "$growing" "$constant")
 passes=(transformer intra_x intra_x+task.num_passes={2,4,5,6})
 divergence=(transformer intra_x intra_js)
@@ -56,7 +57,7 @@ draw() {
         intra-distill plot "$2" "${found[@]}" --plot "$runs/$1.png" || failed=$?
 }
 
-for name in ${DATASETS:--}; do
+for name in $DATASETS; do
     use_dataset "$name"
     draw adaptive loss train.log "${adaptive[@]}"
     draw passes bleu test.json "${passes[@]}"

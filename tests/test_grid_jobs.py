@@ -33,9 +33,7 @@ SBATCH = """
 def grid(tmp_path):
     """Run scripts/grid.sh with programs in place of those that compute → the finished process."""
 
-    def grid(
-        systems: str, recipe: str = "multi30k", **variables: str
-    ) -> subprocess.CompletedProcess:
+    def grid(systems: str, recipe: str = "wmt17", **variables: str) -> subprocess.CompletedProcess:
         environment = {name: text for name, text in os.environ.items() if name != GPUS}
         environment |= {"VENV": "venv", "DATA": "data", "RUNS": "the runs", "SYSTEMS": systems}
         return subprocess.run(

@@ -84,7 +84,7 @@ def run_script(project: Path, script: str, *arguments: str, **variables: str) ->
     [
         ("quickstart.sh", {}),
         ("multi30k/run.sh", {}),
-        ("self_distill.sh", {}),
+        ("self_distill.sh", {"DATASET": "de-en"}),
         ("iwslt14/run.sh", {"DATASETS": "de-en", "SYSTEMS": "transformer intra_x"}),
         ("wmt17/run.sh", {"SYSTEMS": "transformer intra_x"}),
     ],
@@ -106,6 +106,6 @@ def test_a_recipe_stops_at_the_first_failure(project, inject, failing):
 
 def test_a_failed_download_leaves_nothing_behind(project, inject):
     inject()
-    code, notes = run_script(project, "multi30k/prepare.sh", FAIL="curl")
+    code, notes = run_script(project, "multi30k/prepare.sh", DATASET="de-en", FAIL="curl")
     assert code == 1 and not notes
     assert [path for path in (project / "data").rglob("*") if path.is_file()] == []

@@ -433,6 +433,7 @@ def grid(tmp_path) -> Callable[..., subprocess.Popen]:
             "RUNS": str(runs),
             "DATA": str(runs / "data"),
             "SYSTEMS": "transformer intra_x",
+            "DATASETS": "de-en",
             "SEEDS": "1 2",
             "JOBS": "2",
         }
