@@ -4,6 +4,7 @@ import pytest
 import torch
 from fairseq.modules import FairseqDropout
 
+from intra_distill.core.cpu_dropout import draw_integers
 from intra_distill.core.divergence import OF_DISTRIBUTIONS
 
 from ..support.training import INTRA, LSTM, PLAIN, SMOOTHED, TINY_TRANSFORMER
@@ -46,6 +47,7 @@ def test_two_passes_with_x_are_half_of_fairseqs_r_drop(trainer, gradients, imple
         *["--rdrop-alpha", str(alpha), *SMOOTHED, *sharing],
     )
     r_drop.model.load_state_dict(ours.model.state_dict())
+    draw_integers(r_drop.model, FairseqDropout)  # the same masks
     for sample in ours.batches[:3]:
         loss, _, log, grads = gradients(ours, sample)
         # fairseq's criterion changes its batch

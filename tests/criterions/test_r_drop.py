@@ -7,6 +7,9 @@ with the published α = 5. The loss of fairseq's own criterion is twice as large
 import copy
 
 import pytest
+from fairseq.modules import FairseqDropout
+
+from intra_distill.core.cpu_dropout import draw_integers
 
 from ..support.training import INTRA, SMOOTHED
 
@@ -33,6 +36,7 @@ def test_training_gives_the_parameters_of_fairseqs_r_drop(
         *["--rdrop-alpha", ALPHA, *SMOOTHED, *common, *theirs],
     )
     r_drop.model.load_state_dict(intra.model.state_dict())
+    draw_integers(r_drop.model, FairseqDropout)  # the same masks
     start = copy.deepcopy(intra.model.state_dict())
     accumulated = 2 if options else 1
     for update in range(6):

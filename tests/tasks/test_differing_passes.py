@@ -7,6 +7,7 @@ import torch
 from fairseq.modules import FairseqDropout
 from torch import nn
 
+from intra_distill.core.cpu_dropout import draw_integers
 from intra_distill.core.divergence import x_divergence
 from intra_distill.core.layerdrop import LayerDropPerCopy
 from intra_distill.core.loss import intra_distillation_loss
@@ -139,6 +140,7 @@ def test_a_copy_of_the_model_has_its_own_sides(trainer):
 def test_k_passes_in_every_nth_update_and_plain_updates_between(trainer, gradients):
     built, plain = trainer(*OPTIONS, "--every", "3"), trainer(*PLAIN)
     plain.model.load_state_dict(built.model.state_dict())
+    draw_integers(plain.model, FairseqDropout)
     sample = built.batches[0]
     for update in range(7):
         loss, size, log, grads = gradients(built, sample, update=update)
