@@ -39,6 +39,7 @@ SLOW = {
     *["test_killed_tools.py", "test_numbers.py", "test_patches.py", "test_plain_fairseq.py"],
     *["test_interruption.py", "test_ranks.py", "test_recipes.py", "test_translation.py"],
     *["test_grid_jobs.py", "test_added_test_sets.py", "test_pieces.py"],
+    "test_fused_loss_triton_compiled.py",
     "test_a_published_system_can_be_trained",
 }
 
