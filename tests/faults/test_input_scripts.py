@@ -85,6 +85,7 @@ def run_script(project: Path, script: str, *arguments: str, **variables: str) ->
     [
         ("quickstart.sh", {}),
         ("multi30k/run.sh", {}),
+        ("multi30k_full/run.sh", {"DATASETS": "de-en en-cs"}),
         ("self_distill.sh", {"DATASET": "de-en"}),
         ("iwslt14/run.sh", {"DATASETS": "de-en", "SYSTEMS": "transformer intra_x"}),
         ("wmt17/run.sh", {"SYSTEMS": "transformer intra_x"}),
