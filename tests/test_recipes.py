@@ -36,7 +36,7 @@ TINY = (
 SMALL = "--vocab-size 70"
 ARGS = ["intra-distill", "args"]
 TASKS = "cola sst-2 mrpc qqp sts-b mnli qnli rte".split()
-RECIPES = "glue, iwslt14, multi30k, multilingual, panx, quickstart, tydiqa, wmt17"
+RECIPES = "glue, iwslt14, multi30k, multi30k_full, multilingual, panx, quickstart, tydiqa, wmt17"
 STUDENTS = ["self_distillation_1", "self_distillation_2"]
 
 
@@ -185,7 +185,7 @@ def test_a_model_of_many_languages_from_text_to_its_table(
         ("train.sh", f"name a recipe: {RECIPES}"),
         ("evaluate.sh wmt", f"wmt is no recipe; name a recipe: {RECIPES}"),
         ("grid.sh wmt", "wmt is no recipe"),
-        ("ablations.sh wmt17", "there are none of wmt17: name multi30k or iwslt14"),
+        ("ablations.sh wmt17", "there are none of wmt17: name multi30k, multi30k_full or iwslt14"),
         ("train.sh wmt17", "the systems of {configs} are intra_js, intra_x, r_drop, sage"),
         ("train.sh wmt17 plain", "{configs}/plain: no such configuration file: the systems of"),
         ("evaluate.sh wmt17 plain", "the systems of {configs} are intra_js, intra_x, r_drop, sage"),

@@ -12,6 +12,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/../recipe.sh"
 # shellcheck source=scripts/multi30k/raw.sh
 source "$root/scripts/multi30k/raw.sh"
 
-require_dataset
-multi30k_text "${1:-}" "${dataset%-*}" "${dataset#*-}"
-make_data prepare --source-lang "${dataset%-*}" --target-lang "${dataset#*-}" "${text[@]}"
+multi30k_pair "${1:-}"

@@ -30,3 +30,10 @@ multi30k_text() {
     fi
     text=(--train "$raw/train" --valid "$raw/val" --test "$raw/test_2016_flickr")
 }
+
+# multi30k_pair FOLDER: makes the data of the pair DATASET from that text
+multi30k_pair() {
+    require_dataset
+    multi30k_text "$1" "${dataset%-*}" "${dataset#*-}"
+    make_data prepare --source-lang "${dataset%-*}" --target-lang "${dataset#*-}" "${text[@]}"
+}
