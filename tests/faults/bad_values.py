@@ -340,6 +340,14 @@ REFUSED: dict[str, Refusals] = {
         "paths": NO_LOG | {"no number for loss": ["strange/nan.log"]},
         "--plot": NO_PICTURE,
         "--valid-subset": {"no validation on none, but on valid: choose": ["none"]},
+        "--reference": {
+            "there is no such file of reference curves": ["none", "strange", "strange/loop.de"],
+            "is a pipe or a device": ["strange/pipe", "strange/zero.de"],
+            "config.yaml has no reference curves: source must be text": ["config.yaml"],
+            "can't decode byte": ["strange/utf16.yaml"],
+            "nested too deeply": ["strange/circle.yaml"],
+            "{value}": ["strange/list.yaml"],
+        },
     },
     "plot bleu": {
         "paths": NO_RESULTS,
