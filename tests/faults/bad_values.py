@@ -855,6 +855,10 @@ REFUSED_TOGETHER = [
     (INTRA, ["--criterion=label_smoothed_cross_entropy"], "does not support 3 passes"),
     ([*TASK, "--num-passes=3"], ["--criterion=cross_entropy"], "does not support 3 passes"),
     (INTRA, ["--ddp-backend=fully_sharded"], "not supported: use legacy_ddp"),
+    *(
+        (working, ["--fp16"], "--fp16 needs a GPU, and --cpu hides any: leave --fp16 out")
+        for working in (INTRA, PREDICTION, TAGGING, MULTILINGUAL)
+    ),
     (INTRA, ["--keep-pruned"], "--keep-pruned has nothing to keep"),
     (INTRA, ["--keep-pruned=yes"], "argument --keep-pruned: ignored explicit argument 'yes'"),
     (
