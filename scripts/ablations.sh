@@ -12,7 +12,8 @@
 #            the jobs have ended: that draws the pictures.
 #
 # The pictures are in the folder of the runs: adaptive.png, alpha_schedule.png, passes.png,
-# divergence.png, alpha.png and where.png. They leave out a run that failed.
+# divergence.png, alpha.png and where.png. They leave out a run that failed. adaptive.png also has the
+# published curves of configs/RECIPE/references, where there are some of the pair.
 recipe=${1:-}
 unset DATASET
 # shellcheck source=scripts/recipe.sh
@@ -48,7 +49,7 @@ failed=0
 bash "$root/scripts/grid.sh" "$recipe" "${@:2}" || failed=$?
 [[ -z ${SBATCH:-} ]] || exit "$failed"
 
-# draw PICTURE KIND FILE SYSTEM…: draws the systems whose runs have FILE
+# draw PICTURE KIND FILE SYSTEM…: draws the systems whose runs have FILE, with the options in beside
 draw() {
     local system found=()
     for system in "${@:4}"; do
@@ -56,12 +57,16 @@ draw() {
         compgen -G "$runs/$system/seed*/$3" >/dev/null && found+=("$runs/$system")
     done
     [[ ${#found[@]} == 0 ]] ||
-        intra-distill plot "$2" "${found[@]}" --plot "$runs/$1.png" || failed=$?
+        intra-distill plot "$2" "${found[@]}" "${beside[@]}" --plot "$runs/$1.png" || failed=$?
 }
 
 for name in $DATASETS; do
     use_dataset "$name"
+    reference=$configs/references/$name.yaml
+    beside=()
+    [[ ! -e $reference ]] || beside=(--reference "$reference")
     draw adaptive loss train.log "${adaptive[@]}"
+    beside=()
     draw passes bleu test.json "${passes[@]}"
     draw divergence loss train.log "${divergence[@]}"
     draw alpha loss train.log "${alphas[@]}"

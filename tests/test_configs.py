@@ -196,11 +196,19 @@ def test_the_systems_of_a_recipe_differ_in_their_method_alone(path):
     method = {"task": {"num_passes", "cutoff"}, "model": {"_name", "num_experts"}}
     method["criterion"] = {"_name", "divergence", "divergence_reduction"}
     method["criterion"] |= {"alpha", "alpha_p", "alpha_q", "constant_alpha", "supervised_passes"}
-    # SAGE has a learning rate and betas of its own, and tells matrices from biases
+    # SAGE has a learning rate, betas and ε of its own, and tells matrices from biases
     method["optimization"] = {"lr"}
     method["common"] = {"fp16_no_flatten_grads"}
     method["optimizer"] = {"_name", "sage_base", "sage_beta1", "sage_beta2", "sage_beta3"}
-    method["optimizer"] |= {"adam_betas", "adamax_betas", "adamax_eps", "no_bias_correction", "lr"}
+    method["optimizer"] |= {
+        "sage_eps",
+        "adam_eps",
+        "adam_betas",
+        "adamax_betas",
+        "adamax_eps",
+        "no_bias_correction",
+        "lr",
+    }
 
     def shared(path: Path) -> dict:
         return {

@@ -572,6 +572,36 @@ def test_a_grid_of_averages(recipe, programs, tmp_path):
     assert picture[3] == f"{runs}/transformer+average=2"
 
 
+# Ablations
+
+
+@pytest.mark.parametrize(
+    "name, beside",
+    [("iwslt14", {"de-en": ["references/de-en.yaml"], "he-en": []}), ("multi30k", {"": []})],
+)
+def test_published_curves_are_drawn_beside_those_of_their_pair(
+    recipe, programs, tmp_path, name, beside
+):
+    """In the picture of the systems that they are of, and in no other."""
+    runs = tmp_path / "runs"
+    for pair in beside:
+        (runs / pair / "transformer/seed1").mkdir(parents=True)
+        for file in ("train.log", "test.json"):
+            (runs / pair / "transformer/seed1" / file).touch()
+    datasets = {"DATASETS": " ".join(beside)} if name == "iwslt14" else {}
+    process = recipe("ablations.sh", name, "/nowhere", **programs, **datasets)
+    assert process.returncode == 0, process.stderr
+    drawn = {
+        value(call, "--plot"): [value(call, "--reference")] if "--reference" in call else []
+        for call in calls(tmp_path / "venv", "intra-distill", "plot")
+    }
+    assert len(drawn) > 3 * len(beside)
+    for picture, given in drawn.items():
+        pair = "" if name == "multi30k" else Path(picture).parent.name
+        expected = beside[pair] if Path(picture).stem == "adaptive" else []
+        assert given == [str(ROOT / "configs" / name / file) for file in expected]
+
+
 # Starting the training
 
 

@@ -7,6 +7,7 @@ fairseq-hydra-train or the file of ``--log-file``. In folders they find ``train.
 
     intra-distill plot passes DATA --path run/checkpoint_best.pt --plot passes.png
     intra-distill plot loss runs --plot loss.png
+    intra-distill plot loss runs --reference configs/iwslt14/references/de-en.yaml --plot loss.png
 
 A run that resumes appends to its log. If it repeats updates, the later values count.
 """
@@ -33,6 +34,7 @@ from ..tools.reports.plots import (
     plot_passes,
     plot_sensitivity,
 )
+from ..tools.reports.reference import read_reference
 from ..tools.scoring.search import quieten_fairseq
 
 if TYPE_CHECKING:
@@ -58,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="valid",
         metavar="SUBSET",
         help="validation subset to draw (default: %(default)s)",
+    )
+    loss.add_argument(
+        "--reference",
+        type=Path,
+        metavar="YAML",
+        help="published curves to draw as dotted lines (configs/iwslt14/references/de-en.yaml)",
     )
 
     bleu = add_picture(
@@ -155,7 +163,8 @@ def add_logs(parser: argparse.ArgumentParser) -> None:
 
 
 def draw_loss(args: argparse.Namespace) -> Figure:
-    return plot_loss(args.paths, args.log_key, args.valid_subset)
+    reference = args.reference and read_reference(args.reference)
+    return plot_loss(args.paths, args.log_key, args.valid_subset, reference)
 
 
 def draw_passes(args: argparse.Namespace) -> Figure:

@@ -14,13 +14,14 @@ from omegaconf import II
 from torch import Tensor, nn
 
 from ..errors import refuse
+from .half_precision import HalfPrecisionConfig, HalfPrecisionTask
 from .intra_distillation import IntraDistillationConfig, IntraDistillationTask
 from .keep_pruned import KeepPrunedConfig, KeepPrunedTask
 
 
 @dataclass
 class SentencePredictionIntraDistillationConfig(
-    IntraDistillationConfig, KeepPrunedConfig, SentencePredictionConfig
+    IntraDistillationConfig, HalfPrecisionConfig, KeepPrunedConfig, SentencePredictionConfig
 ):
     # fairseq's options that say which subsets need labels
     valid_subset: str = II("dataset.valid_subset")
@@ -31,7 +32,7 @@ class SentencePredictionIntraDistillationConfig(
     "sentence_prediction_intra_distillation", dataclass=SentencePredictionIntraDistillationConfig
 )
 class SentencePredictionIntraDistillationTask(
-    IntraDistillationTask, KeepPrunedTask, SentencePredictionTask
+    IntraDistillationTask, HalfPrecisionTask, KeepPrunedTask, SentencePredictionTask
 ):
     """Predicts with a classification head of the model, trained with K passes.
 

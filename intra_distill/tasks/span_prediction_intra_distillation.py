@@ -9,6 +9,7 @@ from fairseq.tasks import register_task
 from torch import Tensor, nn
 
 from ..errors import refuse
+from .half_precision import HalfPrecisionConfig, HalfPrecisionTask
 from .intra_distillation import IntraDistillationConfig, IntraDistillationTask
 from .keep_pruned import KeepPrunedConfig, KeepPrunedTask
 from .token_prediction import TokenPredictionConfig, TokenPredictionTask
@@ -18,7 +19,7 @@ MASKED = -1e4  # −∞ would make the divergence NaN; exp(−1e4) is 0 in float
 
 @dataclass
 class SpanPredictionIntraDistillationConfig(
-    IntraDistillationConfig, KeepPrunedConfig, TokenPredictionConfig
+    IntraDistillationConfig, HalfPrecisionConfig, KeepPrunedConfig, TokenPredictionConfig
 ):
     pass
 
@@ -27,7 +28,7 @@ class SpanPredictionIntraDistillationConfig(
     "span_prediction_intra_distillation", dataclass=SpanPredictionIntraDistillationConfig
 )
 class SpanPredictionIntraDistillationTask(
-    IntraDistillationTask, KeepPrunedTask, TokenPredictionTask
+    IntraDistillationTask, HalfPrecisionTask, KeepPrunedTask, TokenPredictionTask
 ):
     """Predicts the first and the last piece of an answer.
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..core.agreement import entity_counts
 from ..errors import refuse
+from .half_precision import HalfPrecisionConfig, HalfPrecisionTask
 from .intra_distillation import IntraDistillationConfig, IntraDistillationTask
 from .keep_pruned import KeepPrunedConfig, KeepPrunedTask
 from .token_prediction import TokenPredictionConfig, TokenPredictionTask
@@ -18,13 +19,15 @@ from .token_prediction import TokenPredictionConfig, TokenPredictionTask
 
 @dataclass
 class TaggingIntraDistillationConfig(
-    IntraDistillationConfig, KeepPrunedConfig, TokenPredictionConfig
+    IntraDistillationConfig, HalfPrecisionConfig, KeepPrunedConfig, TokenPredictionConfig
 ):
     pass
 
 
 @register_task("tagging_intra_distillation", dataclass=TaggingIntraDistillationConfig)
-class TaggingIntraDistillationTask(IntraDistillationTask, KeepPrunedTask, TokenPredictionTask):
+class TaggingIntraDistillationTask(
+    IntraDistillationTask, HalfPrecisionTask, KeepPrunedTask, TokenPredictionTask
+):
     """Predicts the tag of a word at its first piece.
 
     The labels are as long as the inputs, and padding where nothing is scored: at all other pieces,

@@ -7,6 +7,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
 from .autoregressive import AutoregressiveTask
 from .auxiliary_loss import AuxiliaryLossTask
+from .half_precision import HalfPrecisionConfig, HalfPrecisionTask
 from .intra_distillation import IntraDistillationConfig, IntraDistillationTask
 from .keep_pruned import KeepPrunedConfig, KeepPrunedTask
 from .validation_lengths import ValidationLengthsConfig, ValidationLengthsTask
@@ -14,7 +15,11 @@ from .validation_lengths import ValidationLengthsConfig, ValidationLengthsTask
 
 @dataclass
 class TranslationIntraDistillationConfig(
-    IntraDistillationConfig, KeepPrunedConfig, ValidationLengthsConfig, TranslationConfig
+    IntraDistillationConfig,
+    HalfPrecisionConfig,
+    KeepPrunedConfig,
+    ValidationLengthsConfig,
+    TranslationConfig,
 ):
     pass
 
@@ -23,6 +28,7 @@ class TranslationIntraDistillationConfig(
 class TranslationIntraDistillationTask(
     AutoregressiveTask,
     IntraDistillationTask,
+    HalfPrecisionTask,
     KeepPrunedTask,
     AuxiliaryLossTask,
     ValidationLengthsTask,

@@ -17,6 +17,7 @@ from fairseq.tasks.translation_multi_simple_epoch import TranslationMultiSimpleE
 from ..errors import refuse
 from .autoregressive import AutoregressiveTask
 from .auxiliary_loss import AuxiliaryLossTask
+from .half_precision import HalfPrecisionTask
 from .intra_distillation import IntraDistillationTask
 from .keep_pruned import KeepPrunedTask
 from .validation_lengths import ValidationLengthsTask
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 class TranslationMultiSimpleEpochIntraDistillationTask(
     AutoregressiveTask,
     IntraDistillationTask,
+    HalfPrecisionTask,
     KeepPrunedTask,
     AuxiliaryLossTask,
     ValidationLengthsTask,

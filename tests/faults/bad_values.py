@@ -340,6 +340,14 @@ REFUSED: dict[str, Refusals] = {
         "paths": NO_LOG | {"no number for loss": ["strange/nan.log"]},
         "--plot": NO_PICTURE,
         "--valid-subset": {"no validation on none, but on valid: choose": ["none"]},
+        "--reference": {
+            "there is no such file of reference curves": ["none", "strange", "strange/loop.de"],
+            "is a pipe or a device": ["strange/pipe", "strange/zero.de"],
+            "config.yaml has no reference curves: source must be text": ["config.yaml"],
+            "can't decode byte": ["strange/utf16.yaml"],
+            "nested too deeply": ["strange/circle.yaml"],
+            "{value}": ["strange/list.yaml"],
+        },
     },
     "plot bleu": {
         "paths": NO_RESULTS,
@@ -847,6 +855,10 @@ REFUSED_TOGETHER = [
     (INTRA, ["--criterion=label_smoothed_cross_entropy"], "does not support 3 passes"),
     ([*TASK, "--num-passes=3"], ["--criterion=cross_entropy"], "does not support 3 passes"),
     (INTRA, ["--ddp-backend=fully_sharded"], "not supported: use legacy_ddp"),
+    *(
+        (working, ["--fp16"], "--fp16 needs a GPU, and --cpu hides any: leave --fp16 out")
+        for working in (INTRA, PREDICTION, TAGGING, MULTILINGUAL)
+    ),
     (INTRA, ["--keep-pruned"], "--keep-pruned has nothing to keep"),
     (INTRA, ["--keep-pruned=yes"], "argument --keep-pruned: ignored explicit argument 'yes'"),
     (

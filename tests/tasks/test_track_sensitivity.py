@@ -7,7 +7,7 @@ import torch
 from fairseq.logging import metrics
 
 from ..support.sensitivity import by_sorting
-from ..support.training import INTRA, PLAIN, run_training
+from ..support.training import INTRA, PLAIN, put_flat_copy_on_cpu, run_training
 
 TRACK = "--track-sensitivity"
 HALF = ["--fp16", "--fp16-init-scale", "8"]
@@ -16,7 +16,7 @@ HALF = ["--fp16", "--fp16-init-scale", "8"]
 @pytest.fixture
 def track(trainer, monkeypatch):
     """Arguments → the two means that three updates log, and those found at the step itself."""
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: None)  # fp16's flat copy is here
+    put_flat_copy_on_cpu(monkeypatch)
 
     def track(*arguments):
         metrics.reset()

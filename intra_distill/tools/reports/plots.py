@@ -15,6 +15,7 @@ from ..config import System, load_config
 from .logs import Log, choose_logs, points_of, read_logs
 from .messages import TRAINING
 from .picture import AS_IT_IS, COLOURS, add_legend
+from .reference import Reference
 from .runs import Run, gather, refuse_misfits, refuse_unknown_metric
 
 if TYPE_CHECKING:
@@ -36,31 +37,64 @@ UNITS = {"accuracy": "{} per sentence", "pearson": "squared error per sentence"}
 UNIT = "{} per token"  # of translations, whose accuracy of tokens may be logged as well
 GROUPS = {"sensitivity_top": ("top 20 %", "-"), "sensitivity_rest": ("the rest", "--")}
 LINE_COLOURS = [colour for colour in COLOURS if colour != "#F0E442"]  # too light for a line
-LINE_STYLES = ["-", "--", ":"]  # the next one once all colours are used
+LINE_STYLES = ["-", "--", "-."]  # the next one once all colours are used
+REFERENCE_STYLE = ":"
 POINTS = 500  # of the curve of α′
 
 
-def plot_loss(paths: Iterable[Path], log_key: str, subset: str) -> Figure:
+def plot_loss(
+    paths: Iterable[Path], log_key: str, subset: str, reference: Reference | None = None
+) -> Figure:
     """Draw a validation curve for each run; the seeds of a system have the same colour.
 
     Args:
         paths: logs, or folders to search for them
         log_key: one of :data:`VALIDATION`
         subset: the validation subset
+        reference: published curves, to draw as dotted lines
+    Raises:
+        UserError: no log has the statistic, or the logs or the reference do not compare
     """
     remedy = "choose another by --log-key"
     logs = choose_logs(read_logs(paths), subset, log_key, remedy)
-    label = VALIDATION[log_key].format(unit_of(logs, subset, "bits"))
-    figure, axes = new_figure("update", f"{subset} {label}")
-    styles, names = line_styles(log.system for log in logs)
+    unit = unit_of(logs, subset, "bits")
+    published = points_beside(reference, log_key, subset, unit) if reference else {}
+    figure, axes = new_figure("update", f"{subset} {VALIDATION[log_key].format(unit)}")
+    twins = system_of_each(published, [log.system for log in logs])
+    styles, names = line_styles([*(log.system for log in logs), *twins.values()])
     handles = {}
     for log in logs:
         points = points_of(log.statistics, subset, log_key)
         (handles[names[log.system]],) = axes.plot(*xy(points), **styles[log.system])
+    for name, points in published.items():
+        style = styles[twins[name]] | {"linestyle": REFERENCE_STYLE}
+        (handles[f"{name}, published"],) = axes.plot(*xy(points), **style)
     if log_key == "ppl":
         axes.set_yscale("log")
     add_names(figure, handles)
+    if reference:
+        add_note(figure, f"published: {reference.source}")
     return figure
+
+
+def points_beside(
+    reference: Reference, log_key: str, subset: str, unit: str
+) -> dict[str, dict[int, float]]:
+    """The published curves of a statistic by system, to draw beside logs.
+
+    Raises:
+        UserError: the reference has none, or is of another subset or in another unit
+    """
+    for what, ours, theirs in (("of", subset, reference.subset), ("in", unit, reference.unit)):
+        if ours != theirs:
+            raise UserError(f"{reference.path} is {what} {theirs}, and the logs are {what} {ours}")
+    return reference.points(log_key)
+
+
+def system_of_each(published: Iterable[str], systems: list[str]) -> dict[str, str]:
+    """The first of the systems that has the name of a published one, or else that name itself."""
+    by_name = {Path(system).name: system for system in reversed(systems)}
+    return {name: by_name.get(name, name) for name in published}
 
 
 def unit_of(logs: Iterable[Log], of: str, information: str) -> str:
@@ -155,7 +189,7 @@ def plot_passes(paths: Iterable[Path], subset: str, metric: str | None) -> Figur
         n = "–".join(map(str, dict.fromkeys([seeds[0], seeds[-1]])))
         notes.append(f"mean ± standard deviation over the seeds (n = {n})")
     note = "\n".join(filter(None, [result.signatures[metric], ", ".join(notes)]))
-    figure.supxlabel(note, fontsize=7, color="#555555")
+    add_note(figure, note)
     return figure
 
 
@@ -260,3 +294,8 @@ def add_names(figure: Figure, handles: dict[str, Any]) -> None:
     longest = max(map(len, handles))
     columns = 1 if longest > 30 else 2 if longest > 18 else 3
     add_legend(figure, handles, ncols=columns, fontsize=9)
+
+
+def add_note(figure: Figure, text: str) -> None:
+    """Write how a picture was made, or where its numbers come from, below it."""
+    figure.supxlabel(text, fontsize=7, color="#555555", **AS_IT_IS)

@@ -236,6 +236,48 @@ def test_a_run_without_the_statistic_is_named_and_left_out(drawn, tmp_path, caps
     assert capsys.readouterr().err.startswith(f"left out: {empty}: no validation in it: let")
 
 
+@pytest.fixture
+def reference(tmp_path) -> Path:
+    path = tmp_path / "reference.yaml"
+    curves = {"intra_x": {"loss": {50: 7.0, 150: 5.5}, "nll_loss": {50: 5.0}}}
+    curves["transformer"] = {"loss": {50: 8.0}}
+    values = {"source": "S_$1", "subset": "valid", "unit": "bits per token", "curves": curves}
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_published_curves_are_dotted_beside_ours(drawn, tmp_path, reference):
+    for system in ("de-en/intra_x/seed1", "de-en/simcut/seed1", "he-en/intra_x/seed1"):
+        write_log(tmp_path / "runs" / system, valid_line(100, 6.0))
+    figure = drawn("loss", tmp_path / "runs", "--reference", reference)
+    *ours, theirs, transformer = figure.axes[0].lines
+    names = ["de-en/intra_x", "de-en/simcut", "he-en/intra_x"]
+    assert legend_of(figure) == [*names, "intra_x, published", "transformer, published"]
+    assert [line.get_linestyle() for line in [*ours, theirs, transformer]] == [*"---", *"::"]
+    assert list(theirs.get_xdata()) == [50, 150] and list(theirs.get_ydata()) == [7.0, 5.5]
+    assert theirs.get_color() == ours[0].get_color()
+    assert len({line.get_color() for line in [*ours, transformer]}) == 4
+    assert figure.get_supxlabel() == "published: S_$1"
+
+    figure = drawn("loss", tmp_path / "runs", "--reference", reference, "--log-key", "ppl")
+    assert lines_of(figure)[-1] == ([50], [32.0])
+    assert legend_of(figure)[-1] == "intra_x, published"  # of transformer there is no nll_loss
+
+
+def test_published_curves_that_do_not_compare_are_refused(drawn, tmp_path, reference):
+    log = write_log(tmp_path / "a", prediction_line(100, 6.0), valid_line(100, 6.0, "test"))
+    for options, refusal in (
+        ([], "reference.yaml is in bits per token, and the logs are in bits per sentence"),
+        (["--log-key", "accuracy"], "the logs are in bits per sentence"),
+        (["--valid-subset", "test"], "reference.yaml is of valid, and the logs are of test"),
+    ):
+        with pytest.raises(SystemExit, match=refusal):
+            drawn("loss", log, "--reference", reference, *options)
+    log = write_log(tmp_path / "b", valid_line(100, 6.0).replace("ppl", "accuracy 1 | ppl"))
+    with pytest.raises(SystemExit, match="has no curve of accuracy, but of loss, nll_loss"):
+        drawn("loss", log, "--reference", reference, "--log-key", "accuracy")
+
+
 def test_sensitivity_over_training(drawn, tmp_path):
     write_log(tmp_path / "a", train_line(100), train_line(200, 3e-6, 2e-8), train_line(300, "None"))
     figure = drawn("sensitivity", tmp_path / "a")
