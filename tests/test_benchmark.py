@@ -202,7 +202,7 @@ def test_loss_writes_what_it_measured(tmp_path):
 )
 def test_a_bad_option_is_refused_before_any_work(script, options, reason, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [script, *options.split()])
-    monkeypatch.setattr(measure, "_silence", lambda: None)  # it would hold for later tests
+    monkeypatch.setattr(measure, "silence", lambda: None)  # it would hold for later tests
     with pytest.raises(SystemExit) as refusal:
         import_module(script).main()
     assert refusal.value.code == 2

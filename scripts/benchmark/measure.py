@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from importlib import metadata
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,11 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
         parser.error(f"--json: there is no folder {args.json.parent}")
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch sees no GPU here")
-    _silence()
+    silence()
     return args
 
 
-def _silence() -> None:
+def silence() -> None:
     # fairseq and hydra log every trainer that is built, and warn about each other's versions
     logging.disable(logging.INFO)
     warnings.simplefilter("ignore")
@@ -170,7 +171,7 @@ def in_own_processes(
 
 
 def _send(sender: Connection, call: Callable[[], int]) -> None:
-    _silence()
+    silence()
     # By default glibc may keep freed blocks of up to 32 MiB, and the peak of the same step varies
     # by 5 %. If every block above 1 MiB is returned at once, it varies by less than 1 %.
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MIB)
@@ -188,34 +189,65 @@ def report(
     rows: list[list[str]],
 ) -> None:
     """Print a Markdown table and how it was measured, and write both with all results as JSON."""
+    here = machine(args.device)
+    now = datetime.now().astimezone()
+    print(f"{markdown(columns, rows)}\n\n{now:%d %B %Y}, {described(here)}", end=", ")
+    print(f"{args.dtype}, {rounds} rounds")
+    if args.json:
+        run = {
+            "date": now.isoformat(timespec="seconds"),
+            "machine": here,
+            "options": {option: value for option, value in vars(args).items() if option != "json"},
+            "rounds": rounds,
+        }
+        write_json(args.json, run | results)
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Describe the machine and the versions that a run is measured with."""
     processor = [
         line.split(":")[1].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     ]
-    machine = {
+    card = torch.cuda.get_device_properties(0) if device == "cuda" else None
+    return {
         "processor": processor[0] if processor else platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "load_average": os.getloadavg(),
-        "gpu": torch.cuda.get_device_name() if args.device == "cuda" else None,
+        "gpu": card and card.name,
+        "gpu_memory_mib": card and round(card.total_memory / MIB),
+        "gpu_capability": card and f"{card.major}.{card.minor}",
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "triton": version("triton"),
         "intra_distill": intra_distill.__version__,
     }
-    for row in [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]:
-        print("| " + " | ".join(row) + " |")
-    where = machine["gpu"] or f"{machine['processor']}, {machine['threads']} threads"
-    now = datetime.now().astimezone()
-    print(f"\n{now:%d %B %Y}, {where}, {args.dtype}, torch {torch.__version__}, {rounds} rounds")
-    if args.json:
-        run = {
-            "date": now.isoformat(timespec="seconds"),
-            "machine": machine,
-            "options": {option: value for option, value in vars(args).items() if option != "json"},
-            "rounds": rounds,
-        }
-        write_json(args.json, run | results)
+
+
+def version(package: str) -> str | None:
+    """The version of an installed package, or None."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def described(machine: dict[str, Any]) -> str:
+    """The card or the processor, and the versions that matter there, for the foot of a table."""
+    if not machine["gpu"]:
+        where = f"{machine['processor']}, {machine['threads']} threads"
+        return f"{where}, torch {machine['torch']}"
+    versions = f"torch {machine['torch']}, CUDA {machine['cuda']}, Triton {machine['triton']}"
+    return f"{machine['gpu']}, {versions}"
+
+
+def markdown(columns: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; all columns but the first hold numbers."""
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def cell(pattern: str, result: dict[str, Any], *keys: str) -> str:
