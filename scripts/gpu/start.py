@@ -5,8 +5,7 @@ import time
 from pathlib import Path
 
 TIME = time.monotonic()  # slow imports count in a part's time limit
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).resolve().parent
 # This folder goes last: its loss.py would hide the benchmark's, its profile.py Python's own
-sys.path.remove(str(_HERE))
-sys.path.insert(0, str(_HERE.parent / "benchmark"))
-sys.path.append(str(_HERE))
+_OTHERS = [entry for entry in sys.path if Path(entry).resolve() != _HERE]
+sys.path[:] = [str(_HERE.parent / "benchmark"), *_OTHERS, str(_HERE)]
