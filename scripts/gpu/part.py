@@ -12,6 +12,7 @@ import start
 # isort: split
 import argparse
 import math
+import operator
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ import torch
 from intra_distill.errors import UserError, one_line
 from intra_distill.files import write_json, write_lines
 
+SIGNS = {"<": operator.lt, "<=": operator.le, ">=": operator.ge}
 SHOWN_FAILURES = 2  # in the summary; the files have all
 LONGEST_FAILURE = 160  # characters
 
@@ -45,6 +47,15 @@ class Found:
 
     summary: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+
+
+def verdict(value: float | None, unit: str, sign: str, bound: float) -> str:
+    """A figure beside its target, such as ``1.70 × plain (target < 2: reached)``."""
+    target = f"target {sign} {bound:g}"
+    if value is None:
+        return f"not measured ({target} {unit})"
+    outcome = "reached" if SIGNS[sign](value, bound) else "missed"
+    return f"{value:.2f} {unit} ({target}: {outcome})"
 
 
 def parse(description: str) -> argparse.Namespace:
@@ -136,7 +147,6 @@ class Part:
         Raises:
             RuntimeError: the failure broke CUDA for this process, so that no case can follow
         """
-        measure.progress(f"{label}: {self.left():.0f} s left")
         try:
             yield
         except Exception as error:  # whatever a case raises: it costs no other its figures
