@@ -21,8 +21,8 @@ million logits, several times what its cache holds.
 Time: in each round all functions take turns on each case, so that a ratio compares calls that are
 close in time. The table shows medians over the rounds and, for the fused loss, the quartiles of the
 ratio. On CUDA a time is that between two events around several calls.
-Memory: the peak during the call above the memory before it, without the gradients. On the CPU each
-implementation and case has its own process; everywhere the same code first runs at a tiny size.
+Memory: the peak during the call above the memory before it, without the gradients; the same code
+has run before. On the CPU each implementation and case has its own process.
 """
 
 import argparse
@@ -181,11 +181,12 @@ def between(case: Case, setting: Setting, codes: list[str]) -> dict[str, Call]:
 def extra_memory(way: str, case: Case, setting: Setting) -> int:
     """Measure the bytes besides inputs and gradients; on the CPU in a process of its own."""
     K, d, V = case
-    # libraries and kernels that are loaded at first use do not count
-    ways((K, 8, 16), Setting(4, setting.device, setting.dtype, setting.codes))[way]()
     call = ways(case, setting)[way]
-    if way == "compiled":
-        call()  # it may compile for each size
+    # what is loaded or compiled at first use does not count
+    if setting.device == "cuda" or way == "compiled":
+        call()
+    else:  # in the memory of a call as large, the next would not show
+        ways((K, 8, 16), Setting(4, setting.device, setting.dtype, setting.codes))[way]()
     growth = measure.memory_growth(call, setting.device)
     gradients = (K * setting.N * d + V * d) * measure.DTYPES[setting.dtype].itemsize
     return max(0, growth - gradients)

@@ -3,7 +3,6 @@
 import part
 
 # isort: split
-import importlib.util
 import os
 import time
 from contextlib import AbstractContextManager
@@ -16,18 +15,18 @@ import measure
 K3 = [(3, 512, 12_000), (3, 1024, 32_000)]  # those with a target
 CASES = [*K3, (1, 512, 12_000), (3, 512, 32_000), (3, 512, 6_000), (3, 512, 64_000)]
 FULL, TINY = (4096, 7), (2, 1)  # N, rounds
-LEAST_SECONDS = 4  # for a case: the kernel is compiled for each K, V and type
+LEAST_SECONDS = 4  # for a case: Triton compiles the kernel for each K, V and type
+LEAST_COMPILING = 20  # for one with torch.compile, which nothing cuts off
 CHUNKS = tuple(2**exponent for exponent in range(23, 30))  # logits
 TARGETS = {K3[0]: 1.4, K3[1]: 1.2}  # × the products
 TRITON_TARGET = 2  # × as fast as torch's code
 HALF = "float16"
-SHORT = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
 CASE = (3, 16, 64)  # tiny
 
 
 def label(case: loss.Case, dtype: str) -> str:
     K, d, V = case
-    return f"{SHORT[dtype]}, K = {K}, width {d:,}, V = {V:,}"
+    return f"{part.SHORT[dtype]}, K = {K}, width {d:,}, V = {V:,}"
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,12 @@ class Work:
 def plan(tiny: bool, device: str) -> list[Work]:
     """What to measure, the most important first.
 
-    torch.compile comes late: it takes longer than all else, and cannot be cut off.
+    torch.compile comes late: it takes longer than all else.
     """
     if tiny:
         codes = tuple(loss.CODES[device])
-        if device == "cpu" and importlib.util.find_spec("triton"):
-            codes = ("triton", *codes)
+        if device == "cpu" and os.environ.get("TRITON_INTERPRET") == "1":
+            codes = ("triton", *codes)  # in Triton's interpreter
         return [Work("float32", CASE, codes), Work("float32", CASE, codes, (64, 256))]
     return [
         *(Work(HALF, case) for case in CASES),
@@ -97,18 +96,13 @@ def summary(cases: list[dict[str, Any]], sweeps: dict[str, list[dict[str, Any]]]
 
 def main() -> None:
     args = part.parse(__doc__)
-    if args.device == "cpu":
-        os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it when it is imported
     this = part.Part("loss", args, describe)
-    planned = plan(args.tiny, args.device)
-    for number, work in enumerate(planned):
-        if this.left() < LEAST_SECONDS:
-            measure.progress(f"no time left for {len(planned) - number} cases")
-            break
+    for work in plan(args.tiny, args.device):
         name = label(work.case, work.dtype)
         measure.progress(f"{name}: {this.left():.0f} s left")
-        with this.case(name):
-            measure_one(this, work, *(TINY if args.tiny else FULL))
+        if this.left() > (LEAST_COMPILING if "compiled" in work.codes else LEAST_SECONDS):
+            with this.case(name):
+                measure_one(this, work, *(TINY if args.tiny else FULL))
     raise SystemExit(this.status())
 
 
