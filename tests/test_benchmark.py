@@ -591,7 +591,7 @@ def test_the_targets_of_an_update_are_ratios_within_rounds():
     assert lines == [
         "here: K = 3 takes 1.50 × plain (target < 2: reached); plain with 3 × the tokens 1.40 ×",
         "K = 3 against the textbook's loop: 3.00 × as fast (target >= 2.5: reached); "
-        "0.30 × its memory (target <= 0.33: reached)",
+        "0.30 × its memory (target <= 0.333: reached)",
         "memory of K = 6 with one pass: 1.04 × plain's (target <= 1.1: reached); "
         "1.04 × that of K = 3 (target <= 1.05: reached)",
         "K = 2 against fairseq's R-Drop: 2.50 × as fast (target >= 2: reached)",

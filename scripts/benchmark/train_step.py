@@ -312,6 +312,7 @@ def comparison(
         arguments = {name: arguments[name] for name in peaks}
     room = max((peak or 0 for peak in peaks.values()), default=0)
 
+    measure.free()  # an earlier comparison's models
     measure.warm_up(device, setting.dtype)
     steps: dict[str, Variant] = {}
     times: list[dict[str, float]] = []
@@ -331,8 +332,6 @@ def comparison(
     for seconds in islice(measure.rounds(steps, device, deadline, guard=guard), rounds):
         times.append(seconds)
         yield figures(variants, steps, peaks, times)
-    del steps, made
-    measure.free()
 
 
 def figures(

@@ -52,7 +52,7 @@ class Found:
 
 def verdict(value: float | None, unit: str, sign: str, bound: float) -> str:
     """A figure beside its target, such as ``1.70 × plain (target < 2: reached)``."""
-    target = f"target {sign} {bound:g}"
+    target = f"target {sign} {bound:.3g}"
     if value is None:
         return f"not measured ({target} {unit})"
     outcome = "reached" if SIGNS[sign](value, bound) else "missed"

@@ -84,7 +84,7 @@ def targets(name: str, found: dict[str, Any]) -> list[str]:
     idle = slower("plain-3x", "plain")
     three_times = f"; plain with 3 × the tokens {idle:.2f} ×" if idle else ""
     textbook = part.verdict(slower("textbook-3", "fused-3"), "× as fast", ">=", 2.5)
-    of_textbook = part.verdict(larger("fused-3", "textbook-3"), "× its memory", "<=", 0.33)
+    of_textbook = part.verdict(larger("fused-3", "textbook-3"), "× its memory", "<=", 1 / 3)
     of_plain = part.verdict(larger("one-pass-6", "plain"), "× plain's", "<=", 1.1)
     flat = part.verdict(larger("one-pass-6", "one-pass-3"), "× that of K = 3", "<=", 1.05)
     rdrop = part.verdict(slower("rdrop", "fused-2"), "× as fast", ">=", 2)
