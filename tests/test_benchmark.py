@@ -329,7 +329,7 @@ def test_train_step_writes_what_it_measured(tmp_path):
     # parameters, gradients and Adam's two moments are the least that a step holds
     assert plain["peak_mib"] > 16 * result["work"]["parameters"] / MIB
     assert len(result["times"]) == result["rounds"] == 2
-    assert f"| fused-2 | {fused['seconds']:.3f} | {fused['ratio']:.2f} (" in done.stdout
+    assert f"| fused-2 | {fused['seconds']:.4f} | {fused['ratio']:.2f} (" in done.stdout
 
 
 def test_loss_writes_what_it_measured(tmp_path):

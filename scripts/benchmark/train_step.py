@@ -377,7 +377,7 @@ def table(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     rows = [
         [
             name,
-            measure.cell("{:.3f}", result, "seconds"),
+            measure.cell("{:.4f}", result, "seconds"),
             measure.cell("{:.2f} ({:.2f}–{:.2f})", result, "ratio", "ratio_low", "ratio_high"),
             measure.cell("{:,.0f}", result, "tokens_per_second"),
             measure.cell("{:,.0f}", result, "peak_mib"),
