@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .fused_loss import chunk_elements
+from .fused_loss import default_chunk_size
 
 
 def distillation_loss(
@@ -34,14 +34,15 @@ def distillation_loss(
         three scalars: the loss; and, without gradients, −Σ log p_s(target) and Σ KL(p_t‖p_s)
     """
     V = logits.size(-1)
+    positions = scored.reshape(-1).nonzero().squeeze(1)
     return _DistillationLoss.apply(
         logits.reshape(-1, V),
         teacher_logits.reshape(-1, V),
         target.reshape(-1),
-        scored.reshape(-1).nonzero().squeeze(1),
+        positions,
         weight,
         label_smoothing,
-        chunk_size or max(1, chunk_elements(V, logits.device.type) // V),
+        chunk_size or default_chunk_size(1, len(positions), V, logits.device.type),
     )
 
 

@@ -11,6 +11,7 @@ torch here, and as a Triton kernel in ``fused_loss_triton.py``, used on CUDA if 
 
 import logging
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 import torch
@@ -68,9 +69,9 @@ def fused_intra_distillation_loss(
         raise ValueError(
             f"no fused loss for the divergence {divergence!r}: {', '.join(OF_DISTRIBUTIONS)}"
         )
-    K, V = features.size(0), weight.size(0)
+    (K, N, _), V = features.shape, weight.size(0)
     device = features.device.type
-    chunk_size = chunk_size or max(1, chunk_elements(V, device) // (K * V))
+    chunk_size = chunk_size or default_chunk_size(K, N, V, device)
     if torch.is_autocast_enabled(device):  # multiply in the type of the projection itself
         features = features.to(torch.get_autocast_dtype(device))
     with torch.autocast(device, enabled=False):
@@ -81,9 +82,15 @@ def fused_intra_distillation_loss(
     return LossParts(loss, nll, distance)
 
 
-def chunk_elements(V: int, device: str) -> int:
-    """Maximum number of logits in a chunk, for V types and ``torch.device.type``."""
-    return CHUNK_ELEMENTS_CUDA if device == "cuda" else min(CHUNK_ROWS * V, CHUNK_ELEMENTS)
+def default_chunk_size(K: int, N: int, V: int, device: str) -> int:
+    """Target positions per chunk, for K passes over N positions, V types and ``device.type``.
+
+    All chunks are of one size, because a short last one would cost more than its share.
+    """
+    elements = CHUNK_ELEMENTS_CUDA if device == "cuda" else min(CHUNK_ROWS * V, CHUNK_ELEMENTS)
+    largest = max(1, elements // (K * V))
+    chunks = max(1, ceil(N / largest))
+    return max(1, ceil(N / chunks))
 
 
 def row_pitch(V: int, device: str) -> int:

@@ -43,7 +43,7 @@ import torch.nn.functional as F
 
 from intra_distill.core import fused_loss
 from intra_distill.core.divergence import x_divergence
-from intra_distill.core.fused_loss import chunk_elements, fused_intra_distillation_loss
+from intra_distill.core.fused_loss import default_chunk_size, fused_intra_distillation_loss
 from intra_distill.core.loss import intra_distillation_loss
 
 ALPHA = 5
@@ -111,12 +111,6 @@ def fused(name: str, inputs: tuple[torch.Tensor, ...], chunk_size: int | None = 
     torch.autograd.grad(parts.loss, wanted)
 
 
-def chunk_positions(case: Case, N: int, device: str) -> int:
-    """The target positions n of the fused loss's chunks."""
-    K, _, V = case
-    return min(N, max(1, chunk_elements(V, device) // (K * V)))
-
-
 def ways(case: Case, setting: Setting) -> dict[str, Call]:
     """Build the functions to compare; they share their inputs and take no arguments."""
     K, d, V = case
@@ -148,7 +142,7 @@ def ways(case: Case, setting: Setting) -> dict[str, Call]:
             torch.mm(z, weight, out=grad_x)
             grad_weight.addmm_(z.t(), x)
 
-    chunk = chunk_positions(case, N, device)
+    chunk = default_chunk_size(K, N, V, device)
     compared: dict[str, Call] = {name: partial(fused, name, inputs) for name in setting.codes}
     compared["products, whole"] = partial(products, K * N)
     compared["products, chunked"] = partial(products, K * chunk)
@@ -161,7 +155,8 @@ def ways(case: Case, setting: Setting) -> dict[str, Call]:
 def between(case: Case, setting: Setting, codes: list[str]) -> dict[str, Call]:
     """Build a copy of a chunk's logits, and the copy with each code after it, which changes it."""
     K, _, V = case
-    n, device = chunk_positions(case, setting.N, setting.device), setting.device
+    device = setting.device
+    n = default_chunk_size(K, setting.N, V, device)
     shape = K, n, fused_loss.row_pitch(V, device)
     logits = torch.randn(shape, dtype=measure.DTYPES[setting.dtype], device=device)
     target = torch.randint(V, (n,), device=device)
@@ -259,7 +254,7 @@ def figures(
         found[way] = measure.summary(times, way, floor)
         if (way, case) in extra:
             found[way]["extra_mib"] = extra[way, case]
-    n = chunk_positions(case, N, setting.device)
+    n = default_chunk_size(K, N, V, setting.device)
     row_bytes = fused_loss.row_pitch(V, setting.device) * measure.DTYPES[setting.dtype].itemsize
     copy = measure.summary(times, COPY, COPY)
     copy["bytes"] = 2 * K * n * row_bytes

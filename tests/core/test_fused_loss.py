@@ -12,6 +12,7 @@ from intra_distill.core import fused_loss
 from intra_distill.core.divergence import DIVERGENCES, OF_DISTRIBUTIONS
 from intra_distill.core.fused_loss import (
     FP16_HEADROOM,
+    default_chunk_size,
     fused_intra_distillation_loss,
     loss_and_gradient_,
 )
@@ -178,6 +179,17 @@ def test_the_default_chunk_does_not_grow_with_the_positions(monkeypatch, K):
     with LargestTensor() as largest:
         fused_intra_distillation_loss(features, weight, None, target, 1.0, "x")
     assert largest.elements <= max(1000, features.numel())
+
+
+@pytest.mark.parametrize("K, V", [(1, 12_001), (3, 12_001), (6, 64_000), (3, 2**28)])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("N", [0, 1, 85, 86, 4_096, 100_000])
+def test_default_chunks_are_of_one_size(K, N, V, device):
+    size = default_chunk_size(K, N, V, device)
+    chunks = max(1, -(-N // size))
+    elements = {"cpu": 2**23, "cuda": 2**27}[device]
+    assert 1 <= size <= max(1, N) and (size == 1 or K * V * size <= elements)
+    assert chunks * size - max(1, N) < chunks  # none lacks more than a position
 
 
 @pytest.mark.parametrize("device", DEVICES)
