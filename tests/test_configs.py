@@ -165,6 +165,7 @@ def composed(path: Path, overrides: list[str]) -> DictConfig:
     [
         ("iwslt14", "intra_x+criterion.constant_alpha=true", "de-en"),
         ("iwslt14", "sage", "pl-en"),
+        ("iwslt14", "intra_x+optimizer._name=fused_adam", "fa-en"),
         ("glue", "plain", "mnli"),
         ("glue", "plain", "sts-b"),
         ("glue", "sage", "cola"),

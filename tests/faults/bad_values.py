@@ -712,6 +712,7 @@ def bad_values() -> Iterator[tuple[str, Changes, str]]:
 
 SELF_DISTILLATION = [*TASK, "--num-passes=1", "--criterion=self_distillation"]
 SAGE = ["--optimizer=sage"]
+FUSED_ADAM = ["--optimizer=fused_adam"]
 SWITCH = [*TASK, "--num-passes=1", "--criterion=label_smoothed_cross_entropy"]
 SWITCH += ["--arch=switch_transformer"]
 MULTILINGUAL = ["--task=translation_multi_simple_epoch_intra_distillation", *LANGUAGES]
@@ -791,6 +792,18 @@ REFUSED_IN_TRAINING: list[tuple[list[str], dict[str, tuple[str, list[str]]]]] = 
         },
     ),
     (
+        FUSED_ADAM,
+        {
+            "--adam-betas": (
+                "must be two numbers from 0 to below 1, not {value}",
+                ["0.9", "(0.9,)", "(0.9,0.98,0.999)", "(0.9,1.0)", "(-0.1,0.98)", "(0.9,nan)"]
+                + ["(0.9,'x')", "(0.9,", "exit(3)", "", " ", "0" * 5000],
+            ),
+            "--adam-eps": NOT_POSITIVE,
+            "--weight-decay": NEGATIVE,
+        },
+    ),
+    (
         SWITCH,
         {
             "--num-experts": ("must be at least 2, not {value}", ["1", "0", "-4"]),
@@ -829,7 +842,7 @@ REFUSED_IN_TRAINING: list[tuple[list[str], dict[str, tuple[str, list[str]]]]] = 
     ),
 ]
 TEXT = {"--divergence", "--loss-implementation", "--teacher-path", "--sage-base"}
-TEXT |= {"--passes-differ"}
+TEXT |= {"--passes-differ", "--adam-betas"}
 TEXT |= {"--divergence-reduction", "--classification-head-name"}
 REFUSED_TOGETHER = [
     (INTRA, ["--constant-alpha=yes"], "argument --constant-alpha: ignored explicit argument 'yes'"),

@@ -11,13 +11,10 @@ from intra_distill.tasks.half_precision import HalfPrecisionTask
 from ..support.training import INTRA, PLAIN, SMOOTHED, USER_DIR, put_flat_copy_on_cpu, run_training
 
 SYSTEMS = {
-    "transformer": PLAIN,
     "intra_x": INTRA,
     "switch": [*PLAIN, "--arch", "switch_transformer"],
     "adamax": [*PLAIN, "--optimizer", "adamax"],
     "sage": [*PLAIN, "--optimizer", "sage", "--fp16-no-flatten-grads"],
-    "sage on adamax": [*PLAIN, "--optimizer", "sage", "--sage-base", "adamax"]
-    + ["--fp16-no-flatten-grads"],
 }
 
 

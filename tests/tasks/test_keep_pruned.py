@@ -115,7 +115,8 @@ def test_the_log_says_how_many_are_kept(pruned, finetune, caplog):
 # Every optimizer and precision
 
 OPTIMIZERS = [
-    *["adam --weight-decay 0.1", "adamax --weight-decay 0.1", "adagrad --weight-decay 0.1"],
+    *["adam --weight-decay 0.1", "fused_adam --weight-decay 0.1", "adamax --weight-decay 0.1"],
+    "adagrad --weight-decay 0.1",
     *["sgd --momentum 0.9 --weight-decay 0.1", "nag --weight-decay 0.1", "adadelta --lr 100"],
     *["adafactor --beta1 0.9 --weight-decay 0.1", "sage --weight-decay 0.1"],
     "sage --sage-base adamax",
