@@ -106,7 +106,10 @@ VARIANTS = {
 }
 FEW = ["plain", "textbook-3", "fused-3", "one-pass-3"]  # ten minutes on a few cores
 BATCHES = {"plain-3x": 3}  # of --max-tokens in one
-OPTION_SETS = {"checkpoint": "--checkpoint-activations"}  # VARIANT+SET takes them beside its own
+OPTION_SETS = {  # VARIANT+SET takes them beside its own
+    "checkpoint": "--checkpoint-activations",
+    "fused_adam": "--optimizer fused_adam",
+}
 TYPES = {"float32": "", "float16": "--fp16", "bfloat16": "--bf16"}
 WARM_UPDATES = {"cpu": 1, "cuda": 3}  # the first creates the optimizer's state
 

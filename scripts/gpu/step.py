@@ -16,7 +16,7 @@ from train_step import Setting
 
 ALL = [
     *["plain", "fused-3", "textbook-3", "fused-2", "rdrop", "one-pass-3", "fused-6", "one-pass-6"],
-    *["fused-1", "plain-3x"],
+    *["fused-1", "plain-3x", "plain+fused_adam", "fused-3+fused_adam"],
 ]
 FEW = ["plain", "fused-3", "textbook-3", "fused-2", "rdrop", "one-pass-3"]
 FEWEST = ["plain", "fused-3", "one-pass-3"]
