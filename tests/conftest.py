@@ -56,6 +56,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.quick)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quick_composition() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -119,9 +124,10 @@ def token_data(tmp_path_factory) -> dict[str, Path]:
 def configure(data, tmp_path):
     """Command-line arguments of fairseq-train → its configuration, on the tiny corpus."""
 
-    def configure(*arguments, model=TINY_TRANSFORMER, data=data):
+    def configure(*arguments, model=TINY_TRANSFORMER, data=data, device="cpu"):
         settings = [
-            *["--user-dir", USER_DIR, "--save-dir", str(tmp_path / "checkpoints"), "--cpu"],
+            *["--user-dir", USER_DIR, "--save-dir", str(tmp_path / "checkpoints")],
+            *([] if device == "cuda" else ["--cpu"]),
             *"--optimizer adam --lr 0.01 --max-tokens 80 --max-update 12".split(),
             *"--dropout 0.2 --num-workers 0 --no-progress-bar".split(),
         ]
@@ -143,7 +149,8 @@ def trainer(configure):
         task = tasks.setup_task(cfg.task)
         model = task.build_model(cfg.model)
         trainer = Trainer(cfg, task, model, task.build_criterion(cfg.criterion))
-        trainer.batches = list(trainer.get_train_iterator(1).next_epoch_itr(shuffle=False))
+        batches = trainer.get_train_iterator(1).next_epoch_itr(shuffle=False)
+        trainer.batches = [utils.move_to_cuda(b) if trainer.cuda else b for b in batches]
         trainer.begin_epoch(1)
         return trainer
 

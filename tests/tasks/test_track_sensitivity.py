@@ -6,6 +6,7 @@ import pytest
 import torch
 from fairseq.logging import metrics
 
+from ..support.devices import DEVICES
 from ..support.sensitivity import by_sorting
 from ..support.training import INTRA, PLAIN, run_training
 
@@ -16,11 +17,13 @@ HALF = ["--fp16", "--fp16-init-scale", "8"]
 @pytest.fixture
 def track(trainer, monkeypatch):
     """Arguments → the two means that three updates log, and those found at the step itself."""
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: None)  # fp16's flat copy is here
 
-    def track(*arguments):
+    def track(*arguments, device="cpu"):
         metrics.reset()
-        built = trainer(*arguments, TRACK, "1", model=["--arch", "transformer_tiny"])
+        if device == "cpu":  # fp16's flat copy is where this says
+            monkeypatch.setattr(torch.cuda, "current_device", lambda: None)
+        model = ["--arch", "transformer_tiny"]
+        built = trainer(*arguments, TRACK, "1", model=model, device=device)
         expected, logged = [], []
         built.optimizer.optimizer.register_step_pre_hook(
             lambda adam, *_: expected.append(by_sorting(adam.param_groups[0]["params"]))
@@ -35,6 +38,7 @@ def track(trainer, monkeypatch):
     return track
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("system", [PLAIN, INTRA], ids=["one pass", "three passes"])
 @pytest.mark.parametrize(
     "options",
@@ -50,8 +54,8 @@ def track(trainer, monkeypatch):
     ],
     ids=" ".join,
 )
-def test_the_gradient_is_the_one_that_the_optimizer_takes(track, system, options):
-    logged, expected = track(*system, *options)
+def test_the_gradient_is_the_one_that_the_optimizer_takes(track, system, options, device):
+    logged, expected = track(*system, *options, device=device)
     assert len(expected) == 3
     # the memory-efficient wrapper unscales its gradients in fp16, after we have seen them
     rel = 1e-3 if "--memory-efficient-fp16" in options else 1e-6
