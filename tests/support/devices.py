@@ -1,6 +1,15 @@
 """The devices that a test is for: the CPU, which is always there, and CUDA, marked ``gpu``."""
 
+from functools import partial
+
 import pytest
+import torch
 
 GPU = pytest.mark.gpu
 DEVICES = ["cpu", pytest.param("cuda", marks=GPU)]
+
+
+def half_precision_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let fairseq train with --fp16 and --amp on a CPU, where it asks CUDA in two places."""
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: None)  # of --fp16's flat parameters
+    monkeypatch.setattr(torch.cuda.amp, "GradScaler", partial(torch.amp.GradScaler, "cpu"))

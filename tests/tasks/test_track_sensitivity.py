@@ -6,7 +6,7 @@ import pytest
 import torch
 from fairseq.logging import metrics
 
-from ..support.devices import DEVICES
+from ..support.devices import DEVICES, half_precision_on_cpu
 from ..support.sensitivity import by_sorting
 from ..support.training import INTRA, PLAIN, run_training
 
@@ -20,13 +20,17 @@ def track(trainer, monkeypatch):
 
     def track(*arguments, device="cpu"):
         metrics.reset()
-        if device == "cpu":  # fp16's flat copy is where this says
-            monkeypatch.setattr(torch.cuda, "current_device", lambda: None)
+        if device == "cpu":
+            half_precision_on_cpu(monkeypatch)
         model = ["--arch", "transformer_tiny"]
         built = trainer(*arguments, TRACK, "1", model=model, device=device)
+        # fairseq's --amp divides by the loss scale before Adam takes its step, and as it does
+        factor = built.optimizer.scaler.get_scale() if "--amp" in arguments else 1.0
         expected, logged = [], []
         built.optimizer.optimizer.register_step_pre_hook(
-            lambda adam, *_: expected.append(by_sorting(adam.param_groups[0]["params"]))
+            lambda adam, *_: expected.append(
+                tuple(factor * mean for mean in by_sorting(adam.param_groups[0]["params"]))
+            )
         )
         update_freq = built.cfg.optimization.update_freq[0]
         for i in range(3):
