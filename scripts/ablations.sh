@@ -6,7 +6,8 @@
 #
 #   bash scripts/ablations.sh RECIPE [SOURCE, see the recipe's prepare.sh]
 #
-#   RECIPE   multi30k or iwslt14; of iwslt14 the pairs in DATASETS (default: de-en, as in the paper)
+#   RECIPE     multi30k, multi30k_full or iwslt14
+#   DATASETS   the pairs (default: de-en, as in the paper)
 #   SEEDS, JOBS, SBATCH   as for scripts/grid.sh. With SBATCH, run the script again without it when
 #            the jobs have ended: that draws the pictures.
 #
@@ -19,23 +20,25 @@ source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 
 case $recipe in
 iwslt14)
-    export DATASETS=${DATASETS:-de-en}
     growing=intra_x # with α = 5
     constant=intra_x+criterion.constant_alpha=true
     alphas=(intra_x+criterion.alpha={1,2.5,7.5})
     ;;
-multi30k)
+multi30k | multi30k_full)
     growing=intra_x+criterion.alpha=5 # intra_x has α = 1, which is constant by definition
     constant=intra_x+criterion.alpha=5+criterion.constant_alpha=true
     alphas=(intra_x+criterion.alpha={0.5,2,5})
     ;;
-*) refuse "there are none of $recipe: name multi30k or iwslt14" ;;
+*) refuse "there are none of $recipe: name multi30k, multi30k_full or iwslt14" ;;
 esac
+export DATASETS=${DATASETS:-de-en}
 adaptive=(transformer "$growing" "$constant")
 passes=(transformer intra_x intra_x+task.num_passes={2,4,5,6})
 divergence=(transformer intra_x intra_js)
 alphas=(intra_x "${alphas[@]}")
-where=(transformer intra_x intra_x_cutoff intra_x+task.every=2
+cutoff=intra_x_cutoff
+[[ -e $configs/$cutoff.yaml ]] || cutoff=intra_x+task.cutoff=0.05
+where=(transformer intra_x "$cutoff" intra_x+task.every=2
     intra_x+task.passes_differ={encoder,decoder})
 
 systems=("${passes[@]}" "${adaptive[@]}" "${divergence[@]}" "${alphas[@]}" "${where[@]}")
@@ -56,7 +59,7 @@ draw() {
         intra-distill plot "$2" "${found[@]}" --plot "$runs/$1.png" || failed=$?
 }
 
-for name in ${DATASETS:--}; do
+for name in $DATASETS; do
     use_dataset "$name"
     draw adaptive loss train.log "${adaptive[@]}"
     draw passes bleu test.json "${passes[@]}"

@@ -5,8 +5,9 @@
 #   SYSTEMS=… DATASETS=… SEEDS=… bash scripts/grid.sh RECIPE [SOURCE, see the recipe's prepare.sh]
 #
 #   SYSTEMS, DATASETS, SEEDS   what to run, separated by spaces
-#   JOBS     number of runs at a time (default: one per GPU, or one without a GPU). The GPUs are those
-#            in CUDA_VISIBLE_DEVICES where that is set, or else all of this machine.
+#   JOBS     number of runs at a time (default: one per GPU, or one without a GPU); more than there are
+#            GPUs share them. The GPUs are those in CUDA_VISIBLE_DEVICES where that is set, or else all
+#            of this machine. Unless OMP_NUM_THREADS is set, the runs share the CPU's cores alike.
 #   SBATCH   options of SLURM's sbatch, such as "--partition gpu --gres gpu:1 --time 24:00:00":
 #            the runs become a job array, and the table a job after it. With
 #            "--requeue --signal B:TERM@120" a run at its time limit saves and resumes in a new job.
@@ -39,12 +40,16 @@ gpus() {
 
 # run_here ARGUMENT…: the runs, four arguments of run_system.sh each, on this machine
 run_here() {
-    local devices
+    local devices jobs cores
     mapfile -t devices < <(gpus)
-    GPUS=$(IFS=, && echo "${devices[*]}")
+    GPUS=$(list "${devices[@]}")
     export GPUS
-    printf '%s\0' "$@" | xargs --null --max-args 4 --process-slot-var SLOT \
-        --max-procs "${JOBS:-$((${#devices[@]} ? ${#devices[@]} : 1))}" \
+    jobs=${JOBS:-$((${#devices[@]} ? ${#devices[@]} : 1))}
+    if ((jobs > 1)) && [[ -z ${OMP_NUM_THREADS:-} ]]; then # or each run takes all cores
+        cores=$(nproc)
+        export OMP_NUM_THREADS=$((cores > jobs ? cores / jobs : 1))
+    fi
+    printf '%s\0' "$@" | xargs --null --max-args 4 --process-slot-var SLOT --max-procs "$jobs" \
         bash "$root/scripts/run_system.sh" || true # the report lists what failed
     bash "$root/scripts/report.sh" "$recipe"
 }

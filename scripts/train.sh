@@ -3,7 +3,7 @@
 #
 #   bash scripts/train.sh RECIPE SYSTEM [fairseq-train's options…]
 #   DATASET=de-en SEED=2 bash scripts/train.sh iwslt14 intra_x
-#   bash scripts/train.sh multi30k intra_x+task.num_passes=5
+#   DATASET=de-en bash scripts/train.sh multi30k intra_x+task.num_passes=5
 #
 # scripts/recipe.sh lists the variables.
 recipe=${1:-}

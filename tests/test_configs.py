@@ -137,6 +137,20 @@ def test_a_data_set_fills_all_that_is_missing_but_the_data(path, dataset):
     assert missing == ["task.data"]
 
 
+SMALL, FULL = CONFIGS / "multi30k", CONFIGS / "multi30k_full"
+
+
+@pytest.mark.parametrize("system", [path.stem for path in FILES if path.parent == FULL])
+def test_a_method_is_the_same_in_both_recipes_of_multi30k(system):
+    small, full = (load_config(folder / system) for folder in (SMALL, FULL))
+    for group in ("task", "criterion", "optimizer", "generation"):
+        assert small[group] == full[group]
+
+
+def test_both_recipes_of_multi30k_have_the_same_pairs():
+    assert DATASETS["multi30k"] == DATASETS["multi30k_full"]
+
+
 def composed(path: Path, overrides: list[str]) -> DictConfig:
     """The configuration as fairseq-hydra-train sees it."""
     hydra_init(path.stem)

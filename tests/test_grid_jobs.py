@@ -1,12 +1,17 @@
 """The runs of a grid: on the GPUs of a machine, on its CPU, and as jobs of SLURM."""
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+from fairseq.options import get_training_parser, parse_args_and_arch
+
+from intra_distill.tools.config import config_arguments
 
 from .support.programs import calls, value, write_programs
+from .support.training import CONFIGS, USER_DIR
 
 ROOT = Path(__file__).parents[1]
 # notes the GPU of a run, and "busy" where another run goes on; waits a while for another
@@ -18,6 +23,14 @@ TRAIN = """
     done
     touch "$(option --save-dir "$@")/checkpoint_best.pt"
     [[ ${busy:-} ]] || rmdir "$notes.busy"
+"""
+# notes the GPU and the threads of a run, and waits a while for three others
+SHARED = """
+    echo "${CUDA_VISIBLE_DEVICES-unset} ${OMP_NUM_THREADS-unset}" >>"$notes.shares"
+    for ((i = 0; i < PATIENCE; i++)); do
+        [[ $(wc -l <"$notes.shares") == 4 ]] || sleep 0.1
+    done
+    touch "$(option --save-dir "$@")/checkpoint_best.pt"
 """
 # stores the batch scripts, as SLURM does, and their options
 SBATCH = """
@@ -31,15 +44,16 @@ SBATCH = """
 
 @pytest.fixture
 def grid(tmp_path):
-    """Run scripts/grid.sh with programs in place of those that compute → the finished process."""
+    """Run a grid with programs in place of those that compute → the finished process."""
 
     def grid(
-        systems: str, recipe: str = "multi30k", **variables: str
+        systems: str, recipe: str = "wmt17", script: str = "grid.sh", **variables: str
     ) -> subprocess.CompletedProcess:
-        environment = {name: text for name, text in os.environ.items() if name != GPUS}
+        unset = (GPUS, "OMP_NUM_THREADS")
+        environment = {name: text for name, text in os.environ.items() if name not in unset}
         environment |= {"VENV": "venv", "DATA": "data", "RUNS": "the runs", "SYSTEMS": systems}
         return subprocess.run(
-            ["bash", str(ROOT / "scripts" / "grid.sh"), recipe, "/nowhere"],
+            ["bash", str(ROOT / "scripts" / script), recipe, "/nowhere"],
             env={**environment, **variables},
             cwd=tmp_path,
             capture_output=True,
@@ -87,6 +101,31 @@ def test_each_gpu_has_one_run_at_a_time(grid, tmp_path, nvidia_smi, variables, g
     assert {line.rpartition(" ")[0] for line in lines} == gpus
     assert sum(line.endswith("busy") for line in lines) == len(gpus) - 1
     assert stderr in process.stderr and process.stderr.count("\n") == bool(stderr)
+
+
+@pytest.mark.parametrize(
+    "gpus, cores, variables, shares",
+    [
+        (2, 10, {}, ["0 2", "0 2", "1 2", "1 2"]),
+        (0, 3, {}, ["unset 1"] * 4),
+        (1, 16, {"OMP_NUM_THREADS": "3"}, ["0 3"] * 4),
+    ],
+)
+def test_runs_at_a_time_share_the_gpus_and_the_cores(
+    grid, tmp_path, gpus, cores, variables, shares
+):
+    programs = {"nvidia-smi": f"seq 0 {gpus - 1}", "nproc": f"echo {cores}"}
+    write_programs(tmp_path / "venv", **programs, **{"fairseq-train": SHARED})
+    process = grid("transformer sage r_drop intra_x", JOBS="4", PATIENCE="100", **variables)
+    assert process.returncode == 0, process.stderr
+    notes = (tmp_path / "venv" / "notes.shares").read_text()
+    assert sorted(notes.splitlines()) == shares
+
+
+def test_a_run_alone_has_all_cores(grid, tmp_path):
+    write_programs(tmp_path / "venv", **{"nvidia-smi": "echo 0", "fairseq-train": SHARED})
+    assert grid("transformer", PATIENCE="0").returncode == 0
+    assert (tmp_path / "venv" / "notes.shares").read_text() == "0 unset\n"
 
 
 # As jobs of SLURM
@@ -171,3 +210,18 @@ def test_the_options_of_a_job(grid, tmp_path):
     assert value(array, "--output") == f"{tmp_path}/100 %% runs/slurm-%A-%a.log"
     assert value(table, "--output") == f"{tmp_path}/100 %% runs/slurm-%j-table.log"
     assert value(table, "--dependency") == "afterany:1"
+
+
+@pytest.mark.parametrize("recipe", ["iwslt14", "multi30k", "multi30k_full"])
+def test_each_system_of_the_ablations_can_be_trained(grid, tmp_path, recipe):
+    write_programs(tmp_path / "venv", sbatch=SBATCH)
+    process = grid("", recipe, "ablations.sh", SBATCH="--partition gpu")
+    assert process.returncode == 0, process.stderr
+    lines = (tmp_path / "venv" / "notes.job1").read_text().splitlines()
+    (runs,) = (line[6:-1] for line in lines if line.startswith("runs=("))
+    first, systems = shlex.split(runs)[:4], shlex.split(runs)[2::4]
+    assert first == [recipe, "de-en", "transformer", "1"]
+    assert len(systems) == len(set(systems)) > 12
+    for system in systems:
+        arguments = config_arguments(CONFIGS / recipe / system, dataset="de-en")
+        parse_args_and_arch(get_training_parser(), ["data", "--user-dir", USER_DIR, *arguments])

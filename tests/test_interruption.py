@@ -140,6 +140,7 @@ def test_jobs_of_a_sweep_count_for_themselves(data, tmp_path):
     config = CONFIGS / "multi30k" / "transformer.yaml"
     common = {
         **{"common.user_dir": USER_DIR, "common.cpu": "true", "task.data": data},
+        **{"task.source_lang": "de", "task.target_lang": "en"},
         **{"checkpoint.patience": 1, "checkpoint.save_interval_updates": 2},
         **{"optimization.max_update": 6, "dataset.max_tokens": 80, "dataset.num_workers": 0},
         **{"checkpoint.save_dir": "checkpoints", "hydra.sweep.dir": tmp_path / "sweep"},
@@ -497,7 +498,7 @@ def wait_for(path: Path, text: str = "") -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_script_that_is_stopped_lets_the_training_save(number, send, launcher, recipe):
     start, run = recipe
-    process = start("train.sh", "multi30k", "transformer", LAUNCHER=launcher)
+    process = start("train.sh", "wmt17", "transformer", LAUNCHER=launcher)
     wait_for(run / "train.log", "training")
     send(process.pid, number)
     process.communicate(timeout=60)
@@ -505,13 +506,13 @@ def test_a_script_that_is_stopped_lets_the_training_save(number, send, launcher,
     assert (run / "train.log").read_text().endswith("\nsaved\n")
     assert not (run / "trained").exists()
     (run.parents[1] / "ends").touch()
-    assert start("train.sh", "multi30k", "transformer").wait() == 0  # the lock is free
+    assert start("train.sh", "wmt17", "transformer").wait() == 0  # the lock is free
     assert (run / "trained").exists()
 
 
 def test_a_run_that_is_stopped_says_so_and_is_requeued(recipe):
     start, run = recipe
-    arguments = ["run_system.sh", "multi30k", "-", "transformer", "1"]
+    arguments = ["run_system.sh", "wmt17", "-", "transformer", "1"]
     process = start(*arguments, SLURM_ARRAY_JOB_ID="12", SLURM_ARRAY_TASK_ID="3")
     wait_for(run / "train.log", "training")
     process.terminate()
@@ -524,7 +525,7 @@ def test_a_run_that_is_stopped_says_so_and_is_requeued(recipe):
 def test_a_run_that_is_stopped_in_its_evaluation(recipe):
     start, run = recipe
     (run.parents[1] / "ends").touch()
-    process = start("run_system.sh", "multi30k", "-", "transformer", "1")
+    process = start("run_system.sh", "wmt17", "-", "transformer", "1")
     wait_for(run.parents[1] / "evaluates")
     process.terminate()
     process.communicate()
@@ -534,6 +535,6 @@ def test_a_run_that_is_stopped_in_its_evaluation(recipe):
 def test_a_run_that_fails_says_so(recipe):
     start, run = recipe
     (run.parents[1] / "fails").touch()
-    process = start("run_system.sh", "multi30k", "-", "transformer", "1")
+    process = start("run_system.sh", "wmt17", "-", "transformer", "1")
     assert f"{run} failed: training" in process.communicate()[1]
     assert process.returncode == 1

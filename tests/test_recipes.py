@@ -36,7 +36,7 @@ TINY = (
 SMALL = "--vocab-size 70"
 ARGS = ["intra-distill", "args"]
 TASKS = "cola sst-2 mrpc qqp sts-b mnli qnli rte".split()
-RECIPES = "glue, iwslt14, multi30k, multilingual, panx, quickstart, tydiqa, wmt17"
+RECIPES = "glue, iwslt14, multi30k, multi30k_full, multilingual, panx, quickstart, tydiqa, wmt17"
 STUDENTS = ["self_distillation_1", "self_distillation_2"]
 
 
@@ -185,16 +185,14 @@ def test_a_model_of_many_languages_from_text_to_its_table(
         ("train.sh", f"name a recipe: {RECIPES}"),
         ("evaluate.sh wmt", f"wmt is no recipe; name a recipe: {RECIPES}"),
         ("grid.sh wmt", "wmt is no recipe"),
-        ("ablations.sh wmt17", "there are none of wmt17: name multi30k or iwslt14"),
-        ("train.sh multi30k", "the systems of {configs} are intra_js, intra_x, intra_x_cutoff"),
-        ("train.sh multi30k plain", "{configs}/plain: no such configuration file: the systems of"),
-        (
-            "evaluate.sh multi30k plain",
-            "the systems of {configs} are intra_js, intra_x, intra_x_cutoff",
-        ),
+        ("ablations.sh wmt17", "there are none of wmt17: name multi30k, multi30k_full or iwslt14"),
+        ("train.sh wmt17", "the systems of {configs} are intra_js, intra_x, r_drop, sage"),
+        ("train.sh wmt17 plain", "{configs}/plain: no such configuration file: the systems of"),
+        ("evaluate.sh wmt17 plain", "the systems of {configs} are intra_js, intra_x, r_drop, sage"),
         ("train.sh iwslt14 intra_x", "name one of iwslt14 with DATASET: ar-en, de-en,"),
-        ("train.sh multi30k intra_x+average=5", "AVERAGE=5 evaluates its average"),
+        ("train.sh wmt17 intra_x+average=5", "AVERAGE=5 evaluates its average"),
         ("iwslt14/prepare.sh", "name one of iwslt14 with DATASET: ar-en, de-en,"),
+        ("multi30k/prepare.sh", "name one of multi30k with DATASET: de-en, fr-en, cs-en, en-de,"),
         ("self_distill.sh multi30k", "a number of rounds: bash scripts/self_distill.sh multi30k 2"),
     ],
 )
@@ -202,7 +200,7 @@ def test_what_is_unknown_is_refused_with_what_there_is(recipe, tmp_path, command
     process = recipe(*command.split(), DATASET="")
     assert process.returncode in (1, 2)
     assert process.stderr.count("\n") == 1
-    assert refusal.format(configs=ROOT / "configs" / "multi30k") in process.stderr
+    assert refusal.format(configs=ROOT / "configs" / "wmt17") in process.stderr
     assert not (tmp_path / "runs").exists()
 
 
@@ -212,11 +210,11 @@ def test_what_is_unknown_is_refused_with_what_there_is(recipe, tmp_path, command
         ("train.sh iwslt14 intra_x", "de", "there is no data set de; name one of iwslt14 with"),
         ("evaluate.sh glue plain", "mnli-m", "with DATASET: cola, sst-2, mrpc, qqp, sts-b, mnli,"),
         ("glue/prepare.sh", "", "name one of glue with DATASET: cola, sst-2"),
-        ("train.sh multi30k intra_x", "de-en", "multi30k has one data set: leave DATASET=de-en"),
+        ("train.sh wmt17 intra_x", "de-en", "wmt17 has one data set: leave DATASET=de-en"),
         ("quickstart.sh", "de-en", "quickstart has one data set: leave DATASET=de-en out"),
         ("glue/run.sh", "rte wnli", "there is no data set wnli; name one of glue with DATASETS: c"),
         ("grid.sh iwslt14", "", "name one of iwslt14 with DATASETS: ar-en, de-en"),
-        ("grid.sh multi30k", "*", "multi30k has one data set: leave DATASETS=* out"),
+        ("grid.sh wmt17", "*", "wmt17 has one data set: leave DATASETS=* out"),
     ],
 )
 def test_a_data_set_that_a_recipe_has_not_is_refused(recipe, tmp_path, command, dataset, refusal):
@@ -234,7 +232,7 @@ def test_a_data_set_that_a_recipe_has_not_is_refused(recipe, tmp_path, command, 
 )
 def test_what_is_no_number_is_refused(recipe, programs, tmp_path, command, variable, number):
     variables = {**programs, "SYSTEMS": "intra_x", variable: number}
-    process = recipe(command, "multi30k", "intra_x", **variables)
+    process = recipe(command, "wmt17", "intra_x", **variables)
     assert process.returncode == 2 and process.stderr.count("\n") == 1
     assert f"{command}: {variable}={number} is no number of " in process.stderr
     assert not (tmp_path / "runs").exists()
@@ -242,12 +240,13 @@ def test_what_is_no_number_is_refused(recipe, programs, tmp_path, command, varia
 
 @pytest.mark.parametrize("average", ["", "2"])
 def test_each_student_of_self_distillation_teaches_the_next(recipe, programs, tmp_path, average):
-    process = recipe("self_distill.sh", "multi30k", "2", **programs, AVERAGE=average)
+    variables = {**programs, "DATASET": "de-en", "AVERAGE": average}
+    process = recipe("self_distill.sh", "multi30k", "2", **variables)
     assert process.returncode == 0, process.stderr
     configurations = [Path(call[2]).name for call in calls(tmp_path / "venv", *ARGS)]
     assert configurations == ["transformer"] * 2 + ["self_distillation"] * 4
 
-    runs = tmp_path / "runs"
+    runs = tmp_path / "runs" / "de-en"
     trainings = calls(tmp_path / "venv", "fairseq-train")
     assert [call[call.index("--save-dir") + 1 :] for call in trainings] == [
         [f"{runs}/transformer/seed1"],
@@ -484,7 +483,7 @@ def test_text_of_ones_own_is_prepared_as_it_is(pretrained, tmp_path, name, file)
 
 
 def test_training_keeps_what_is_averaged(recipe, programs, tmp_path):
-    process = recipe("train.sh", "multi30k", "intra_x", **programs, AVERAGE="5")
+    process = recipe("train.sh", "wmt17", "intra_x", **programs, AVERAGE="5")
     assert process.returncode == 0, process.stderr
     (call,) = calls(tmp_path / "venv", *ARGS)
     assert call[3:-1] == ["checkpoint.keep_interval_updates=5", "criterion.alpha=2"]
@@ -495,10 +494,10 @@ def test_an_average_stands_beside_the_run_and_follows_its_checkpoints(recipe, pr
     average = tmp_path / "runs/transformer+average=2/seed1/average.pt"
 
     def evaluate(**variables: str) -> None:
-        process = recipe("evaluate.sh", "multi30k", "transformer", **programs, **variables)
+        process = recipe("evaluate.sh", "wmt17", "transformer", **programs, **variables)
         assert process.returncode == 0, process.stderr
 
-    assert recipe("train.sh", "multi30k", "transformer", **programs).returncode == 0
+    assert recipe("train.sh", "wmt17", "transformer", **programs).returncode == 0
     evaluate()
     evaluate(AVERAGE="2")
     ours, theirs = calls(venv, "intra-distill", "evaluate")
@@ -528,8 +527,8 @@ def test_an_average_stands_beside_the_run_and_follows_its_checkpoints(recipe, pr
 
 
 def test_too_few_checkpoints_are_refused(recipe, programs, tmp_path):
-    assert recipe("train.sh", "multi30k", "transformer", **programs).returncode == 0
-    process = recipe("evaluate.sh", "multi30k", "transformer", **programs, AVERAGE="3")
+    assert recipe("train.sh", "wmt17", "transformer", **programs).returncode == 0
+    process = recipe("evaluate.sh", "wmt17", "transformer", **programs, AVERAGE="3")
     assert process.returncode == 2 and process.stderr == (
         f"evaluate.sh: AVERAGE=3, but {tmp_path}/runs/transformer/seed1 has 2 checkpoints to "
         "average: train it anew with AVERAGE=3, which keeps as many, or leave AVERAGE out\n"
@@ -548,7 +547,7 @@ def test_too_few_checkpoints_are_refused(recipe, programs, tmp_path):
     ],
 )
 def test_a_training_that_saves_too_seldom_is_refused(recipe, programs, tmp_path, options, refusal):
-    process = recipe("train.sh", "multi30k", "intra_x", *options, **programs, AVERAGE="6")
+    process = recipe("train.sh", "wmt17", "intra_x", *options, **programs, AVERAGE="6")
     assert (process.returncode == 2) == bool(refusal) and refusal in process.stderr
     assert process.stderr.count("\n") == bool(refusal)
     assert (tmp_path / "runs").exists() != bool(refusal)
@@ -558,7 +557,7 @@ def test_a_grid_of_averages(recipe, programs, tmp_path):
     grid = {"SYSTEMS": "transformer intra_x", "AVERAGE": "2"}
     process = recipe("ablations.sh", "multi30k", "/nowhere", **programs, **grid)
     assert process.returncode == 0, process.stderr
-    venv, runs = tmp_path / "venv", tmp_path / "runs"
+    venv, runs = tmp_path / "venv", tmp_path / "runs" / "de-en"
     (table,) = calls(venv, "intra-distill", "table")
     names = value(table, "--systems").split(",")
     assert names[:2] == ["transformer+average=2", "intra_x+average=2"]
@@ -580,7 +579,7 @@ def test_a_launcher_in_a_folder_of_any_name(recipe, tmp_path):
     venv = tmp_path / "an environment"
     write_programs(venv, launcher="true")
     variables = {"VENV": str(venv), "LAUNCHER": "launcher --nproc 8 *"}
-    assert recipe("train.sh", "multi30k", "transformer", **variables).returncode == 0
+    assert recipe("train.sh", "wmt17", "transformer", **variables).returncode == 0
     (call,) = calls(venv, "launcher")
     assert call[1:4] == ["--nproc", "8", "*"]
     assert call[4:6] == [f"{venv}/bin/fairseq-train", f"{tmp_path}/data/bin"]
@@ -591,7 +590,7 @@ def test_a_run_that_another_process_trains_is_left_to_it(recipe, programs, tmp_p
     run.mkdir(parents=True)
     with open(run / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        process = recipe("train.sh", "multi30k", "transformer", **programs)
+        process = recipe("train.sh", "wmt17", "transformer", **programs)
     assert process.returncode == 1
     assert process.stderr == f"{run} is being trained by another process\n"
     assert not calls(tmp_path / "venv", "fairseq-train")
@@ -611,7 +610,7 @@ def test_training_goes_on_where_nothing_can_be_locked(recipe, programs, tmp_path
         for tool in TOOLS:
             (tmp_path / "tools" / tool).symlink_to(shutil.which(tool))
         variables = {"PATH": str(tmp_path / "tools"), "LC_ALL": "C"}
-    process = recipe("train.sh", "multi30k", "transformer", **programs, **variables)
+    process = recipe("train.sh", "wmt17", "transformer", **programs, **variables)
     assert process.returncode == 0, process.stderr
     run = tmp_path / "runs" / "transformer" / "seed1"
     why = "flock: 9: Function not implemented" if command else "flock: command not found"

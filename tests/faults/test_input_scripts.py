@@ -59,6 +59,7 @@ done
     )
     (commands / "curl").write_text(
         "#!/usr/bin/env bash\n[[ ${FAIL:-} != curl ]] || exit 22\n"
+        'printf "%s\\n" "<curl ${*: -1}>" >>"$NOTES"\n'
         'while (($#)); do [[ $1 != --output ]] || echo text | gzip >"$2"; shift; done\n'
     )
     for command in commands.iterdir():
@@ -84,7 +85,8 @@ def run_script(project: Path, script: str, *arguments: str, **variables: str) ->
     [
         ("quickstart.sh", {}),
         ("multi30k/run.sh", {}),
-        ("self_distill.sh", {}),
+        ("multi30k_full/run.sh", {"DATASETS": "de-en en-cs"}),
+        ("self_distill.sh", {"DATASET": "de-en"}),
         ("iwslt14/run.sh", {"DATASETS": "de-en", "SYSTEMS": "transformer intra_x"}),
         ("wmt17/run.sh", {"SYSTEMS": "transformer intra_x"}),
     ],
@@ -104,8 +106,23 @@ def test_a_recipe_stops_at_the_first_failure(project, inject, failing):
     assert code != 0 and notes.splitlines()[-1].startswith(f"<{failing} ")
 
 
+def test_text_of_multi30k_is_fetched_once_for_all_pairs(project, inject):
+    inject()
+    grid = {"DATASETS": "de-en en-fr fr-en", "SYSTEMS": "transformer"}
+    code, notes = run_script(project, "multi30k/run.sh", **grid)
+    fetched = [line[:-4].rpartition("/")[2] for line in notes.splitlines() if "<curl" in line]
+    splits = ("train", "val", "test_2016_flickr")
+    files = sorted(f"{split}.{lang}" for split in splits for lang in ("de", "en", "fr"))
+    assert code == 0 and sorted(fetched) == files
+    assert sorted(path.name for path in (project / "data/multi30k/raw").iterdir()) == files
+    for pair in ("de-en", "en-fr", "fr-en"):
+        (made,) = (line for line in notes.splitlines() if f"multi30k/{pair}/bin>" in line)
+        source, target = pair.split("-")
+        assert f"--source-lang {source} --target-lang {target} --train {project}/data" in made
+
+
 def test_a_failed_download_leaves_nothing_behind(project, inject):
     inject()
-    code, notes = run_script(project, "multi30k/prepare.sh", FAIL="curl")
+    code, notes = run_script(project, "multi30k/prepare.sh", DATASET="de-en", FAIL="curl")
     assert code == 1 and not notes
     assert [path for path in (project / "data").rglob("*") if path.is_file()] == []

@@ -433,6 +433,7 @@ def grid(tmp_path) -> Callable[..., subprocess.Popen]:
             "RUNS": str(runs),
             "DATA": str(runs / "data"),
             "SYSTEMS": "transformer intra_x",
+            "DATASETS": "de-en",
             "SEEDS": "1 2",
             "JOBS": "2",
         }
@@ -487,12 +488,12 @@ def test_a_grid_names_a_run_that_cannot_be_written(grid, tmp_path, inject):
     runs = tmp_path / "runs"
     assert grid(runs).wait() == 0
     before = results(runs)
-    shutil.rmtree(runs / "intra_x")
-    (runs / "intra_x").write_text("")  # where nothing can be written
+    shutil.rmtree(runs / "de-en/intra_x")
+    (runs / "de-en/intra_x").write_text("")  # where nothing can be written
     process = grid(runs)
     output = process.communicate()[0]
     assert process.returncode != 0
     inject()
     assert "no result: " in output and "intra_x/seed1" in output
-    kept = {k: v for k, v in before.items() if not k.startswith("intra_x")}
+    kept = {k: v for k, v in before.items() if not k.startswith("de-en/intra_x")}
     assert {k: v for k, v in results(runs).items() if k in kept} == kept

@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-# what shortens a training by the configuration of a recipe
+# what makes a training by the configuration of multi30k a short one of the data of the tests
 SHORT_RUN = {
+    "task.source_lang": "de",
+    "task.target_lang": "en",
     "optimization.max_update": 3,
     "checkpoint.save_interval_updates": 0,
     "dataset.disable_validation": "true",
