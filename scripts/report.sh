@@ -11,7 +11,7 @@ systems=() names=()
 words systems "${SYSTEMS:?name the systems}"
 words names "${DATASETS:--}"
 
-missing=() results=() columns=() rows=()
+missing=() results=() columns=() rows=() comparisons=()
 for name in "${names[@]}"; do
     use_dataset "$name"
     [[ $name == - ]] || columns+=("$(columns_of "$name")")
@@ -35,9 +35,8 @@ for name in "${names[@]}"; do
             done
             [[ ${#lacking[@]} == 0 ]] ||
                 missing+=("$run: $(tail -n 1 "$run/run.log" 2>/dev/null || echo "never begun")")
-            [[ ${#compared[@]} == 0 ]] ||
-                evaluate "$system" --gen-subset "$(list "${compared[@]}")" --baseline "$baseline" \
-                    >/dev/null
+            [[ ${#compared[@]} == 0 ]] || comparisons+=("DATASET=$dataset" "SEED=$seed" "$system"
+                "$(list "${compared[@]}")" "$baseline")
         done
     done
 done
