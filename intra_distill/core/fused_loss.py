@@ -86,6 +86,15 @@ def chunk_elements(V: int, device: str) -> int:
     return CHUNK_ELEMENTS_CUDA if device == "cuda" else min(CHUNK_ROWS * V, CHUNK_ELEMENTS)
 
 
+def row_pitch(V: int, device: str) -> int:
+    """Number of elements from one row of a chunk's logits to the next.
+
+    On a GPU rows are aligned to 64 elements: matrix products are slow on unaligned rows, such as
+    those of 12,001 types.
+    """
+    return -(-V // 64) * 64 if device == "cuda" else V
+
+
 def loss_and_gradient_(
     z: Tensor,
     gold: Tensor,
@@ -244,9 +253,7 @@ class _FusedLoss(torch.autograd.Function):
         grad_bias = None if bias is None else torch.zeros_like(bias, dtype=accumulate)
         parts = features.new_zeros(3, dtype=accumulate)
 
-        # On a GPU, align the rows to 64 elements: matrix products are slow on unaligned rows, such
-        # as those of 12,001 types
-        pitch = -(-V // 64) * 64 if features.is_cuda else V
+        pitch = row_pitch(V, features.device.type)
         logits = features.new_empty(K * min(chunk_size, N), pitch)[:, :V]
         implementation_ = _loss_and_gradient_on(logits)
 

@@ -7,6 +7,7 @@ target positions are padding, as in Multi30k.
 
 Variants:
   plain        label_smoothed_cross_entropy, one pass
+  plain-3x     plain with three times the tokens in a batch, as many as K = 3 computes with
   rdrop        label_smoothed_cross_entropy_with_rdrop, fairseq's R-Drop, two passes
   textbook-3   three separate passes, and the divergence by its definition with autograd
   fused-K      this project: the loss fused with the output projection
@@ -15,18 +16,23 @@ Variants:
   encoder-K    this project with --passes-differ encoder: the decoder takes the passes in turns
   decoder-K    this project with --passes-differ decoder: the encoder runs once
   simcut       this project as SimCut: two passes, cutoff, the divergence kl
+  VARIANT+SET  a variant with a set of options, such as fused-3+checkpoint:
+               checkpoint   --checkpoint-activations
 
 Time: all variants are in one process and take turns, one step each per round, so that a ratio to
 plain compares steps that are close in time. The table shows medians and quartiles over the rounds.
-Memory: each variant makes two updates in its own process; in the second the optimizer's state and
-the activations are in memory together. The table shows the peak of model, optimizer, batch and
-activations. Tokens are target tokens without padding, counted once for any K.
+Memory: each variant makes two updates; in the second the optimizer's state and the activations are
+in memory together. The table shows the peak of model, optimizer, batch and activations: on CUDA of
+their tensors, on the CPU of a process of its own. Tokens are target tokens without padding, counted
+once for any K.
 """
 
+import argparse
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -52,6 +58,13 @@ from torch import Tensor, nn
 ALPHA = 5
 
 SHAPES = {  # types in the dictionary, architecture
+    "tiny": (
+        100,
+        "--arch transformer --share-all-embeddings --dropout 0.3 "
+        "--encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 "
+        "--decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16 "
+        "--encoder-attention-heads 2 --decoder-attention-heads 2",
+    ),
     "small": (
         6_000,
         "--arch transformer --share-all-embeddings --dropout 0.3 --attention-dropout 0.1 "
@@ -74,8 +87,11 @@ def _ours(K: int) -> str:
 _SIMCUT = f"{_ours(2)} --cutoff 0.05 --divergence kl --supervised-passes 1"
 _RDROP = f"--criterion label_smoothed_cross_entropy_with_rdrop --rdrop-alpha {ALPHA}"
 
+_PLAIN = "--task translation --criterion label_smoothed_cross_entropy"
+
 VARIANTS = {
-    "plain": "--task translation --criterion label_smoothed_cross_entropy",
+    "plain": _PLAIN,
+    "plain-3x": _PLAIN,
     "rdrop": f"--task translation {_RDROP}",
     "textbook-3": "--task translation --criterion textbook --num-passes 3",
     **{f"fused-{K}": _ours(K) for K in range(1, 7)},
@@ -89,6 +105,20 @@ VARIANTS = {
     "simcut": _SIMCUT,
 }
 FEW = ["plain", "textbook-3", "fused-3", "one-pass-3"]  # ten minutes on a few cores
+BATCHES = {"plain-3x": 3}  # of --max-tokens in one
+OPTION_SETS = {"checkpoint": "--checkpoint-activations"}  # VARIANT+SET takes them beside its own
+TYPES = {"float32": "", "float16": "--fp16", "bfloat16": "--bf16"}
+WARM_UPDATES = {"cpu": 1, "cuda": 3}  # the first creates the optimizer's state
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the variants of one comparison share."""
+
+    shape: str
+    max_tokens: int
+    dtype: str
+    device: str
 
 
 @dataclass
@@ -147,14 +177,18 @@ def write_corpus(folder: Path, types: int, max_tokens: int) -> None:
         data = indexed_dataset.data_file_path(prefix)
         builder = indexed_dataset.make_builder(data, "mmap", vocab_size=types)
         builders[language] = builder, indexed_dataset.index_file_path(prefix)
+    sizes: list[list[int]] = [[], []]
     for _ in range(10_000 * max_tokens // 4096):
         # the spread of lengths and of their ratio as in Multi30k
         source = draw.lognormvariate(math.log(20), 0.35)
         target = source * draw.lognormvariate(0, 0.17)
-        for length, (builder, _) in zip((source, target), builders.values()):
-            size = (max(1, round(length)),)
-            tokens = torch.randint(dictionary.nspecial, types, size, generator=generator)
-            builder.add_item(torch.cat([tokens, torch.tensor([dictionary.eos()])]))
+        for length, those in zip((source, target), sizes):
+            those.append(max(1, round(length)) + 1)
+    for those, (builder, _) in zip(sizes, builders.values()):
+        tokens = torch.randint(dictionary.nspecial, types, (sum(those),), generator=generator)
+        for sentence in tokens.split(those):
+            sentence[-1] = dictionary.eos()
+            builder.add_item(sentence)
     for builder, index in builders.values():
         builder.finalize(index)
 
@@ -167,14 +201,15 @@ def build(arguments: list[str]) -> tuple[Trainer, dict[str, Any]]:
     task = tasks.setup_task(cfg.task)
     model = task.build_model(cfg.model)
     trainer = Trainer(cfg, task, model, task.build_criterion(cfg.criterion))
-    batches = trainer.get_train_iterator(1).next_epoch_itr(shuffle=False)
-    batch = next(islice(batches, len(batches) // 2, None))
+    batches = trainer.get_train_iterator(1)
+    middle = batches.frozen_batches[len(batches.frozen_batches) // 2]
+    batch = batches.collate_fn([batches.dataset[i] for i in middle])
     trainer.begin_epoch(1)
     return trainer, batch
 
 
 def step(trainer: Trainer, batch: dict[str, Any]) -> None:
-    # copy the batch's dictionaries, in which fairseq's R-Drop doubles the batch; tensors are shared
+    # new dictionaries, in which fairseq's R-Drop doubles the batch; tensors are shared
     trainer.train_step([utils.apply_to_sample(lambda tensor: tensor, batch)], raise_oom=True)
 
 
@@ -183,88 +218,164 @@ def update(trainer: Trainer, batch: dict[str, Any], updates: int) -> None:
         step(trainer, batch)
 
 
+def variant(text: str) -> str:
+    """Parse the name of a variant, with any sets of options after it."""
+    base, *sets = text.split("+")
+    for name, known in [(base, VARIANTS), *((each, OPTION_SETS) for each in sets)]:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+    return text
+
+
+def arguments_of(name: str, setting: Setting, data: Path) -> list[str]:
+    """The arguments of fairseq-train for a variant on the data of :func:`write_corpus`."""
+    base, *sets = name.split("+")
+    _, architecture = SHAPES[setting.shape]
+    return [
+        *[str(data), "--save-dir", str(data), *architecture.split()],
+        *["--max-tokens", str(setting.max_tokens * BATCHES.get(base, 1))],
+        *"--num-workers 0 --label-smoothing 0.1".split(),
+        *"--optimizer adam --lr 0.0001 --no-progress-bar".split(),
+        *TYPES[setting.dtype].split(),
+        *(["--cpu"] if setting.device == "cpu" else []),
+        *VARIANTS[base].split(),
+        *(option for each in sets for option in OPTION_SETS[each].split()),
+    ]
+
+
 def peak_memory(arguments: list[str], device: str) -> int:
     """Measure the bytes above the imported program; must run in a process of its own."""
     return measure.memory_growth(lambda: update(*build(arguments), updates=2), device)
 
 
-def timed_steps(
-    arguments: dict[str, list[str]], device: str, room: float
-) -> tuple[dict[str, Callable[[], None]], dict[str, Any]]:
-    """Build the steps, after a first update that creates the optimizer's state.
+@dataclass
+class Variant:
+    """A variant in memory, ready for its timed steps."""
+
+    trainer: Trainer
+    batch: dict[str, Any]
+    peak: int  # bytes above those before it
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        self._before = self.trainer.get_num_updates()
+
+    def __call__(self) -> None:
+        step(self.trainer, self.batch)
+        self.steps += 1
+
+    def skipped(self) -> int:
+        """The steps that made no update, because fp16 overflowed."""
+        return self.steps - (self.trainer.get_num_updates() - self._before)
+
+
+def ready(arguments: list[str], device: str) -> Variant:
+    """Build a variant and make its first updates."""
+    built = []
+
+    def first_updates() -> None:
+        built.extend(build(arguments))
+        update(*built, updates=WARM_UPDATES[device])
+
+    peak = measure.memory_growth(first_updates, device)
+    return Variant(*built, peak)
+
+
+def comparison(
+    setting: Setting,
+    variants: list[str],
+    data: Path,
+    deadline: float,
+    rounds: int | None = None,
+    guard: measure.Guard = nullcontext,
+    own_processes: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Compare variants; memory and the first updates take at most about two thirds of the time.
 
     Args:
-        room: MiB that must stay free on the CPU for the largest step
-    Returns:
-        the steps by name, and the sizes of model and batch
+        variants: the first is the base of all ratios
+        data: folder of :func:`write_corpus`, for the setting's types and tokens
+        deadline: in seconds of :func:`time.monotonic`
+        rounds: limit of rounds
+        guard: around each call; where it suppresses an exception, that variant is left out
+        own_processes: to measure memory, which the CPU needs for exact figures
+    Yields:
+        the figures so far, after each variant's first updates and after each round
     """
-    steps, work = {}, {}
+    device = setting.device
+    arguments = {name: arguments_of(name, setting, data) for name in variants}
+    last_start = (time.monotonic() + 2 * deadline) / 3
+    peaks: dict[str, float | None] = {}  # MiB
+    if own_processes:
+        calls = {name: partial(peak_memory, arguments[name], device) for name in arguments}
+        peaks = measure.in_own_processes(calls, last_start)
+        arguments = {name: arguments[name] for name in peaks}
+    room = max((peak or 0 for peak in peaks.values()), default=0)
+
+    measure.free()  # an earlier comparison's models
+    measure.warm_up(device, setting.dtype)
+    steps: dict[str, Variant] = {}
+    times: list[dict[str, float]] = []
     for name in arguments:
         if device == "cpu" and measure.available_memory() < room * measure.MIB:
             measure.progress(f"{name}: no memory left beside the earlier variants, left out")
             continue
-        trainer, batch = build(arguments[name])
-        update(trainer, batch, updates=1)
-        measure.progress(f"{name}: ready")
-        steps[name] = partial(step, trainer, batch)
-        work = {
-            "parameters": sum(p.numel() for p in trainer.model.parameters()),
-            "source_shape": list(batch["net_input"]["src_tokens"].shape),
-            "target_shape": list(batch["target"].shape),
-            "target_tokens": batch["ntokens"],
-        }
-    return steps, work
+        if not own_processes and time.monotonic() > last_start:
+            measure.progress(f"{name}: no time left, left out")
+            continue
+        with guard(name):
+            made = measure.unless_out_of_memory(name, partial(ready, arguments[name], device))
+            if made:
+                steps[name] = made
+                peaks.setdefault(name, made.peak / measure.MIB)
+        yield figures(variants, steps, peaks, times)
+    for seconds in islice(measure.rounds(steps, device, deadline, guard=guard), rounds):
+        times.append(seconds)
+        yield figures(variants, steps, peaks, times)
 
 
-def main() -> None:
-    parser = measure.parser(__doc__.splitlines()[0])
-    parser.add_argument("--shape", choices=SHAPES, default="small")
-    parser.add_argument("--max-tokens", type=int, default=4096, help="as in fairseq (%(default)s)")
-    parser.add_argument(
-        "--variants",
-        nargs="+",
-        choices=VARIANTS,
-        metavar="NAME",
-        help=f"of {', '.join(VARIANTS)} (default: all; {', '.join(FEW)} for a large shape on CPU)",
-    )
-    args = measure.parse(parser)
-    if args.dtype == "float16" and args.device == "cpu":
-        parser.error("--dtype float16: fairseq trains in float16 on a GPU only")
-    if args.max_tokens < 128:
-        parser.error("--max-tokens: the longest sentences need 128")
-    few = args.device == "cpu" and args.shape != "small"
-    chosen = args.variants or (FEW if few else VARIANTS)
-    args.variants = list(dict.fromkeys(["plain", *chosen]))  # the base of all ratios
-
-    start = time.monotonic()
-    types, architecture = SHAPES[args.shape]
-    with TemporaryDirectory() as folder:
-        write_corpus(Path(folder), types, args.max_tokens)
-        options = [
-            *[folder, "--save-dir", folder, *architecture.split()],
-            *f"--max-tokens {args.max_tokens} --num-workers 0 --label-smoothing 0.1".split(),
-            *"--optimizer adam --lr 0.0001 --no-progress-bar".split(),
-            *{"float32": [], "float16": ["--fp16"], "bfloat16": ["--bf16"]}[args.dtype],
-            *(["--cpu"] if args.device == "cpu" else []),
-        ]
-        arguments = {name: [*options, *VARIANTS[name].split()] for name in args.variants}
-        calls = {name: partial(peak_memory, arguments[name], args.device) for name in arguments}
-        memory = measure.in_own_processes(calls, start + args.seconds / 2)
-        fitting = {name: arguments[name] for name in memory}
-        room = max(peak or 0 for peak in memory.values())
-        steps, work = timed_steps(fitting, args.device, room)
-        timer = measure.rounds(steps, args.device, start + args.seconds)
-        times = list(islice(timer, args.rounds))
-
-    results, rows = {}, []
-    for name in steps:
-        result = results[name] = measure.summary(times, name, "plain")
+def figures(
+    variants: list[str],
+    steps: dict[str, Variant],
+    peaks: dict[str, float | None],
+    times: list[dict[str, float]],
+) -> dict[str, Any]:
+    """Compute the figures of variants from the rounds, and from the MiB of each."""
+    base = variants[0]
+    found = {}
+    for name, made in steps.items():
+        result = found[name] = measure.summary(times, name, base)
+        result["target_tokens"] = made.batch["ntokens"]
+        result["updates_skipped"] = made.skipped()
         if "seconds" in result:
-            result["tokens_per_second"] = work["target_tokens"] / result["seconds"]
-        if memory[name] and memory["plain"]:
-            result["peak_mib"] = memory[name]
-            result["memory_ratio"] = memory[name] / memory["plain"]
-        row = [
+            result["tokens_per_second"] = result["target_tokens"] / result["seconds"]
+        if peaks[name]:
+            result["peak_mib"] = peaks[name]
+            if peaks.get(base):
+                result["memory_ratio"] = peaks[name] / peaks[base]
+    return {
+        "work": work(next(iter(steps.values()))) if steps else {},
+        "rounds": measure.complete(times),
+        "variants": found,
+        "left_out": [name for name in variants if name not in steps],
+        "times": times,
+    }
+
+
+def work(made: Variant) -> dict[str, Any]:
+    """The sizes of model and batch."""
+    return {
+        "parameters": sum(p.numel() for p in made.trainer.model.parameters()),
+        "source_shape": list(made.batch["net_input"]["src_tokens"].shape),
+        "target_shape": list(made.batch["target"].shape),
+        "target_tokens": made.batch["ntokens"],
+    }
+
+
+def table(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The columns and rows of a comparison."""
+    rows = [
+        [
             name,
             measure.cell("{:.3f}", result, "seconds"),
             measure.cell("{:.2f} ({:.2f}–{:.2f})", result, "ratio", "ratio_low", "ratio_high"),
@@ -272,10 +383,50 @@ def main() -> None:
             measure.cell("{:,.0f}", result, "peak_mib"),
             measure.cell("{:.2f}", result, "memory_ratio"),
         ]
-        rows.append(row)
-    columns = ["variant", "seconds", "× plain (quartiles)", "tokens/s", "peak MiB", "× plain"]
-    complete = sum(len(seconds) == len(steps) for seconds in times)
-    measure.report(args, complete, {"work": work, "variants": results}, columns, rows)
+        for name, result in figures["variants"].items()
+    ]
+    return ["variant", "seconds", "× plain (quartiles)", "tokens/s", "peak MiB", "× plain"], rows
+
+
+def parse() -> argparse.Namespace:
+    parser = measure.parser(__doc__.splitlines()[0])
+    parser.add_argument("--shape", choices=SHAPES, default="small")
+    parser.add_argument("--max-tokens", type=int, default=4096, help="as in fairseq (%(default)s)")
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        type=variant,
+        metavar="NAME",
+        help=f"of {', '.join(VARIANTS)} (default: all; {', '.join(FEW)} for a large shape on CPU), "
+        f"and with +{', +'.join(OPTION_SETS)} after it",
+    )
+    args = measure.parse(parser)
+    if args.dtype == "float16" and args.device == "cpu":
+        parser.error("--dtype float16: fairseq trains in float16 on a GPU only")
+    if args.max_tokens < 128:
+        parser.error("--max-tokens: the longest sentences need 128")
+    few = args.device == "cpu" and args.shape not in ("tiny", "small")
+    chosen = args.variants or (FEW if few else VARIANTS)
+    args.variants = list(dict.fromkeys(["plain", *chosen]))  # the base of all ratios
+    return args
+
+
+def main() -> None:
+    args = parse()
+    record = measure.Record(args)
+    deadline = time.monotonic() + args.seconds
+    setting = Setting(args.shape, args.max_tokens, args.dtype, args.device)
+    types, _ = SHAPES[args.shape]
+    with TemporaryDirectory() as folder:
+        write_corpus(Path(folder), types, args.max_tokens)
+        measured = comparison(
+            *(setting, args.variants, Path(folder), deadline, args.rounds),
+            own_processes=args.device == "cpu",
+        )
+        for found in measured:
+            record.write(found)
+    record.show(*table(found))
+    record.sign(found["rounds"])
 
 
 if __name__ == "__main__":

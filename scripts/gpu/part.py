@@ -12,6 +12,7 @@ import start
 # isort: split
 import argparse
 import math
+import operator
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ import torch
 from intra_distill.errors import UserError, one_line
 from intra_distill.files import write_json, write_lines
 
+SHORT = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
+SIGNS = {"<": operator.lt, "<=": operator.le, ">=": operator.ge}
 SHOWN_FAILURES = 2  # in the summary; the files have all
 LONGEST_FAILURE = 160  # characters
 
@@ -47,9 +50,23 @@ class Found:
     tables: list[Table] = field(default_factory=list)
 
 
-def parse(description: str) -> argparse.Namespace:
+def verdict(value: float | None, unit: str, sign: str, bound: float) -> str:
+    """A figure beside its target, such as ``1.70 × plain (target < 2: reached)``."""
+    target = f"target {sign} {bound:.3g}"
+    if value is None:
+        return f"not measured ({target} {unit})"
+    outcome = "reached" if SIGNS[sign](value, bound) else "missed"
+    return f"{value:.2f} {unit} ({target}: {outcome})"
+
+
+def parse(
+    description: str, extend: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+) -> argparse.Namespace:
     """Parse the options of a part, and refuse those that it cannot keep.
 
+    Args:
+        description: of the part, of which help shows the first line
+        extend: adds options of its own to the parser
     Returns:
         ``output``, ``seconds``, ``tiny`` and ``device``: the GPU, or the CPU for a tiny run alone
     """
@@ -57,6 +74,7 @@ def parse(description: str) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for its files")
     parser.add_argument("--seconds", type=float, required=True, metavar="S", help="time limit")
     parser.add_argument("--tiny", action="store_true", help="a tiny size, on any machine")
+    extend(parser)
     args = parser.parse_args()
     args.device = "cuda" if torch.cuda.is_available() else "cpu"
     if not 0 < args.seconds < math.inf:
@@ -96,10 +114,7 @@ class Part:
         self._now = datetime.now().astimezone()
         self._machine = measure.machine(args.device)
         self._options = {"seconds": args.seconds, "tiny": args.tiny, "device": args.device}
-        try:
-            self.write()
-        except UserError as error:  # before any work
-            raise SystemExit(f"{name}: {error}") from error
+        self.write()
 
     def left(self) -> float:
         """The seconds until the deadline, negative after it."""
@@ -111,6 +126,11 @@ class Part:
         self.write()
 
     def write(self) -> None:
+        """Write both files.
+
+        Raises:
+            SystemExit: one of them cannot be written, as on a full disk
+        """
         found = self._describe(self.figures)
         hidden = len(self.failures) - SHOWN_FAILURES
         more = [f"and {hidden} more failures: {self.name}.md"] if hidden > 0 else []
@@ -122,12 +142,15 @@ class Part:
             "summary": [*found.summary, *self.failures[:SHOWN_FAILURES], *more],
             "failures": self.failures,
         }
-        write_json(self.output / f"{self.name}.json", head | self.figures)
         tables = [f"## {t.title}\n\n{measure.markdown(t.columns, t.rows)}" for t in found.tables]
         where = f"{self._now:%d %B %Y}, {measure.described(self._machine)}"
         lines = "\n".join(f"- {line}" for line in [*found.summary, *self.failures])
         text = "\n\n".join([f"# {self.name}", where, *([lines] if lines else []), *tables])
-        write_lines(self.output / f"{self.name}.md", text.split("\n"))
+        try:
+            write_lines(self.output / f"{self.name}.md", text.split("\n"))
+            write_json(self.output / f"{self.name}.json", head | self.figures)  # last: it has all
+        except UserError as error:
+            raise SystemExit(f"{self.name}: {error}") from error
 
     @contextmanager
     def case(self, label: str) -> Iterator[None]:
@@ -136,7 +159,6 @@ class Part:
         Raises:
             RuntimeError: the failure broke CUDA for this process, so that no case can follow
         """
-        measure.progress(f"{label}: {self.left():.0f} s left")
         try:
             yield
         except Exception as error:  # whatever a case raises: it costs no other its figures
