@@ -13,6 +13,8 @@
 #   --text FOLDER  the raw text that train takes, as in scripts/multi30k_full/prepare.sh
 #                  (default: it is downloaded)
 #   --tiny         each part at a tiny size, on whatever machine this is, to try it out
+#   GRACE          variable: seconds that a part has to end beyond its time, and again after SIGTERM
+#                  (default: 10)
 #
 # Ends with 1 if a part failed or was cut off, with 75 if SIGTERM or Ctrl-C stopped it.
 set -euo pipefail
@@ -21,8 +23,8 @@ SECONDS=0 # bash counts them from here
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 python=$(command -v python || command -v python3)
 all_parts=(right loss step profile train)
+grace=${GRACE:-10}
 declare -A minutes_of=([right]=2 [loss]=1 [step]=3 [profile]=1 [train]=8)
-GRACE=10 # seconds that a part has beyond its limit, and again to end on SIGTERM
 
 refuse() {
     echo "gpu.sh: $*" >&2
@@ -90,16 +92,14 @@ run_part() {
     rm -f "$output/$1".{json,md,log}
     echo "== $1: $2 s; its log is $output/$1.log" >&2
     # timeout makes a process group of the part
-    timeout --kill-after "$GRACE" $(($2 + GRACE)) "$python" "$root/scripts/gpu/$1.py" \
+    timeout --kill-after "$grace" $(($2 + grace)) "$python" "$root/scripts/gpu/$1.py" \
         "${options[@]}" </dev/null >"$output/$1.log" 2>&1 &
     group=$!
     [[ -z $stopped ]] || on_signal # it came just before
+    wait "$group" || true
+    while kill -0 "$group" 2>/dev/null; do wait "$group" || true; done # a signal ends a wait
     status=0
-    wait "$group" || status=$?
-    while kill -0 "$group" 2>/dev/null; do # a signal ended the wait
-        status=0
-        wait "$group" || status=$?
-    done
+    wait "$group" || status=$? # bash remembers it
     kill -KILL -- "-$group" 2>/dev/null || true # what it may have left
     group=''
 }

@@ -13,11 +13,13 @@ from fairseq.trainer import Trainer
 from fairseq_cli import preprocess
 
 from .support.composition import compose_quickly
+from .support.corpora import write_newstest2014
 from .support.prepared import make_prepared
 from .support.sentences import write_sentences
 from .support.tokens import write_questions, write_words
 from .support.training import PLAIN, SELF, TINY_TRANSFORMER, USER_DIR
 from .support.trilingual import make_multilingual
+from .support.warm import warm_environment
 
 pytest_plugins = ["tests.support.fault_table"]
 
@@ -38,7 +40,7 @@ SLOW = {
     *["test_benchmark.py", "test_cleaning.py", "test_end_to_end.py", "test_input_scripts.py"],
     *["test_killed_tools.py", "test_numbers.py", "test_patches.py", "test_plain_fairseq.py"],
     *["test_interruption.py", "test_ranks.py", "test_recipes.py", "test_translation.py"],
-    *["test_grid_jobs.py", "test_added_test_sets.py", "test_pieces.py"],
+    *["test_grid_jobs.py", "test_added_test_sets.py", "test_pieces.py", "test_gpu.py"],
     "test_a_published_system_can_be_trained",
 }
 
@@ -118,6 +120,15 @@ def token_data(tmp_path_factory) -> dict[str, Path]:
         "words": write_words(folder / "words"),
         "questions": write_questions(folder / "questions"),
     }
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory) -> Iterator[str]:
+    """An environment of programs that start at once, and sacreBLEU's folder in it."""
+    folder = tmp_path_factory.mktemp("warm")
+    write_newstest2014(folder / "sacrebleu")
+    with warm_environment(folder / "venv", SACREBLEU=str(folder / "sacrebleu")) as venv:
+        yield str(venv)
 
 
 @pytest.fixture

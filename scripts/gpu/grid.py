@@ -1,5 +1,6 @@
 """The runs that scripts/gpu/train.py shares a card out among, while there is time."""
 
+import math
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ SYSTEMS = ["transformer", "r_drop", "intra_js", "intra_x"]
 PLAIN, OURS = SYSTEMS[0], SYSTEMS[-1]
 FOR_START = 20  # seconds until the first update, and of an evaluation until one was measured
 FOR_EVALUATION = 40
+FOR_STEP_OF_TABLE = 0.7  # of an evaluation
 WINDOW = 20  # seconds over which a speed is measured
 # of a grid that the user may have in mind beside this one
 OF_OTHER_GRIDS = {"AVERAGE", "DATASET", "LAUNCHER", "OVERRIDES", "PREPARE", "SBATCH", "SEED"}
@@ -38,7 +40,7 @@ def last_line(log: Path) -> str:
     return lines[-1] if lines else "it left no log"
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
     """One run: its place in the grid, its process while it has one, and how far it is."""
 
@@ -75,9 +77,9 @@ class Run:
             self.points.append((time.monotonic(), int(found[-1])))
 
     def speed(self) -> float | None:
-        """Updates a second of late; None before there are two lines of the log."""
+        """Updates a second of late; None before there are two lines of the log, or its end."""
         if len(self.points) < 2:
-            return None
+            return self.updates / self.seconds if self.updates and self.seconds else None
         *earlier, (now, updates) = self.points
         recent = [point for point in earlier if point[0] > now - WINDOW] or earlier[-1:]
         then, before = recent[0]
@@ -125,20 +127,33 @@ class Grid:
                 run.state = "done"
                 run.look()
 
+    def for_table(self) -> float:
+        """The seconds that a table takes: a test of each run against the plain one, and itself.
+
+        Each starts a program, as an evaluation does, but nothing is translated.
+        """
+        tests = sum(run.system != PLAIN and run.result.exists() for run in self.runs)
+        return FOR_STEP_OF_TABLE * self.evaluation() * (1 + math.ceil(tests / self.jobs))
+
+    def evaluation(self) -> float:
+        """The seconds of an evaluation."""
+        return self.for_evaluation or FOR_EVALUATION
+
     def step(self, left: float) -> bool:
         """Do what there is to do → whether anything goes on.
 
         Args:
-            left: seconds until all runs have to be trained and evaluated
+            left: seconds until the table has to be there
         """
+        left -= self.for_table()
         self.follow()
-        if left > (self.for_evaluation or FOR_EVALUATION):
+        if left > self.evaluation():
             self.prepare()
             self.begin(left)
         else:
             self.stop()
             self.evaluate_stopped()
-        return bool(self.running() or self.preparing)
+        return left > 0 and bool(self.running() or self.preparing)
 
     def script(self, name: str, *arguments: str, log: Path, **variables: str) -> subprocess.Popen:
         """Start a script, which writes to the end of a log."""
@@ -170,7 +185,9 @@ class Grid:
         return self.folder / f"{pair}.log"
 
     def follow_preparation(self) -> None:
-        ended = {p: each.returncode for p, each in self.preparing.items() if each.poll() is not None}
+        ended = {
+            p: each.returncode for p, each in self.preparing.items() if each.poll() is not None
+        }
         for pair, status in ended.items():
             del self.preparing[pair]
             if status == 0:
@@ -225,19 +242,21 @@ class Grid:
     def fits(self, run: Run, left: float) -> bool:
         """Whether it and those that run end in time, should the card have no room to spare.
 
-        A run of the first wave begins unmeasured: the others are judged by it.
+        The first wave begins unmeasured, and so does a run alone: others are judged by these.
         """
-        if run in self.first_wave:
-            return True
         running = [each for each in self.running() if each.updates < self.max_update]
         speeds = [each.speed() for each in running]
-        known = [each.speed() for each in self.runs if each.system == run.system and each.speed()]
-        if None in speeds or not known:
+        measured = {each: each.speed() for each in self.runs if each.speed()}
+        if run in self.first_wave or not (running or measured):
+            return True
+        if None in speeds:
             return False
+        known = [s for each, s in measured.items() if each.system == run.system]
+        known = known or [*measured.values()]
         slower = (len(running) + 1) / max(1, len(running))
         ends = [FOR_START + self.max_update / min(known)]
         ends += [(self.max_update - r.updates) / speed for r, speed in zip(running, speeds)]
-        return slower * max(ends) + (self.for_evaluation or FOR_EVALUATION) < left
+        return slower * max(ends) + self.evaluation() < left
 
     def stop(self) -> None:
         """Stop what prepares and trains; a training saves. What is being evaluated goes on."""
@@ -252,7 +271,8 @@ class Grid:
     def evaluate_stopped(self) -> None:
         """Evaluate the first wave as far as it is, so that it has a table."""
         for run in self.first_wave:
-            if run.state == "stopped" and run.process is None:
+            saved = (run.folder / "checkpoint_best.pt").exists()
+            if run.state == "stopped" and run.process is None and saved:
                 run.state = "stopped, evaluated"
                 run.process = self.script(
                     *("evaluate.sh", self.recipe, run.system),

@@ -24,8 +24,8 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = ("tests/core/", "tests/optim/", "tests/tasks/")  # what takes seconds, before what trains
 MARKS_GPU = re.compile(r"\bDEVICES\b|marks=GPU\b|\bmark\.gpu\b")
-TINY = ["tests/core/test_fused_loss.py", "tests/test_devices.py"]
-OF_TINY = "no_position or loss_scale_settles"
+TINY = ["tests/core/test_passes_in_memory.py", "tests/test_devices.py"]
+OF_TINY = "groups_are_passes or loss_scale_settles"
 MOST_PROCESSES = 12  # each takes half a GiB of the card by itself
 TO_STOP = 3  # seconds
 EVERY = 2  # seconds between two records
@@ -79,7 +79,7 @@ class Tests:
         told = self.folder / f"told{self.started}"
         told.touch()
         command = [sys.executable, "-m", "pytest", "-p", "tests.support.sharing", "-q"]
-        command += ["-p", "no:cacheprovider", "-p", "no:xdist", "--continue-on-collection-errors"]
+        command += ["-p", "no:cacheprovider", "--continue-on-collection-errors"]
         command += ["--taken", str(self.folder / "taken"), "--told", str(told)]
         command += ["--limit", str(self.limit), *self.arguments]
         return Process(start_process(command), open(told, encoding="utf-8"))
@@ -137,6 +137,7 @@ def start_process(command: list[str]) -> subprocess.Popen:
     """In a group of its own, so that it can be ended with the processes that its tests start."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the suite needs none of them
     return subprocess.Popen(command, cwd=ROOT, env=environment, process_group=0)
 
 

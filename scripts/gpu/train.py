@@ -30,7 +30,6 @@ RECIPE = "multi30k_full"
 PAIRS = ["de-en", "fr-en", "cs-en", "en-de", "en-fr", "en-cs"]
 SEEDS = [1, 2, 3]
 MOST_JOBS = 8
-FOR_TABLE = 0.12, 40  # share of the time, and seconds at least
 TO_WRITE = 5  # seconds
 TINY = [
     f"model.{side}_{size}"
@@ -45,20 +44,22 @@ TINY_UPDATES, TINY_PIECES = 4, "--vocab-size 90"
 
 
 def main() -> int:
-    args = part.parse(__doc__, text="folder of the raw text (default: it is downloaded)")
+    args = part.parse(
+        __doc__,
+        lambda parser: parser.add_argument(
+            "--text", metavar="FOLDER", help="raw text (default: downloaded)"
+        ),
+    )
     output = args.output / "train"
     output.mkdir(exist_ok=True)
     train = part.Part("train", args, describe)
-    share, least = FOR_TABLE
-    for_table = max(share * args.seconds, least)
     grid = make_grid(args.text, output, args.tiny)
     try:
-        while grid.step(train.left() - for_table) and train.left() > for_table:
+        while grid.step(train.left() - TO_WRITE):
             record(grid, train)
             time.sleep(0.5)
         table = make_table(grid, train.left() - TO_WRITE)
-        if table:
-            train.figures["table"] = table
+        record(grid, train, **({"table": table} if table else {}))
     finally:
         grid.end()
         record(grid, train)
@@ -101,8 +102,8 @@ def write_tiny_text(folder: Path) -> Path:
 # What is found
 
 
-def record(grid: Grid, train: part.Part) -> None:
-    """Write down how the runs stand, if that has changed."""
+def record(grid: Grid, train: part.Part, **figures: Any) -> None:
+    """Write down how the runs stand, if that has changed, and other figures."""
     runs = [
         {
             **{"pair": run.pair, "system": run.system, "seed": run.seed, "state": run.state},
@@ -112,9 +113,9 @@ def record(grid: Grid, train: part.Part) -> None:
         for run in grid.runs
         if run.state != "waiting"
     ]
-    train.failures = grid.failures
-    figures = {"runs": runs, "max_update": grid.max_update, "at_a_time": grid.jobs}
-    if any(train.figures.get(name) != value for name, value in figures.items()):
+    figures |= {"runs": runs, "max_update": grid.max_update, "at_a_time": grid.jobs}
+    if train.figures | figures != train.figures or train.failures != grid.failures:
+        train.failures = [*grid.failures]
         train.add(**figures)
 
 
@@ -126,7 +127,8 @@ def describe(figures: dict[str, Any]) -> part.Found:
             of_pair = bleu.setdefault(run["pair"], {})
             of_pair.setdefault(run["system"], []).append(run["scores"]["BLEU"])
     number = sum(len(scores) for of_pair in bleu.values() for scores in of_pair.values())
-    summary = [f"{number} runs of {len(bleu)} pairs are scored"]
+    on = f", on {', '.join(bleu)}" if bleu else ""
+    summary = [f"{number} runs are scored{on}"]
     stopped = [f"{r['system']} {r['updates']}" for r in runs if r["state"] == "stopped, evaluated"]
     if stopped:
         most = figures["max_update"]
@@ -138,7 +140,8 @@ def describe(figures: dict[str, Any]) -> part.Found:
         average = {system: mean(each[system] for each in both) for system in (PLAIN, OURS)}
         summary.append(f"BLEU on average of {len(both)} pairs: {compared(average)}")
     head, *body = figures.get("table", [[]])
-    tables = [part.Table("Systems", head, body)] if head else []
+    title = "Systems (with the signatures of the scores: train/data/table.md)"
+    tables = [part.Table(title, head, body)] if head else []
     return part.Found(summary, [*tables, table_of_runs(runs)] if runs else tables)
 
 
@@ -174,7 +177,7 @@ def make_table(grid: Grid, left: float) -> list[list[str]]:
     scored = [run for run in grid.runs if run.result.exists()]
     if not scored:
         return []
-    log = grid.folder / "table.log"
+    log = grid.folder / "table.md"
     log.unlink(missing_ok=True)
     of_grid = {
         "SYSTEMS": sorted({run.system for run in scored}, key=SYSTEMS.index),
