@@ -252,6 +252,17 @@ def test_a_gradient_beyond_fp16_ends_at_its_largest_number():
     assert gradient.abs().max() == torch.finfo(torch.float16).max
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_whether_torch_adds_products_to_single_precision_is_tried(device, dtype):
+    """No version number says so: some have the option and refuse it."""
+    adds = fused_loss._adds_to_fp32.__wrapped__(dtype, device)
+    total, factor = torch.ones(2, 2, device=device), torch.ones(2, 3, device=device, dtype=dtype)
+    fused_loss._add_product_(total, factor, factor.t())
+    assert total.eq(4).all()
+    assert not adds or device == "cuda"
+
+
 # Where Triton does not work
 
 
