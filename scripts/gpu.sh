@@ -21,7 +21,6 @@ set -euo pipefail
 SECONDS=0 # bash counts them from here
 # shellcheck source=scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-python=$(command -v python || command -v python3)
 all_parts=(right loss step profile train)
 grace=${GRACE:-10}
 declare -A minutes_of=([right]=2 [loss]=1 [step]=3 [profile]=1 [train]=8)
@@ -29,6 +28,20 @@ declare -A minutes_of=([right]=2 [loss]=1 [step]=3 [profile]=1 [train]=8)
 refuse() {
     echo "gpu.sh: $*" >&2
     exit 2
+}
+
+# interpreter → the first of python and python3 that has torch: an environment that VENV names by its
+# commands alone need not have a python
+interpreter() {
+    local name
+    for name in python python3; do
+        if "$name" -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("torch"))' \
+            2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    return 1
 }
 
 # seconds_of MINUTES → the same in seconds; fails where that is no number above 0
@@ -69,6 +82,7 @@ total=$(seconds_of "${minutes:-$shares}") || refuse "--minutes $minutes is no ti
 output=$(absolute "$output")
 mkdir -p "$output" 2>/dev/null || refuse "--output $output cannot be made: name another folder"
 [[ -w $output ]] || refuse "--output $output cannot be written: name another folder"
+python=$(interpreter) || refuse "neither python nor python3 has torch: name their environment with VENV"
 [[ -n $tiny ]] || "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' ||
     refuse "torch sees no GPU here; --tiny tries each part out on any machine"
 

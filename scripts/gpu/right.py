@@ -157,7 +157,7 @@ def describe(figures: dict[str, Any]) -> part.Found:
     line = f"{counts['passed']} tests passed, {counts['failed']} failed"
     line += f", {counts['skipped']} skipped" if counts["skipped"] else ""
     line += f", {not_run} of {found} not run for want of time" if not_run else ""
-    line += f": {figures['seconds']:.0f} s in {figures['processes']} processes"
+    line += f": {figures['seconds']:.0f} s, {figures['processes']} at a time"
     reasons = Counter(r["why"] for r in results.values() if r["outcome"] == "skipped")
     skipped = [f"skipped: {why} ({number})" for why, number in reasons.most_common()]
     files: dict[str, Counter] = {}
