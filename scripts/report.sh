@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The table of a grid, with each system tested against the first and with the paper's own numbers;
-# also as table.csv and table.png in the folder of the runs. Lists the runs that have no result.
+# also as table.csv and table.png in the folder of the runs. Lists the runs that have no result. JOBS
+# tests are made at a time.
 #
 #   SYSTEMS=… DATASETS=… SEEDS=… bash scripts/report.sh RECIPE [intra-distill table's options…]
 recipe=${1:-}
@@ -11,7 +12,7 @@ systems=() names=()
 words systems "${SYSTEMS:?name the systems}"
 words names "${DATASETS:--}"
 
-missing=() results=() columns=() rows=()
+missing=() results=() columns=() rows=() comparisons=()
 for name in "${names[@]}"; do
     use_dataset "$name"
     [[ $name == - ]] || columns+=("$(columns_of "$name")")
@@ -35,12 +36,14 @@ for name in "${names[@]}"; do
             done
             [[ ${#lacking[@]} == 0 ]] ||
                 missing+=("$run: $(tail -n 1 "$run/run.log" 2>/dev/null || echo "never begun")")
-            [[ ${#compared[@]} == 0 ]] ||
-                evaluate "$system" --gen-subset "$(list "${compared[@]}")" --baseline "$baseline" \
-                    >/dev/null
+            [[ ${#compared[@]} == 0 ]] || comparisons+=("DATASET=$dataset" "SEED=$seed"
+                bash "$root/scripts/evaluate.sh" "$recipe" "$system"
+                --gen-subset "$(list "${compared[@]}")" --baseline "$baseline")
         done
     done
 done
+[[ ${#comparisons[@]} == 0 ]] || printf '%s\0' "${comparisons[@]}" |
+    xargs --null --max-args 10 --max-procs "${JOBS:-1}" env >/dev/null
 for system in "${systems[@]}"; do rows+=("$(evaluated "$system")"); done
 shown=(--systems "$(list "${rows[@]}")")
 [[ ${#columns[@]} == 0 ]] || shown+=(--datasets "$(list "${columns[@]}")")

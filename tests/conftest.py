@@ -13,11 +13,13 @@ from fairseq.trainer import Trainer
 from fairseq_cli import preprocess
 
 from .support.composition import compose_quickly
+from .support.corpora import write_newstest2014
 from .support.prepared import make_prepared
 from .support.sentences import write_sentences
 from .support.tokens import write_questions, write_words
 from .support.training import PLAIN, SELF, TINY_TRANSFORMER, USER_DIR
 from .support.trilingual import make_multilingual
+from .support.warm import warm_environment
 
 pytest_plugins = ["tests.support.fault_table"]
 
@@ -38,7 +40,7 @@ SLOW = {
     *["test_benchmark.py", "test_cleaning.py", "test_end_to_end.py", "test_input_scripts.py"],
     *["test_killed_tools.py", "test_numbers.py", "test_patches.py", "test_plain_fairseq.py"],
     *["test_interruption.py", "test_ranks.py", "test_recipes.py", "test_translation.py"],
-    *["test_grid_jobs.py", "test_added_test_sets.py", "test_pieces.py"],
+    *["test_grid_jobs.py", "test_added_test_sets.py", "test_pieces.py", "test_gpu.py"],
     "test_fused_loss_triton_compiled.py",
     "test_a_published_system_can_be_trained",
 }
@@ -55,6 +57,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = getattr(item, "fixturenames", ())  # also those that its fixtures ask for
         if not names & SLOW and not SLOW_FIXTURES.intersection(fixtures):
             item.add_marker(pytest.mark.quick)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -116,13 +123,23 @@ def token_data(tmp_path_factory) -> dict[str, Path]:
     }
 
 
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory) -> Iterator[str]:
+    """An environment of programs that start at once, and sacreBLEU's folder in it."""
+    folder = tmp_path_factory.mktemp("warm")
+    write_newstest2014(folder / "sacrebleu")
+    with warm_environment(folder / "venv", SACREBLEU=str(folder / "sacrebleu")) as venv:
+        yield str(venv)
+
+
 @pytest.fixture
 def configure(data, tmp_path):
     """Command-line arguments of fairseq-train → its configuration, on the tiny corpus."""
 
-    def configure(*arguments, model=TINY_TRANSFORMER, data=data):
+    def configure(*arguments, model=TINY_TRANSFORMER, data=data, device="cpu"):
         settings = [
-            *["--user-dir", USER_DIR, "--save-dir", str(tmp_path / "checkpoints"), "--cpu"],
+            *["--user-dir", USER_DIR, "--save-dir", str(tmp_path / "checkpoints")],
+            *([] if device == "cuda" else ["--cpu"]),
             *"--optimizer adam --lr 0.01 --max-tokens 80 --max-update 12".split(),
             *"--dropout 0.2 --num-workers 0 --no-progress-bar".split(),
         ]
@@ -144,7 +161,8 @@ def trainer(configure):
         task = tasks.setup_task(cfg.task)
         model = task.build_model(cfg.model)
         trainer = Trainer(cfg, task, model, task.build_criterion(cfg.criterion))
-        trainer.batches = list(trainer.get_train_iterator(1).next_epoch_itr(shuffle=False))
+        batches = trainer.get_train_iterator(1).next_epoch_itr(shuffle=False)
+        trainer.batches = [utils.move_to_cuda(b) if trainer.cuda else b for b in batches]
         trainer.begin_epoch(1)
         return trainer
 

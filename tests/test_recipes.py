@@ -14,12 +14,12 @@ import pytest
 from intra_distill.checkpoints import read_checkpoint
 
 from .support.bert import write_hugging_face
-from .support.corpora import write_iwslt14_release, write_newstest2014, write_wmt17_files
+from .support.corpora import write_iwslt14_release, write_wmt17_files
 from .support.glue import write_glue
 from .support.programs import calls, value, write_programs
 from .support.questions import write_questions_folder
 from .support.tagged import write_raw
-from .support.warm import warm_environment
+from .support.warm import IN_ONE_PROCESS
 from .support.xlmr import tiny_xlmr
 
 ROOT = Path(__file__).parents[1]
@@ -38,18 +38,6 @@ ARGS = ["intra-distill", "args"]
 TASKS = "cola sst-2 mrpc qqp sts-b mnli qnli rte".split()
 RECIPES = "glue, iwslt14, multi30k, multi30k_full, multilingual, panx, quickstart, tydiqa, wmt17"
 STUDENTS = ["self_distillation_1", "self_distillation_2"]
-
-
-IN_ONE_PROCESS = pytest.mark.xdist_group("warm environment")  # which starts it once
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory):
-    """An environment of programs that start at once, and sacreBLEU's folder in it."""
-    folder = tmp_path_factory.mktemp("warm")
-    write_newstest2014(folder / "sacrebleu")
-    with warm_environment(folder / "venv", SACREBLEU=str(folder / "sacrebleu")) as venv:
-        yield str(venv)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ torch here, and as a Triton kernel in ``fused_loss_triton.py``, used on CUDA if 
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from math import ceil
 from typing import Any
 
@@ -31,9 +32,6 @@ CHUNK_ELEMENTS_CUDA = 2**27
 
 # Most gradients with respect to logits are probabilities, too small for fp16 unless scaled up.
 FP16_HEADROOM = 2**8
-
-# Since torch 2.8, CUDA can multiply half-precision matrices into an fp32 result.
-_FP32_PRODUCTS = torch.version.cuda is not None and "dtype" in torch.ops.aten.addmm.overloads()
 
 
 def fused_intra_distillation_loss(
@@ -226,13 +224,27 @@ def loss_and_gradient_with_triton_(z: Tensor, *arguments: Any) -> tuple[Tensor, 
     return loss_and_gradient_(z, *arguments)
 
 
+@cache
+def _adds_to_fp32(dtype: torch.dtype, device: str) -> bool:
+    """Whether torch adds a product of half-precision matrices to an fp32 total, in one operation.
+
+    On CUDA it does since 2.10. torch 2.8 and 2.9 know ``out_dtype`` and refuse such a total.
+    """
+    total, factor = torch.zeros(1, 1, device=device), torch.ones(1, 1, dtype=dtype, device=device)
+    try:
+        torch.addmm(total, factor, factor, out_dtype=torch.float32, out=total)
+    except (TypeError, RuntimeError):
+        return False
+    return total.item() == 1
+
+
 def _add_product_(total: Tensor, left: Tensor, right: Tensor) -> None:
     """total += left · right; total is in fp32 if the factors are in half precision."""
     if left.dtype == total.dtype:
         total.addmm_(left, right)
     elif not left.is_cuda:
         total.addmm_(left.to(total.dtype), right.to(total.dtype))
-    elif _FP32_PRODUCTS:
+    elif _adds_to_fp32(left.dtype, "cuda"):
         torch.addmm(total, left, right, out_dtype=total.dtype, out=total)
     else:
         total += left @ right

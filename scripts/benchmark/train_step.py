@@ -200,6 +200,7 @@ def build(arguments: list[str]) -> tuple[Trainer, dict[str, Any]]:
     """Build the trainer for arguments of fairseq-train, and the batch that all steps take."""
     parser = get_training_parser()
     cfg = convert_namespace_to_omegaconf(parse_args_and_arch(parser, arguments))
+    cfg.common.tpu = False  # which fairseq's parser, but not its hydra, makes of --bf16
     utils.set_torch_seed(cfg.common.seed)
     task = tasks.setup_task(cfg.task)
     model = task.build_model(cfg.model)

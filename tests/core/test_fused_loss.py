@@ -18,10 +18,10 @@ from intra_distill.core.fused_loss import (
 )
 from intra_distill.core.loss import intra_distillation_loss
 
+from ..support.devices import DEVICES
+
 # relative to the largest element of what is compared
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 4e-2, torch.float16: 3e-3}
-NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-DEVICES = ["cpu", pytest.param("cuda", marks=NEEDS_GPU)]
 
 
 def inputs(K, N, d, V, dtype, bias, device="cpu"):
@@ -91,6 +91,35 @@ def test_only_the_first_passes_may_learn_from_the_target(device, dtype, divergen
     expected, expected_gradients = reference(leaves, target, 3.0, divergence, 0.1, S)
     for ours, theirs in zip((*parts[:2], *gradients), (*expected[:2], *expected_gradients)):
         assert_near(ours, theirs, TOLERANCES[dtype])
+
+
+ON_CUDA = [(1, 1, 64, 32000), (2, 300, 128, 6001), (3, 257, 512, 12001), (6, 65, 64, 10000)]
+SHAPES = [("cpu", (3, 33, 16, 301))]
+SHAPES += [pytest.param("cuda", shape, marks=pytest.mark.gpu) for shape in ON_CUDA]
+
+
+@pytest.mark.parametrize("device, shape", SHAPES)
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_sizes_of_real_models(device, shape, dtype, divergence, label_smoothing):
+    """With the chunk that each device has by default."""
+    leaves, target = inputs(*shape, dtype, True, device)
+    parts = fused_intra_distillation_loss(*leaves, target, 3.0, divergence, label_smoothing)
+    gradients = torch.autograd.grad(parts.loss, leaves)
+    expected, expected_gradients = reference(leaves, target, 3.0, divergence, label_smoothing)
+    for ours, theirs in zip((*parts[:2], *gradients), (*expected[:2], *expected_gradients)):
+        assert_near(ours, theirs, TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
+def test_nothing_comes_from_memory_that_was_not_written(device, dtype, divergence, poisoned):
+    leaves, target = inputs(3, 9, 8, 57, dtype, True, device)
+    parts = fused_intra_distillation_loss(*leaves, target, 3.0, divergence, 0.1, 4)
+    gradients = torch.autograd.grad(parts.loss, leaves)
+    assert all(each.isfinite().all() for each in (*parts, *gradients))
 
 
 @pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
@@ -233,6 +262,17 @@ def test_a_gradient_beyond_fp16_ends_at_its_largest_number():
     z = torch.tensor([[[4.0, 0.0]], [[-1e4, 1e4]]], dtype=torch.float16)
     _, gradient = loss_and_gradient_(z, torch.tensor([0]), 5.0, "x", 0.0, 2, 2.0 * FP16_HEADROOM)
     assert gradient.abs().max() == torch.finfo(torch.float16).max
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_whether_torch_adds_products_to_single_precision_is_tried(device, dtype):
+    """No version number says so: some have the option and refuse it."""
+    adds = fused_loss._adds_to_fp32.__wrapped__(dtype, device)
+    total, factor = torch.ones(2, 2, device=device), torch.ones(2, 3, device=device, dtype=dtype)
+    fused_loss._add_product_(total, factor, factor.t())
+    assert total.eq(4).all()
+    assert not adds or device == "cuda"
 
 
 # Where Triton does not work

@@ -4,6 +4,10 @@ The interpreter needs ``pip install triton`` (Linux; torch for CUDA brings it) a
 """
 
 import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +23,12 @@ pytest.importorskip("triton", reason="needs Triton: pip install triton")
 from intra_distill.core import fused_loss_triton  # noqa: E402
 from intra_distill.core.fused_loss import fused_intra_distillation_loss  # noqa: E402
 
+from ..support.kernel_call import call_kernel  # noqa: E402
+
 DEVICE = "cuda" if ON_GPU else "cpu"
+pytestmark = (
+    [pytest.mark.gpu] if ON_GPU else []
+)  # of the compiled kernel; the interpreter needs none
 BLOCK = fused_loss_triton.TILE_ELEMENTS  # no K takes more of the vocabulary at once
 BLOCK_OF_3 = BLOCK // 4  # what K = 3 takes
 # of the gradient, relative to its largest element: the interpreter truncates to bf16
@@ -149,6 +158,39 @@ def test_a_gradient_beyond_fp16_ends_at_its_largest_number():
     assert gradient.abs().max() == torch.finfo(torch.float16).max
 
 
+@pytest.mark.parametrize("divergence", OF_DISTRIBUTIONS)
+@pytest.mark.parametrize("K, pitch", [(1, 70), (3, 70), (3, 128)])
+def test_every_element_of_the_results_is_written(divergence, K, pitch, poisoned):
+    values, gold = logits(K, 3, 70, torch.float32)
+    z = torch.empty(K, 3, pitch, device=DEVICE)[..., :70].copy_(values)
+    assert_equals_the_reference(z, gold, 3.0, divergence, 0.1, scale=K)
+
+
+def test_the_calls_for_a_memory_checker():
+    call_kernel(DEVICE)
+
+
+@pytest.mark.gpu
+def test_the_kernel_stays_within_its_memory():
+    checker = shutil.which("compute-sanitizer")
+    if not checker:
+        pytest.skip("compute-sanitizer is not installed")
+    command = [checker, "--tool", "memcheck", "--error-exitcode", "99"]
+    command += ["--target-processes", "application-only"]
+    checked = subprocess.run(
+        [*command, sys.executable, "-m", "tests.support.kernel_call"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    if "Device not supported" in checked.stdout:
+        pytest.skip("compute-sanitizer does not support this device")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "ERROR SUMMARY: 0 errors" in checked.stdout
+
+
 def test_nan_is_not_hidden():
     z, gold = logits(2, 1, 70, torch.float16)
     z[0, 0, 3] = float("nan")
@@ -156,7 +198,7 @@ def test_nan_is_not_hidden():
     assert parts[0].isnan() and gradient.isnan().any()
 
 
-@pytest.mark.skipif(not ON_GPU, reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("dtype", TOLERANCES)
 def test_the_fused_loss_takes_the_kernel_on_a_gpu(monkeypatch, dtype):
     calls = []

@@ -17,6 +17,7 @@ from fairseq.modules import FairseqDropout
 from fairseq.optim import FP16Optimizer
 from torch import Tensor
 
+from ..support.devices import DEVICES
 from ..support.training import INTRA, PLAIN, SELF, SMOOTHED, TINY_TRANSFORMER
 
 FAIRSEQ = ["--task", "translation", "--criterion", "label_smoothed_cross_entropy", *SMOOTHED]
@@ -202,8 +203,6 @@ def test_sentences_beyond_the_limit_are_left_out_as_without_the_plugin(build, in
 
 # fp16: the loss scale
 
-NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
 
 def loss_scales(
     built, cfg, device: str, steps: int, overflowing: Collection[int] = ()
@@ -238,7 +237,7 @@ def loss_scales(
     return scales
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
+@pytest.mark.parametrize("device", DEVICES)
 def test_the_loss_scale_backs_off_as_without_the_plugin(build, configure, inject, device):
     cfg = configure(*FAIRSEQ, "--fp16", "--fp16-no-flatten-grads", "--min-loss-scale", "1")
     scales = {}

@@ -293,7 +293,7 @@ def test_any_options(train, inject, times):
         inject()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("case", ["fused", "one in memory", "switch, fused", "student"])
 @pytest.mark.parametrize("ddp", BACKENDS)
 @pytest.mark.parametrize("backend", ["gloo", "nccl"])

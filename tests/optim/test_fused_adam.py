@@ -12,7 +12,8 @@ from torch import nn
 
 from intra_distill.optim.fused_adam import FusedAdam, read_betas
 
-from ..support.training import CONFIGS, INTRA, PLAIN, assert_equal, put_flat_copy_on_cpu
+from ..support.devices import half_precision_on_cpu
+from ..support.training import CONFIGS, INTRA, PLAIN, assert_equal
 
 FUSED = ["--optimizer", "fused_adam"]
 SETTINGS = ["--adam-betas", "(0.8,0.98)", "--adam-eps", "1e-3", "--weight-decay", "0.1"]
@@ -83,7 +84,7 @@ HALF = ["--fp16", "--fp16-init-scale", "16"]
 
 @pytest.mark.parametrize("precision", [[], HALF], ids=["single", "half"])
 def test_each_resumes_the_run_of_the_other(trainer, tmp_path, monkeypatch, precision):
-    put_flat_copy_on_cpu(monkeypatch)
+    half_precision_on_cpu(monkeypatch)
     names = ("adam", "fused_adam")
     built = {name: trainer(*INTRA, *SETTINGS, "--optimizer", name, *precision) for name in names}
 

@@ -15,6 +15,7 @@ from intra_distill.optim.sage import Sage, attention_and_ffn_matrices
 from intra_distill.tools.config import config_arguments
 
 from ..support.checkpoints import change_checkpoint
+from ..support.devices import DEVICES
 from ..support.hydra import SHORT_RUN, run_module
 from ..support.training import CONFIGS, INTRA, LSTM, PLAIN, USER_DIR, run_training
 
@@ -85,19 +86,20 @@ def test_steps_follow_the_formulas(base, weight_decay, beta3, guided):
     )
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     "dtype, tolerance", [(torch.float32, 1e-5), (torch.bfloat16, 0.05), (torch.float16, 0.01)]
 )
 @pytest.mark.parametrize("shape", [(3, 5), (2, 3, 4)], ids=str)
 @pytest.mark.parametrize("base", ["adam", "adamax"])
-def test_lower_precision_follows_float64(base, shape, dtype, tolerance):
+def test_lower_precision_follows_float64(base, shape, dtype, tolerance, device):
     theta, gradients = parameter_and_gradients(shape, dtype)
     theta.data[0, 0] = 0
     settings = {"lr": 0.1, "base": base, "weight_decay": 0.1, "guided": True}
-    result = optimized(theta, gradients, **settings)
+    result = optimized(theta.to(device), [g.to(device) for g in gradients], **settings)
     expected = optimized(theta.double(), [g.double() for g in gradients], **settings)
     assert result.dtype == dtype
-    torch.testing.assert_close(result.double(), expected, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(result.double().cpu(), expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
@@ -200,11 +202,11 @@ def test_it_guides_attention_and_ffn_matrices(trainer, sharing):
 def half(configure):
     """Options → a small model in half precision, its twin in single, and fairseq's wrapper."""
 
-    def build(wrapper, *options):
+    def build(wrapper, *options, device="cpu"):
         torch.manual_seed(1)
         model = nn.Module()
         model.self_attn, model.fc1 = nn.Linear(4, 4), nn.Linear(4, 4)
-        model.to(torch.bfloat16 if "--bf16" in options else torch.float16)
+        model.to(device, torch.bfloat16 if "--bf16" in options else torch.float16)
         cfg = configure(*PLAIN, *SAGE, "--sage-eps", "0.01", *options)
         return (
             model,
@@ -216,7 +218,7 @@ def half(configure):
 
 
 def backward(model, optimizer=None):
-    x = torch.linspace(-1, 1, 8).view(2, 4).to(model.fc1.weight.dtype)
+    x = torch.linspace(-1, 1, 8).view(2, 4).to(model.fc1.weight)
     loss = model.fc1(model.self_attn(x)).float().square().sum()
     optimizer.backward(loss) if optimizer else loss.backward()
 
@@ -235,10 +237,11 @@ FP16 = ["--fp16", "--fp16-no-flatten-grads", "--fp16-init-scale"]
 PRECISIONS = [["--bf16"], [*FP16, "1"], [*FP16, "1024"]]
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("options", PRECISIONS, ids=" ".join)
 @pytest.mark.parametrize("wrapper", [FP16Optimizer, MemoryEfficientFP16Optimizer])
-def test_the_sensitivity_under_fairseqs_wrappers_is_the_true_one(half, wrapper, options):
-    model, twin, optimizer = half(wrapper, *options)
+def test_the_sensitivity_under_fairseqs_wrappers_is_the_true_one(half, wrapper, options, device):
+    model, twin, optimizer = half(wrapper, *options, device=device)
     backward(twin)
     update(model, optimizer)
     for mine, p in zip(optimizer.params, twin.parameters()):

@@ -8,7 +8,6 @@ from fairseq.trainer import Trainer
 from fairseq_cli import train
 
 import intra_distill
-from intra_distill.tasks.half_precision import HalfPrecisionTask
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 USER_DIR = str(Path(intra_distill.__file__).parent)
@@ -48,12 +47,6 @@ def kill_at(monkeypatch, update: int) -> None:
         return train_step(self, samples, raise_oom)
 
     monkeypatch.setattr(Trainer, "train_step", killed)
-
-
-def put_flat_copy_on_cpu(monkeypatch) -> None:
-    """--fp16 trains on the CPU: fairseq looks its flat copy up by the number of the GPU."""
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: None)
-    monkeypatch.setattr(HalfPrecisionTask, "_check_device", lambda self: None)
 
 
 def assert_equal(ours: Any, theirs: Any) -> None:

@@ -16,7 +16,10 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+IN_ONE_PROCESS = pytest.mark.xdist_group("warm environment")  # which starts it once
 PROGRAMS = ("intra-distill", "fairseq-train")
 # sends its arguments, folder and environment, with its standard streams; gets the exit code
 CLIENT = """#!{python} -IS

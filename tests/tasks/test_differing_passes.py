@@ -12,6 +12,7 @@ from intra_distill.core.divergence import x_divergence
 from intra_distill.core.layerdrop import LayerDropPerCopy
 from intra_distill.core.loss import intra_distillation_loss
 
+from ..support.devices import DEVICES
 from ..support.training import (
     INTRA,
     LSTM,
@@ -47,9 +48,9 @@ def silence(side: nn.Module) -> None:
             module.dropout_in_module.p = module.dropout_out_module.p = 0.0
 
 
-def build(trainer, *options: str, model: list[str]):
+def build(trainer, *options: str, model: list[str], device: str):
     """A trainer whose model has parameters so large that its passes differ clearly."""
-    built = trainer(*OPTIONS, *options, model=model)
+    built = trainer(*OPTIONS, *options, model=model, device=device)
     for parameter in built.model.parameters():
         parameter.data.mul_(4)
     return built
@@ -63,22 +64,24 @@ def loss_and_divergence(built, seed: int) -> tuple[float, float]:
     return float(loss), float(log["divergence"])
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("model, options", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize("differing, other", [("encoder", "decoder"), ("decoder", "encoder")])
-def test_only_one_side_makes_passes_differ(trainer, differing, other, model, options):
-    built = build(trainer, *options, "--passes-differ", differing, model=model)
+def test_only_one_side_makes_passes_differ(trainer, differing, other, model, options, device):
+    built = build(trainer, *options, "--passes-differ", differing, model=model, device=device)
     silence(getattr(built.model, other))
     assert all(loss_and_divergence(built, seed)[1] > 1e-2 for seed in (1, 2))
     silence(getattr(built.model, differing))
     assert abs(loss_and_divergence(built, 1)[1]) < ROUNDING
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("model, options", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize("differing", ["encoder", "decoder"])
 def test_what_is_random_on_the_other_side_is_the_same_in_all_passes(
-    trainer, differing, model, options
+    trainer, differing, model, options, device
 ):
-    built = build(trainer, *options, "--passes-differ", differing, model=model)
+    built = build(trainer, *options, "--passes-differ", differing, model=model, device=device)
     silence(getattr(built.model, differing))
     (one, nothing), (other, nothing_either) = (loss_and_divergence(built, seed) for seed in (1, 2))
     assert max(abs(nothing), abs(nothing_either)) < ROUNDING

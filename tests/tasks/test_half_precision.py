@@ -8,7 +8,8 @@ from fairseq import checkpoint_utils
 
 from intra_distill.tasks.half_precision import HalfPrecisionTask
 
-from ..support.training import INTRA, PLAIN, SMOOTHED, USER_DIR, put_flat_copy_on_cpu, run_training
+from ..support.devices import half_precision_on_cpu
+from ..support.training import INTRA, PLAIN, SMOOTHED, USER_DIR, run_training
 
 SYSTEMS = {
     "intra_x": INTRA,
@@ -20,7 +21,7 @@ SYSTEMS = {
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_system_trains_in_half_precision_as_in_single(trainer, monkeypatch, system):
-    put_flat_copy_on_cpu(monkeypatch)
+    half_precision_on_cpu(monkeypatch)
     losses = []
     for options in ([], ["--fp16", "--fp16-init-scale", "16"]):
         built = trainer(*SYSTEMS[system], *options, "--dropout", "0.001")
@@ -80,7 +81,7 @@ def test_what_is_refused_would_train_nothing(trainer, monkeypatch):
 
 def test_a_checkpoint_of_half_precision_is_used_on_a_cpu(configure, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
-        put_flat_copy_on_cpu(patch)
+        half_precision_on_cpu(patch)
         run_training(configure(*INTRA, "--fp16", "--max-update", "2"))
     path = str(tmp_path / "checkpoints" / "checkpoint_last.pt")
     overrides = {"user_dir": USER_DIR}

@@ -6,8 +6,9 @@ import pytest
 import torch
 from fairseq.logging import metrics
 
+from ..support.devices import DEVICES, half_precision_on_cpu
 from ..support.sensitivity import by_sorting
-from ..support.training import INTRA, PLAIN, put_flat_copy_on_cpu, run_training
+from ..support.training import INTRA, PLAIN, run_training
 
 TRACK = "--track-sensitivity"
 HALF = ["--fp16", "--fp16-init-scale", "8"]
@@ -16,14 +17,20 @@ HALF = ["--fp16", "--fp16-init-scale", "8"]
 @pytest.fixture
 def track(trainer, monkeypatch):
     """Arguments → the two means that three updates log, and those found at the step itself."""
-    put_flat_copy_on_cpu(monkeypatch)
 
-    def track(*arguments):
+    def track(*arguments, device="cpu"):
         metrics.reset()
-        built = trainer(*arguments, TRACK, "1", model=["--arch", "transformer_tiny"])
+        if device == "cpu":
+            half_precision_on_cpu(monkeypatch)
+        model = ["--arch", "transformer_tiny"]
+        built = trainer(*arguments, TRACK, "1", model=model, device=device)
+        # fairseq's --amp divides by the loss scale before Adam takes its step, and as it does
+        factor = built.optimizer.scaler.get_scale() if "--amp" in arguments else 1.0
         expected, logged = [], []
         built.optimizer.optimizer.register_step_pre_hook(
-            lambda adam, *_: expected.append(by_sorting(adam.param_groups[0]["params"]))
+            lambda adam, *_: expected.append(
+                tuple(factor * mean for mean in by_sorting(adam.param_groups[0]["params"]))
+            )
         )
         update_freq = built.cfg.optimization.update_freq[0]
         for i in range(3):
@@ -35,6 +42,7 @@ def track(trainer, monkeypatch):
     return track
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("system", [PLAIN, INTRA], ids=["one pass", "three passes"])
 @pytest.mark.parametrize(
     "options",
@@ -50,8 +58,8 @@ def track(trainer, monkeypatch):
     ],
     ids=" ".join,
 )
-def test_the_gradient_is_the_one_that_the_optimizer_takes(track, system, options):
-    logged, expected = track(*system, *options)
+def test_the_gradient_is_the_one_that_the_optimizer_takes(track, system, options, device):
+    logged, expected = track(*system, *options, device=device)
     assert len(expected) == 3
     # the memory-efficient wrapper unscales its gradients in fp16, after we have seen them
     rel = 1e-3 if "--memory-efficient-fp16" in options else 1e-6
