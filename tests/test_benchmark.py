@@ -252,6 +252,12 @@ def test_every_variant_trains_and_leaves_its_batch_alone(variant, data, tmp_path
     assert batch["net_input"]["src_tokens"].shape == shape
 
 
+def test_bf16_is_not_for_tpus_alone(data, tmp_path):
+    trainer, batch = train_step.build([*arguments_of("plain", data, tmp_path), "--bf16"])
+    train_step.update(trainer, batch, updates=1)
+    assert {parameter.dtype for parameter in trainer.model.parameters()} == {torch.bfloat16}
+
+
 @pytest.mark.parametrize("shape, parameters", [("iwslt", 49_976_832), ("wmt", 274_664_448)])
 def test_the_shapes_are_the_models_of_the_paper(shape, parameters, tmp_path):
     types, architecture = train_step.SHAPES[shape]

@@ -29,6 +29,7 @@ OF_TINY = "groups_are_passes or loss_scale_settles"
 MOST_PROCESSES = 12  # each takes half a GiB of the card by itself
 TO_STOP = 3  # seconds
 EVERY = 2  # seconds between two records
+LEAST_LIMIT = 45  # seconds for a test: of which compute-sanitizer may take 40
 LONGEST_FAILURE = 240  # characters
 
 
@@ -186,7 +187,7 @@ def main() -> int:
     chosen = [*TINY, "-k", OF_TINY] if args.tiny else files_with_gpu_tests()
     cores = len(os.sched_getaffinity(0))
     number = 1 if args.tiny else max(1, min(MOST_PROCESSES, cores * 3 // 4))
-    limit = max(20.0, args.seconds / 2)
+    limit = max(LEAST_LIMIT, args.seconds / 2)
     with TemporaryDirectory() as folder:
         tests = Tests(["-m", marker, *chosen], number, Path(folder), limit)
         recorded = time.monotonic()
