@@ -872,6 +872,7 @@ REFUSED_TOGETHER = [
         (working, ["--fp16"], "--fp16 needs a GPU, and --cpu hides any: leave --fp16 out")
         for working in (INTRA, PREDICTION, TAGGING, MULTILINGUAL)
     ),
+    (INTRA, ["--bf16"], "--bf16 makes fairseq-train look for a TPU"),
     (INTRA, ["--keep-pruned"], "--keep-pruned has nothing to keep"),
     (INTRA, ["--keep-pruned=yes"], "argument --keep-pruned: ignored explicit argument 'yes'"),
     (

@@ -1,4 +1,4 @@
-"""--fp16: every system trains with it, and where fairseq could not train it is refused."""
+"""Half precision: every system trains in it, and where fairseq could not train it is refused."""
 
 from types import SimpleNamespace
 
@@ -31,7 +31,11 @@ def test_every_system_trains_in_half_precision_as_in_single(trainer, monkeypatch
     assert next(built.model.parameters()).dtype == torch.float16
 
 
-REFUSED = "--fp16 needs a GPU, and {}: leave --fp16 out, in a recipe by OVERRIDES=common.fp16=false"
+NO_GPU = "--fp16 needs a GPU, and {}: leave --fp16 out, in a recipe by OVERRIDES=common.fp16=false"
+TPU = (
+    "--bf16 makes fairseq-train look for a TPU: use --fp16, or fairseq-hydra-train with "
+    "common.bf16=true"
+)
 
 
 @pytest.mark.parametrize(
@@ -39,8 +43,10 @@ REFUSED = "--fp16 needs a GPU, and {}: leave --fp16 out, in a recipe by OVERRIDE
     [
         ("", False, ""),
         ("fp16", True, ""),
-        ("fp16", False, "torch sees none"),
-        ("fp16 cpu", True, "--cpu hides any"),
+        ("fp16", False, NO_GPU.format("torch sees none")),
+        ("fp16 cpu", True, NO_GPU.format("--cpu hides any")),
+        ("bf16 tpu", True, TPU),  # what fairseq-train makes of --bf16
+        ("bf16", True, ""),  # and fairseq-hydra-train of common.bf16
         ("fp16 tpu", False, ""),
         ("fp16 memory_efficient_fp16", False, ""),  # on a CPU these are slow, but they train
         ("fp16 fp16_no_flatten_grads cpu", True, ""),
@@ -48,7 +54,7 @@ REFUSED = "--fp16 needs a GPU, and {}: leave --fp16 out, in a recipe by OVERRIDE
 )
 def test_where_fairseq_could_not_train_it_is_refused(monkeypatch, options, gpu, why):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    names = "fp16 fp16_no_flatten_grads memory_efficient_fp16 cpu tpu".split()
+    names = "fp16 fp16_no_flatten_grads memory_efficient_fp16 bf16 cpu tpu".split()
     cfg = SimpleNamespace(**{name: name in options.split() for name in names})
 
     class Task:
@@ -63,7 +69,7 @@ def test_where_fairseq_could_not_train_it_is_refused(monkeypatch, options, gpu, 
     if why:
         with pytest.raises(SystemExit) as refused:
             task.build_model(cfg)
-        assert refused.value.code == f"intra_distill: {REFUSED.format(why)}"
+        assert refused.value.code == f"intra_distill: {why}"
     else:
         assert task.build_model(cfg) == "a model"
 
