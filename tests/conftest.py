@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import fairseq_cli.train  # noqa: F401  before intra_distill, which patches it where it is loaded
 import pytest
 import torch
 from fairseq import tasks, utils
