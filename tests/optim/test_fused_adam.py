@@ -13,6 +13,7 @@ from torch import nn
 from intra_distill.optim.fused_adam import FusedAdam, read_betas
 
 from ..support.devices import half_precision_on_cpu
+from ..support.optimizers import assert_resumes_to_the_last_bit
 from ..support.training import CONFIGS, INTRA, PLAIN, assert_equal
 
 FUSED = ["--optimizer", "fused_adam"]
@@ -151,16 +152,7 @@ def test_memory_efficient_training_resumes_to_the_last_bit(configure):
         optimizer.clip_grad_norm(0.0)
         optimizer.step()
 
-    model, optimizer = build()
-    for _ in range(3):
-        update(model, optimizer)
-    resumed, fresh = build()
-    resumed.load_state_dict(model.state_dict())
-    fresh.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    update(model, optimizer)
-    update(resumed, fresh)
-    for p, q in zip(model.parameters(), resumed.parameters()):
-        assert torch.equal(p, q)
+    assert_resumes_to_the_last_bit(build, update)
 
 
 @pytest.mark.parametrize(

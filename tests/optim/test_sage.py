@@ -17,6 +17,7 @@ from intra_distill.tools.config import config_arguments
 from ..support.checkpoints import change_checkpoint
 from ..support.devices import DEVICES
 from ..support.hydra import SHORT_RUN, run_module
+from ..support.optimizers import assert_resumes_to_the_last_bit
 from ..support.training import CONFIGS, INTRA, LSTM, PLAIN, USER_DIR, run_training
 
 SAGE = ["--optimizer", "sage"]
@@ -267,16 +268,11 @@ def test_the_loss_scale_changes_nothing(half, wrapper):
 
 @pytest.mark.parametrize("options", PRECISIONS[:2], ids=" ".join)
 def test_memory_efficient_training_resumes_to_the_last_bit(half, options):
-    model, _, optimizer = half(MemoryEfficientFP16Optimizer, *options)
-    for _ in range(3):
-        update(model, optimizer)
-    resumed, _, fresh = half(MemoryEfficientFP16Optimizer, *options)
-    resumed.load_state_dict(model.state_dict())
-    fresh.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    update(model, optimizer)
-    update(resumed, fresh)
-    for p, q in zip(model.parameters(), resumed.parameters()):
-        assert torch.equal(p, q)
+    def build():
+        model, _, optimizer = half(MemoryEfficientFP16Optimizer, *options)
+        return model, optimizer
+
+    assert_resumes_to_the_last_bit(build, update)
 
 
 def test_flattened_parameters_are_refused(half, monkeypatch):
