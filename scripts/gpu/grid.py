@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 
 import measure
+from logs import last_line
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 SYSTEMS = ["transformer", "r_drop", "intra_js", "intra_x"]
@@ -32,12 +33,8 @@ def order(pairs: list[str], seeds: list[int]) -> list[tuple[str, str, int]]:
     return runs + [(pair, system, s) for s, pair, system in product(seeds[1:], pairs, SYSTEMS)]
 
 
-def last_line(log: Path) -> str:
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
-        lines = []
-    return lines[-1] if lines else "it left no log"
+def why(log: Path) -> str:
+    return last_line(log) or "it left no log"
 
 
 @dataclass(eq=False)
@@ -193,7 +190,7 @@ class Grid:
             if status == 0:
                 self.prepared.add(pair)
                 continue
-            self.failures.append(f"no data of {pair}: {last_line(self.log_of_data(pair))}")
+            self.failures.append(f"no data of {pair}: {why(self.log_of_data(pair))}")
             for run in self.runs:
                 if run.pair == pair and run.state == "waiting":
                     run.state = "no data"
@@ -222,7 +219,7 @@ class Grid:
                 self.for_evaluation = max(self.for_evaluation, time.monotonic() - trained)
             else:
                 run.state = "failed"
-                self.failures.append(f"{run}: {last_line(run.folder / 'run.log')}")
+                self.failures.append(f"{run}: {why(run.folder / 'run.log')}")
             measure.progress(f"{run}: {run.state} after {run.seconds:.0f} s")
 
     def begin(self, left: float) -> None:

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from logs import last_line
+
 PARTS = ("right", "loss", "step", "profile", "train")
 MOST_LINES = 20
 LONGEST_LINE = 200
@@ -31,11 +33,8 @@ def ending(status: int, found: dict[str, Any], log: Path) -> list[str]:
         return [f"cut off at the time limit{where}"]
     if status == 0 or found.get("failures"):
         return []
-    try:
-        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-    except OSError:
-        last = []
-    return [": ".join([f"failed with exit status {status}", *last])]
+    last = last_line(log)
+    return [f"failed with exit status {status}" + (f": {last}" if last else "")]
 
 
 def lines_of(part: str, status: int | None, folder: Path) -> list[str]:

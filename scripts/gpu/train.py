@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from grid import OURS, PLAIN, SCRIPTS, SYSTEMS, Grid, Run, last_line, order
+from grid import OURS, PLAIN, SCRIPTS, SYSTEMS, Grid, Run, order, why
 from omegaconf import OmegaConf
 
 from intra_distill.files import read_json
@@ -192,7 +192,7 @@ def make_table(grid: Grid, left: float) -> list[list[str]]:
         report.terminate()
     rows = cells(log.read_text(encoding="utf-8"))
     if not rows:
-        grid.failures.append(f"no table: {last_line(log)}")
+        grid.failures.append(f"no table: {why(log)}")
     return rows
 
 
