@@ -24,6 +24,7 @@ part = import_module("part")
 summary = import_module("summary")
 right = import_module("right")
 grid = import_module("grid")
+measure = import_module("measure")
 train = import_module("train")
 
 # stands for the parts: what one does is in the variable of its name
@@ -38,6 +39,12 @@ PYTHON = f"""
         ;;
     esac"""
 ALL = ["right", "loss", "step", "profile", "train"]
+
+
+@pytest.fixture(autouse=True)
+def logging_stays(monkeypatch):
+    """A part that runs in this process does not switch logging off for later tests."""
+    monkeypatch.setattr(measure, "silence", lambda: None)
 
 
 @pytest.fixture
